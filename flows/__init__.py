@@ -1,0 +1,1 @@
+"""What decides, schedules and records: the only place that knows Prefect or DVC."""

@@ -1,0 +1,1 @@
+"""The lineage: one file a verb."""

@@ -1,0 +1,1 @@
+"""What crosses a stage's border: typed parameters, typed files, findings and errors."""

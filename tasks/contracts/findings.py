@@ -1,0 +1,67 @@
+"""What `diagnose` hands on: findings, flags and one verdict."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.contracts.files import read_text, write_json
+
+DIAGNOSIS = Path("metrics/diagnosis.json")
+
+Status = Literal["pass", "flag", "inconclusive", "not_run"]
+Verdict = Literal[
+    "leakage", "label_noise", "memorised", "overtrained", "overconfident", "selection_overfit", "underfit", "inconclusive", "good_fit"
+]
+
+
+class Remedy(BaseModel):
+    """What to do, and what it is expected to bring."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: str
+    expected_gain: float | None
+    ci: tuple[float, float] | None
+    source: str
+
+
+class Finding(BaseModel):
+    """One check's answer. What was not estimated is None; `evidence` says in words and numbers what was seen, or why it was not run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    title: str
+    definition: str
+    estimand: str
+    estimate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    method: str
+    n: int
+    p_value: float | None
+    p_holm: float | None
+    mde: float | None  # minimum detectable effect, in the estimate's unit
+    status: Status
+    evidence: dict[str, str | int | float | list[int] | list[str] | list[float]]
+    remedy: Remedy | None
+
+
+class Diagnosis(BaseModel):
+    """`metrics/diagnosis.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: Verdict
+    headline: str
+    flags: list[str]
+    findings: list[Finding]
+
+
+def write_diagnosis(root: Path, diagnosis: Diagnosis) -> None:
+    write_json(root / DIAGNOSIS, diagnosis.model_dump(mode="json"))
+
+
+def read_diagnosis(root: Path) -> Diagnosis:
+    return Diagnosis.model_validate_json(read_text(root / DIAGNOSIS, "diagnose"))

@@ -1,0 +1,14 @@
+"""Parameters of the stage `evaluate`."""
+
+from pydantic import Field
+
+from tasks.contracts.params import Computing, Section
+
+
+class Evaluate(Section):
+    confidence: float = Field(gt=0.5, lt=1)
+    calibration_bins: int = Field(ge=2, le=100)
+
+
+class EvaluateParams(Computing):
+    evaluate: Evaluate

@@ -1,0 +1,39 @@
+"""What `evaluate` hands on: numbers with intervals, tables for the plots, a prediction a test row."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.contracts.files import missing, whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVALUATION = Path("metrics/evaluation.json")
+# row, label, predicted (class numbers), confidence, loss (nats), probability_0 … probability_{K-1}; a row a test example.
+PREDICTIONS = Path("results/predictions.parquet")
+# class, n, correct, precision, recall, recall_ci_low, recall_ci_high; a row a class.
+PER_CLASS = Path("results/per_class.csv")
+# actual, predicted (class names); a row a test example: what DVC's confusion template counts.
+CONFUSION = Path("results/confusion.csv")
+# bin_low, bin_high, n, confidence, accuracy, accuracy_ci_low, accuracy_ci_high; a row a bin that is not empty.
+CALIBRATION = Path("results/calibration.csv")
+
+
+def write_table(root: Path, path: Path, table: "pd.DataFrame") -> None:
+    """Write a table whole, as the ending of `path` says (.csv or .parquet); floats read back exactly."""
+    with whole(root / path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_table(root: Path, path: Path, stage: str) -> "pd.DataFrame":
+    """Read a table that `stage` writes."""
+    import pandas as pd
+
+    if not (root / path).exists():
+        raise missing(root / path, stage)
+    if path.suffix == ".parquet":
+        return pd.read_parquet(root / path)
+    return pd.read_csv(root / path, float_precision="round_trip", dtype={"class": str, "actual": str, "predicted": str})

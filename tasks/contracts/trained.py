@@ -1,0 +1,127 @@
+"""What `train` hands on: weights, what they belong to, the history an epoch and the dynamics an example."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.contracts.errors import ArtifactError
+from tasks.contracts.files import missing, read_text, repair, whole, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+WEIGHTS = Path("models/model.safetensors")
+MODEL = Path("models/model.json")
+HISTORY = Path("results/history.csv")
+DYNAMICS = Path("results/dynamics.safetensors")
+
+
+class TrainedModel(BaseModel):
+    """`model.json`: enough to build the module that the weights belong to, and to feed it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    settings: dict[str, Any]  # the model's own section of params.yaml
+    shape: tuple[int, int, int]  # C, H, W of an image
+    classes: list[str]
+    mean: list[float]  # per channel, in units of [0, 1]: subtracted from the image
+    deviation: list[float]  # per channel: divided by
+    parameters: int
+    epochs: int  # run
+    chosen_epoch: int  # whose weights these are, from 1
+    chosen_by: str  # "last epoch" or "lowest val_loss"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of `results/history.csv`. Losses in nats, accuracies in [0, 1]; both in evaluation mode, train on the recorded subset.
+
+    `last_batch_loss` is what the optimizer saw in its last step (training mode, penalties left out). A split that is empty has None.
+    """
+
+    epoch: int
+    step: int
+    learning_rate: float
+    last_batch_loss: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What each epoch said of each recorded example.
+
+    Shapes: train_index (M,) int64, positions in the train split; margin, loss (E, M) float16 and correct (E, M) bool: logit of the true
+    class minus the largest other, cross-entropy in nats, and whether it was predicted; val_logits (E, V, K) float32.
+    """
+
+    train_index: "Tensor"
+    margin: "Tensor"
+    loss: "Tensor"
+    correct: "Tensor"
+    val_logits: "Tensor"
+
+
+def write_history(root: Path, epochs: Iterable[Epoch]) -> None:
+    """Write a row an epoch; floats are written so that they read back exactly."""
+    with whole(root / HISTORY) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(field.name for field in fields(Epoch))
+        writer.writerows(astuple(epoch) for epoch in epochs)
+
+
+def read_history(root: Path) -> "pd.DataFrame":
+    """The history as a table with the columns of `Epoch`."""
+    import pandas as pd
+
+    if not (root / HISTORY).exists():
+        raise missing(root / HISTORY, "train")
+    return pd.read_csv(root / HISTORY, float_precision="round_trip")
+
+
+def write_model(root: Path, model: TrainedModel, weights: "dict[str, Tensor]") -> None:
+    from safetensors.torch import save_file
+
+    with whole(root / WEIGHTS) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
+    write_json(root / MODEL, model.model_dump(mode="json"))
+
+
+def read_model(root: Path) -> "tuple[TrainedModel, dict[str, Tensor]]":
+    """The description and the weights; `tasks.models.rebuild` makes the module of them.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+    """
+    return TrainedModel.model_validate_json(read_text(root / MODEL, "train")), _tensors(root / WEIGHTS)
+
+
+def write_dynamics(root: Path, dynamics: Dynamics) -> None:
+    from safetensors.torch import save_file
+
+    with whole(root / DYNAMICS) as temporary:
+        save_file({field.name: getattr(dynamics, field.name).contiguous() for field in fields(Dynamics)}, temporary)
+
+
+def read_dynamics(root: Path) -> Dynamics:
+    return Dynamics(**_tensors(root / DYNAMICS))
+
+
+def _tensors(path: Path) -> "dict[str, Tensor]":
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.exists():
+        raise missing(path, "train")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} is damaged ({error}): {repair('train')}") from None
