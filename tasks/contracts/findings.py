@@ -11,7 +11,15 @@ DIAGNOSIS = Path("metrics/diagnosis.json")
 
 Status = Literal["pass", "flag", "inconclusive", "not_run"]
 Verdict = Literal[
-    "leakage", "label_noise", "memorised", "overtrained", "overconfident", "selection_overfit", "underfit", "inconclusive", "good_fit"
+    "leakage",
+    "label_noise",
+    "memorised",
+    "overtrained",
+    "overconfident",
+    "selection_overfit",
+    "underfit",
+    "inconclusive",
+    "good_fit",
 ]
 
 

@@ -4,12 +4,13 @@ import csv
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from tasks.contracts.errors import ArtifactError
 from tasks.contracts.files import missing, read_text, repair, whole, write_json
+from tasks.contracts.params.train import Model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,23 +27,23 @@ class TrainedModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    settings: dict[str, Any]  # the model's own section of params.yaml
+    model: Model  # as in params.yaml
     shape: tuple[int, int, int]  # C, H, W of an image
     classes: list[str]
     mean: list[float]  # per channel, in units of [0, 1]: subtracted from the image
     deviation: list[float]  # per channel: divided by
-    parameters: int
-    epochs: int  # run
-    chosen_epoch: int  # whose weights these are, from 1
-    chosen_by: str  # "last epoch" or "lowest val_loss"
+    epochs: int = 0  # run
+    chosen_epoch: int = 0  # whose weights these are, counted from 1
+    chosen_by: str = ""  # "last epoch" or "lowest val_loss"
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """A row of `results/history.csv`. Losses in nats, accuracies in [0, 1]; both in evaluation mode, train on the recorded subset.
+    """A row of `results/history.csv`.
 
-    `last_batch_loss` is what the optimizer saw in its last step (training mode, penalties left out). A split that is empty has None.
+    Losses are the recipe's own (cross_entropy: nats), accuracies lie in [0, 1]; both are measured in evaluation mode after the epoch,
+    train on the recorded subset. `last_batch_loss` is what the epoch's last step saw (training mode, penalties left out);
+    `learning_rate` is that of the epoch. Without a validation split its columns are empty.
     """
 
     epoch: int
@@ -59,8 +60,8 @@ class Epoch:
 class Dynamics:
     """What each epoch said of each recorded example.
 
-    Shapes: train_index (M,) int64, positions in the train split; margin, loss (E, M) float16 and correct (E, M) bool: logit of the true
-    class minus the largest other, cross-entropy in nats, and whether it was predicted; val_logits (E, V, K) float32.
+    Shapes: train_index (M,) int64, positions in the train split; margin, loss (E, M) float16 and correct (E, M) bool: the logit of
+    the true class minus the largest other, cross-entropy in nats, and whether it was predicted; val_logits (E, V, K) float32.
     """
 
     train_index: "Tensor"
@@ -122,6 +123,7 @@ def _tensors(path: Path) -> "dict[str, Tensor]":
     if not path.exists():
         raise missing(path, "train")
     try:
-        return load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
         raise ArtifactError(f"{path} is damaged ({error}): {repair('train')}") from None
+    return tensors

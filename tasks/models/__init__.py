@@ -1,13 +1,19 @@
-"""The models. To add one: a file here, a name in `ModelName` and its section in tasks/contracts/params/train.py, a line below."""
+"""The models: one file each, one line in the registry.
+
+To add one: a file here, its name in `ModelName` and its section in tasks/contracts/params/train.py, a line below.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.params.train import Cnn, Mlp, Model, ModelName
+from tasks.contracts.errors import ArtifactError
+from tasks.contracts.files import repair
+from tasks.contracts.params.train import Model, ModelName
+from tasks.contracts.trained import MODEL, WEIGHTS
 from tasks.models import cnn, linear, mlp
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from tasks.contracts.trained import TrainedModel
 
@@ -21,32 +27,23 @@ REGISTRY: dict[ModelName, Builder] = {
 }
 
 
-def section(model: Model) -> Mlp | Cnn | None:
-    """The section of params.yaml that belongs to the chosen model, if it has one."""
-    return getattr(model, model.name, None)
-
-
 def build(model: Model, shape: Shape, classes: int) -> "nn.Module":
     """A fresh module: images (N, C, H, W) float in, logits (N, K) out. Its first weights follow from torch's global seed.
 
     The linear model draws nothing else from that seed, so that `torch.manual_seed(0)` gives the textbook's weights.
     """
-    return REGISTRY[model.name](section(model), shape, classes)
+    return REGISTRY[model.name](getattr(model, model.name, None), shape, classes)
 
 
-def rebuild(trained: "TrainedModel", weights: "dict[str, Any]") -> "nn.Module":
+def rebuild(trained: "TrainedModel", weights: "dict[str, Tensor]") -> "nn.Module":
     """The module that `model.json` describes, with its weights, in evaluation mode.
 
     Raises:
         ArtifactError: the weights are not those of the model described.
     """
-    from tasks.contracts.errors import ArtifactError
-
-    name: Any = trained.name
-    settings = {"mlp": Mlp, "cnn": Cnn}.get(name)
-    module = REGISTRY[name](settings.model_validate(trained.settings) if settings else None, trained.shape, len(trained.classes))
+    module = build(trained.model, trained.shape, len(trained.classes))
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise ArtifactError(f"models/model.safetensors does not fit models/model.json: {error}; run `dvc repro train`") from None
+        raise ArtifactError(f"{WEIGHTS} does not fit {MODEL} ({error}): {repair('train')}") from None
     return module.eval()

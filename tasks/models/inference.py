@@ -24,20 +24,33 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def to_input(images: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+class Preparation:
     """Images (N, C, H, W) uint8 to float32: scaled to [0, 1], then standardised per channel.
 
     Mean 0 and deviation 1 leave exactly the scaled values, which are those of torchvision's ToTensor.
     """
-    scaled = images.to(torch.float32).div_(255)
-    if any(mean) or any(value != 1 for value in deviation):
-        scaled -= torch.tensor(mean).view(1, -1, 1, 1)
-        scaled /= torch.tensor(deviation).view(1, -1, 1, 1)
-    return scaled
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        self.standardise = any(mean) or any(value != 1 for value in deviation)
+        self.mean = torch.tensor(mean).view(1, -1, 1, 1)
+        self.deviation = torch.tensor(deviation).view(1, -1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        scaled = images.to(torch.float32).div_(255)
+        return scaled.sub_(self.mean).div_(self.deviation) if self.standardise else scaled
+
+
+def to_input(images: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+    return Preparation(mean, deviation)(images)
 
 
 def logits(model: nn.Module, inputs: Tensor, batch_size: int = 1000) -> Tensor:
     """Logits (N, K) float32 of `inputs` (N, C, H, W) float32, in evaluation mode, batch by batch."""
     with evaluation_mode(model):
-        parts = [model(batch) for batch in inputs.split(batch_size)] if len(inputs) else [model(inputs)]
-        return torch.cat(parts)
+        return torch.cat([model(batch) for batch in torch.split(inputs, batch_size)])
+
+
+def predict(model: nn.Module, images: Tensor, prepare: Preparation, batch_size: int = 1000) -> Tensor:
+    """Logits (N, K) float32 of stored images (N, C, H, W) uint8, in evaluation mode; only a batch at a time becomes float."""
+    with evaluation_mode(model):
+        return torch.cat([model(prepare(batch)) for batch in torch.split(images, batch_size)])

@@ -54,7 +54,9 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(f"{path} is missing; expected the parameters of every stage: `goodfit use digits` writes it") from None
+        raise ParamsError(
+            f"{path} is missing; expected the parameters of every stage: `goodfit use digits` writes it"
+        ) from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not YAML: {error}") from None
     if not isinstance(document, dict):

@@ -1,0 +1,80 @@
+"""The training loop, whole on one page: forward, loss, backward, step, zero_grad."""
+
+import math
+from dataclasses import asdict, dataclass
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from tqdm import tqdm
+
+from tasks.contracts.errors import TrainingError
+from tasks.contracts.trained import Epoch
+from tasks.learning.batches import Batches
+from tasks.learning.losses import Loss
+from tasks.learning.penalties import Penalty
+from tasks.learning.recording import Recorder
+from tasks.learning.stopping import Stopper
+
+
+@dataclass(frozen=True)
+class Learner:
+    """All that one training needs; `tasks/train.py` builds it from the parameters."""
+
+    model: nn.Module
+    loss: Loss
+    penalty: Penalty | None
+    optimizer: Optimizer
+    schedule: LRScheduler
+    batches: Batches
+    recorder: Recorder
+    stopper: Stopper
+
+
+def fit(learner: Learner, epochs: int) -> list[Epoch]:
+    """Train in place for at most `epochs` epochs; return a row an epoch.
+
+    Raises:
+        TrainingError: the loss of a batch is not a finite number.
+    """
+    model, optimizer, batches = learner.model, learner.optimizer, learner.batches
+    history: list[Epoch] = []
+    step = 0
+    # disable=None: quiet where standard error is not a terminal
+    with tqdm(total=epochs * len(batches), desc="train", unit="step", disable=None, dynamic_ncols=True) as progress:
+        for epoch in range(1, epochs + 1):
+            model.train()
+            for images, labels in batches.epoch(epoch):
+                logits = model(images)
+                loss = learner.loss(logits, labels)
+                (loss if learner.penalty is None else loss + learner.penalty()).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+                step += 1
+                if not math.isfinite(batch_loss := loss.item()):
+                    raise TrainingError(_diverged(batch_loss, step, epoch, step - (epoch - 1) * len(batches), optimizer))
+                progress.update()
+
+            learning_rate = optimizer.param_groups[0]["lr"]
+            scores = learner.recorder.record(model)
+            history.append(Epoch(epoch, step, learning_rate, batch_loss, **asdict(scores)))
+            progress.set_postfix(_summary(history[-1]))
+            if learner.stopper.should_stop(epoch, scores.val_loss, model):
+                break
+            learner.schedule.step()
+    return history
+
+
+def _summary(epoch: Epoch) -> dict[str, str]:
+    if epoch.val_loss is None:
+        return {"loss": f"{epoch.train_loss:.4f}", "accuracy": f"{epoch.train_accuracy:.4f}"}
+    return {"loss": f"{epoch.train_loss:.4f}", "val_loss": f"{epoch.val_loss:.4f}", "val_accuracy": f"{epoch.val_accuracy:.4f}"}
+
+
+def _diverged(loss: float, step: int, epoch: int, batch: int, optimizer: Optimizer) -> str:
+    return (
+        f"the loss is {loss} at step {step} (epoch {epoch}, batch {batch}); expected a finite number. "
+        f"Most often the learning rate is too high: it is {optimizer.param_groups[0]['lr']:g} (train.optimizer.learning_rate); "
+        "try a tenth of it"
+    )
