@@ -1,0 +1,46 @@
+"""The digits that scikit-learn ships: 1797 images of 8x8 pixels; no network.
+
+Source: test part of the UCI set "Optical Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, 1998).
+"""
+
+import shutil
+from pathlib import Path
+
+from tasks.contracts.errors import DataError
+from tasks.datasets.fetching import md5_of, verify
+from tasks.datasets.source import Source
+
+FILE = "digits.csv.gz"
+MD5 = "9b335364a7bfd63947c7480a5bd51f2d"
+
+
+def fetch(raw: Path, path: Path) -> None:
+    """Copy the file out of the installed scikit-learn.
+
+    Raises:
+        DataError: this scikit-learn ships other bytes.
+    """
+    from importlib.resources import as_file, files
+
+    with as_file(files("sklearn") / "datasets" / "data" / FILE) as shipped:
+        found = md5_of(shipped)
+        if found != MD5:
+            raise DataError(f"{shipped} has md5 {found}; expected {MD5}: reinstall scikit-learn as requirements.lock states it")
+        shutil.copyfile(shipped, raw / FILE)
+
+
+def load(raw: Path) -> Source:
+    """The 1797 images, values 0..16 stretched to 0..255: round(v * 255 / 16), in whole numbers, so that no value is lost.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    import numpy as np
+    import torch
+
+    verify(raw / FILE, MD5)
+    table = np.loadtxt(raw / FILE, delimiter=",", dtype=np.int64)  # (1797, 65): 64 pixels, label
+    images = ((table[:, :-1] * 255 + 8) // 16).astype(np.uint8).reshape(-1, 1, 8, 8)
+    return Source(
+        torch.from_numpy(images), torch.from_numpy(table[:, -1].copy()), [str(digit) for digit in range(10)], f"line of {FILE}"
+    )

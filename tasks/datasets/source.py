@@ -1,0 +1,37 @@
+"""What every dataset gives: images and labels in one form."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RAW = Path("data/raw")  # the source's own files, as they were found; what `download` writes and `preprocess` reads
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as its source states it; `test_*` are None where the source has no test split of its own.
+
+    Shapes: images (N, C, H, W) uint8, labels (N,) int64, numbers of `classes`; the test split likewise.
+    """
+
+    images: "Tensor"
+    labels: "Tensor"
+    classes: list[str]
+    unit: str  # what a row number counts: "line of digits.csv.gz"
+    test_images: "Tensor | None" = None
+    test_labels: "Tensor | None" = None
+
+
+@dataclass(frozen=True)
+class Loader:
+    """`fetch(raw, path)` puts the source's files into the folder `raw`; only the user's own data are read from `path`.
+
+    `load(raw)` reads them back, without a network.
+    """
+
+    fetch: Callable[[Path, Path], None]
+    load: Callable[[Path], Source]

@@ -1,0 +1,134 @@
+"""Stage `preprocess`: `data/raw` into three splits of tensors, with what is known of train only."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.contracts.errors import DataError
+from tasks.contracts.files import missing
+from tasks.contracts.params import read_params
+from tasks.contracts.params.download import DownloadParams
+from tasks.contracts.params.preprocess import PreprocessParams
+from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_split
+from tasks.datasets import REGISTRY
+from tasks.datasets.source import RAW, Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def preprocess(root: Path = Path()) -> None:
+    """Write `data/processed`: train, val and test as uint8 with their row numbers in the source, and dataset.json.
+
+    Raises:
+        ParamsError: params.yaml is not valid.
+        ArtifactError: data/raw is missing or damaged.
+        DataError: a class has too few rows to be split.
+    """
+    name = read_params(DownloadParams, root).download.dataset
+    params = read_params(PreprocessParams, root)
+    if not (root / RAW).is_dir():
+        raise missing(root / RAW, "download")
+    source = REGISTRY[name].load(root / RAW)
+    splits = split(source, params.preprocess.val_fraction, params.preprocess.test_fraction, params.seed)
+    for key, part in splits.items():
+        write_split(root, key, part)
+    mean, deviation = statistics(splits["train"].images)
+    channels, height, width = source.images.shape[1:]
+    write_dataset(
+        root,
+        Dataset(
+            name=name,
+            classes=source.classes,
+            shape=(channels, height, width),
+            counts={key: part.labels.bincount(minlength=len(source.classes)).tolist() for key, part in splits.items()},
+            mean=mean,
+            deviation=deviation,
+            rows=row_words(source),
+        ),
+    )
+
+
+def split(source: Source, val_fraction: float, test_fraction: float, seed: int) -> dict[SplitName, Split]:
+    """Stratified splits, each in the source's order; the test is drawn (or taken from the source) before val, so val cannot move it.
+
+    Raises:
+        DataError: a class has too few rows.
+    """
+    import numpy as np
+    import torch
+
+    generator = np.random.default_rng(seed)
+    rest = np.arange(len(source.labels))
+    if source.test_images is not None and source.test_labels is not None:
+        test = Split(source.test_images, source.test_labels, torch.arange(len(source.test_labels)))
+    else:
+        rest, held = hold_out(rest, source, "test", test_fraction, generator)
+        test = _take(source, held)
+    rest, held = hold_out(rest, source, "val", val_fraction, generator)
+    return {"train": _take(source, rest), "val": _take(source, held), "test": test}
+
+
+def hold_out(
+    rows: "Rows", source: Source, to: SplitName, fraction: float, generator: "np.random.Generator"
+) -> "tuple[Rows, Rows]":
+    """Divide `rows` (ascending) into those kept and those held out, class by class.
+
+    Of each class goes the nearest whole number to `fraction`, but never none and never all. scikit-learn's splitters take
+    neither a Generator nor a seed of 2**32, and may leave a small class without a held-out row.
+
+    Raises:
+        DataError: a class has fewer than two of the rows.
+    """
+    import numpy as np
+
+    if fraction == 0:
+        return rows, rows[:0]
+    labels = source.labels.numpy()
+    held = []
+    for number, name in enumerate(source.classes):
+        members = rows[labels[rows] == number]
+        if len(members) < 2:
+            instead = " or set preprocess.val_fraction to 0" if to == "val" else ""
+            raise DataError(
+                f"class '{name}' has too few rows to divide between train and {to}: {len(members)}; expected 2 or more: "
+                f"add images of it, leave the class out{instead}"
+            )
+        count = min(max(math.floor(len(members) * fraction + 0.5), 1), len(members) - 1)
+        held.append(generator.permutation(members)[:count])
+    out = np.sort(np.concatenate(held))
+    return np.setdiff1d(rows, out, assume_unique=True), out
+
+
+def statistics(images: "Tensor") -> tuple[list[float], list[float]]:
+    """Mean and population deviation per channel in units of [0, 1], of images (N, C, H, W) uint8.
+
+    Counted in whole numbers from a histogram of the 256 values: exact, so the same on every machine and with any number of threads.
+    """
+    mean, deviation = [], []
+    for channel in images.unbind(1):
+        histogram: list[int] = channel.flatten().bincount(minlength=256).tolist()
+        n = sum(histogram)
+        total = sum(count * value for value, count in enumerate(histogram))
+        squares = sum(count * value * value for value, count in enumerate(histogram))
+        mean.append(total / (255 * n))
+        # A constant channel has deviation 0; divided by 1 instead it becomes 0 everywhere, not NaN.
+        deviation.append(math.sqrt(n * squares - total * total) / (255 * n) or 1.0)
+    return mean, deviation
+
+
+def row_words(source: Source) -> str:
+    """What the row numbers count, for a reader of dataset.json."""
+    if source.test_images is None:
+        return f"{source.unit}, counted from 0 in the whole source"
+    return f"{source.unit}, counted from 0 in the source's train split (train and val) or in its test split (test)"
+
+
+def _take(source: Source, rows: "Rows") -> Split:
+    import torch
+
+    index = torch.from_numpy(rows)
+    return Split(source.images[index], source.labels[index], index)
