@@ -1,0 +1,66 @@
+"""Digests of files: SHA-256 as evidence, MD5 to join it to dvc.lock."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# What .dvcignore keeps out of directory hashes.
+IGNORED = frozenset({"__pycache__", ".venv", ".git", ".dvc"})
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Digest:
+    sha256: str
+    md5: str
+
+
+def digest_file(path: Path) -> Digest:
+    """Both digests in one reading."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            sha256.update(chunk)
+            md5.update(chunk)
+    return Digest(sha256.hexdigest(), md5.hexdigest())
+
+
+def files_below(root: Path, name: str) -> Iterator[str]:
+    """`name` itself where it is a file, every file below it where it is a folder; sorted, with `/`, links followed."""
+    top = root / name
+    if not top.is_dir():
+        yield name
+        return
+    for folder, subfolders, files in os.walk(top, followlinks=True):
+        subfolders[:] = sorted(set(subfolders) - IGNORED)
+        below = Path(folder).relative_to(top)
+        yield from (
+            (name / below / file).as_posix() for name in [Path(name)] for file in sorted(files) if not file.endswith(".pyc")
+        )
+
+
+def digest_paths(root: Path, names: Iterable[str]) -> dict[str, Digest]:
+    """Digest every file at or below `names`; the keys are sorted.
+
+    Raises:
+        FileNotFoundError: a name does not exist.
+    """
+    return {file: digest_file(root / file) for file in sorted(file for name in names for file in files_below(root, name))}
+
+
+def directory_md5(files: dict[str, Digest], directory: str) -> str:
+    """The MD5 that dvc.lock holds for `directory`, from the digests of the files below it.
+
+    DVC hashes the list of `{md5, relpath}`, sorted by path, as JSON, and appends `.dir`.
+    """
+    entries = [
+        {"md5": digest.md5, "relpath": Path(name).relative_to(directory).as_posix()}
+        for name, digest in files.items()
+        if name.startswith(f"{directory}/")
+    ]
+    entries.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
+    listing = json.dumps(entries, sort_keys=True).encode()
+    return hashlib.md5(listing, usedforsecurity=False).hexdigest() + ".dir"

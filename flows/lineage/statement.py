@@ -1,0 +1,76 @@
+"""A stage's statement: what it made, and from what. An in-toto Statement v1 with the SLSA provenance v1 predicate.
+
+It holds no time, host, user or run, so that the same inputs in the same environment give the same bytes. The Git commit is not in
+it either: it would change the bytes with every commit; the digests of the code say more, and the journal has the commit.
+"""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flows.declaration import Declaration
+from flows.lineage.digest import Digest, digest_paths
+from tasks.contracts.files import write_json
+
+FOLDER = Path("lineage")
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:goodfit:stage:v1"
+REQUIREMENTS = "requirements.lock"
+# The packages whose arithmetic or file formats reach the outputs.
+PACKAGES = ("matplotlib", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "scipy", "torch", "torchvision")
+
+
+def statement_path(stage: str) -> Path:
+    return FOLDER / f"{stage}.json"
+
+
+def write_statement(root: Path, declared: Declaration, inputs: dict[str, Digest], params: dict[str, Any]) -> None:
+    """Write `lineage/<stage>.json` for the outputs that now lie in the workspace.
+
+    Args:
+        root: the repository.
+        declared: the stage as dvc.yaml has it.
+        inputs: the digest of every input file, as sealed before the stage ran.
+        params: the parameters that the stage depends on, as sealed.
+    """
+    own = statement_path(declared.name)
+    outputs = digest_paths(root, (name for name in declared.outs if name != own.as_posix()))
+    write_json(
+        root / own,
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [_resource(name, digest) for name, digest in outputs.items()],
+            "predicateType": PREDICATE_TYPE,
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": BUILD_TYPE,
+                    "externalParameters": {"stage": declared.name, "command": declared.command, "parameters": params},
+                    "internalParameters": environment(computes="threads" in declared.params),
+                    "resolvedDependencies": [_resource(name, digest) for name, digest in inputs.items()] + _packages(root),
+                },
+                "runDetails": {"builder": {"id": "urn:goodfit:builder", "version": {"goodfit": version("goodfit")}}},
+            },
+        },
+    )
+
+
+def environment(*, computes: bool) -> dict[str, str]:
+    """What else decides the bits; a stage that computes with torch also names the CPU's instruction set, which torch chooses by."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
+    if computes:
+        import torch
+
+        found |= {"device": "cpu", "precision": "32-true", "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+    return found
+
+
+def _packages(root: Path) -> list[dict[str, Any]]:
+    locked = digest_paths(root, [REQUIREMENTS]) if (root / REQUIREMENTS).exists() else {}
+    packages = [{"name": name, "uri": f"pkg:pypi/{name}@{version(name)}"} for name in PACKAGES]
+    return [*(_resource(name, digest) for name, digest in locked.items()), *packages]
+
+
+def _resource(name: str, digest: Digest) -> dict[str, Any]:
+    return {"name": name, "digest": {"sha256": digest.sha256, "md5": digest.md5}}

@@ -1,0 +1,133 @@
+"""Run one stage: seal its inputs, call it, write its statement. `python -m flows.stage NAME` is every stage's `cmd` in dvc.yaml.
+
+Plain DVC hashes dependencies after the run: an edit during it would be recorded against the old output. Hence the seal.
+"""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from flows.declaration import Declaration, read_declaration
+from flows.lineage.digest import Digest, digest_paths
+from flows.lineage.statement import write_statement
+from tasks.contracts.errors import ArtifactError, GoodfitError
+from tasks.contracts.params import PARAMS_FILE, load_yaml
+from tasks.contracts.params.pipeline import check_params
+
+
+class InputsChangedError(GoodfitError):
+    """A declared input changed while the stage was running."""
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What a stage is about to read: the digest of every input file, the value of every parameter."""
+
+    files: dict[str, Digest]
+    params: dict[str, Any]
+
+
+# Python keeps the first version of a module that a process imports; so the first digest of each source file is kept too.
+_first_seen: dict[Path, Digest] = {}
+
+
+def run_stage(name: str, root: Path = Path()) -> None:
+    """Run the stage in this process, in the repository at `root`; whoever calls decides whether it has to run, and records it.
+
+    Raises:
+        GoodfitError: the parameters are not valid, an input is missing or changed meanwhile, or the stage says what is wrong. The
+            stage's outputs are gone then: no partial output stays behind.
+    """
+    root = root.resolve()
+    check_params(root / PARAMS_FILE)
+    declared = read_declaration(root, name)
+    stage = _function(name, root)
+    before = seal(root, declared)
+    try:
+        stage(root)
+        changed = _differences(before, seal(root, declared))
+        if changed:
+            raise InputsChangedError(f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again")
+        write_statement(root, declared, before.files, before.params)
+    except BaseException:
+        remove_outputs(root, declared)
+        raise
+
+
+def seal(root: Path, declared: Declaration) -> Seal:
+    """Hash every declared input, byte for byte, and read every declared parameter.
+
+    Raises:
+        ArtifactError: an input is missing.
+        InputsChangedError: a source file is no longer what this process imported.
+    """
+    try:
+        files = digest_paths(root, declared.deps)
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{declared.name}: its input {error.filename} is missing; run `dvc repro {declared.name}`"
+        ) from None
+    sources = {(root / file): digest for file, digest in files.items() if file.endswith(".py")}
+    stale = [
+        path.relative_to(root).as_posix() for path, digest in sources.items() if _first_seen.setdefault(path, digest) != digest
+    ]
+    if stale:
+        raise InputsChangedError(f"{declared.name}: changed since this process read it: {', '.join(stale)}; start the run again")
+    params = load_yaml(root / PARAMS_FILE)
+    return Seal(files, {key: params[key] for key in declared.params if key in params})
+
+
+def remove_outputs(root: Path, declared: Declaration) -> None:
+    """Remove what the stage declares to write."""
+    for name in declared.outs:
+        path = root / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _function(name: str, root: Path) -> Any:
+    """The function `name` of `tasks/<name>.py`, of this repository and of no other."""
+    module = import_module(f"tasks.{name}")
+    found = Path(str(module.__file__)).resolve()
+    if found.parent != root / "tasks":
+        raise GoodfitError(
+            f"the code that would run lies in {found.parent.parent}, the pipeline in {root}; "
+            "activate that folder's own .venv, or start it there with `python -m flows.cli`"
+        )
+    return getattr(module, name)
+
+
+def _differences(before: Seal, after: Seal) -> list[str]:
+    """What differs, by name: files, then parameters."""
+    files = sorted(file for file in before.files.keys() | after.files.keys() if before.files.get(file) != after.files.get(file))
+    params = sorted(
+        key for key in before.params.keys() | after.params.keys() if before.params.get(key) != after.params.get(key)
+    )
+    return [*files, *(f"{PARAMS_FILE}: {key}" for key in params)]
+
+
+def main(arguments: list[str]) -> int:
+    """The command: exit code 0 when the stage ran, 1 with a message when it did not, 2 for a wrong call."""
+    from flows.lineage.journal import journaled
+
+    if len(arguments) != 1:
+        print("usage: python -m flows.stage NAME", file=sys.stderr)
+        return 2
+    root = Path.cwd()
+    try:
+        with journaled(root, arguments[0], door="dvc") as entry:
+            run_stage(arguments[0], root)
+            entry.outcome = "ran"
+    except (GoodfitError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
