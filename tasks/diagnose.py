@@ -1,0 +1,96 @@
+"""Stage `diagnose`: what is wrong with the trained model, how sure that is, and what helps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.contracts.errors import ArtifactError, DataError
+from tasks.contracts.files import repair
+from tasks.contracts.findings import write_diagnosis
+from tasks.contracts.params import read_params
+from tasks.contracts.params.diagnose import DiagnoseParams
+
+if TYPE_CHECKING:
+    from tasks.contracts.splits import Split
+    from tasks.contracts.trained import Dynamics, TrainedModel
+    from tasks.diagnostics.measured import Measured, Rows
+
+
+def diagnose(root: Path = Path()) -> None:
+    """Run every check of `tasks.diagnostics`; write `metrics/diagnosis.json` and print it.
+
+    Raises:
+        ArtifactError: a file of an earlier stage is missing, damaged or belongs to another run.
+        DataError: the test or the train split is empty.
+    """
+    from tasks.diagnostics import REGISTRY
+    from tasks.diagnostics.measured import Limits
+    from tasks.diagnostics.verdict import as_text, conclude
+    from tasks.models.inference import use_threads
+
+    params = read_params(DiagnoseParams, root)
+    use_threads(params.threads)
+    measured = measure(root, params.seed)
+    limits = Limits(**params.diagnose.model_dump(), seed=params.seed)
+    diagnosis = conclude([entry.check(measured, limits) for entry in REGISTRY.values()])
+    write_diagnosis(root, diagnosis)
+    print(as_text(diagnosis))
+
+
+def measure(root: Path, seed: int) -> "Measured":
+    """What the checks need: the splits, the recorded epochs, and logits of the delivered weights on test and on recorded train."""
+    from tasks.contracts.splits import read_dataset, read_split
+    from tasks.contracts.trained import read_dynamics, read_model
+    from tasks.diagnostics.measured import Measured
+    from tasks.models import rebuild
+    from tasks.models.inference import logits, to_input
+
+    trained, weights = read_model(root)
+    module, dynamics = rebuild(trained, weights), read_dynamics(root)
+    train, val, test = (read_split(root, name) for name in ("train", "val", "test"))
+    check_fit(root, trained, dynamics, len(train), len(val))
+    for name, split in (("train", train), ("test", test)):
+        if len(split) == 0:
+            raise DataError(f"the {name} split is empty; a diagnosis needs rows in it: see preprocess.test_fraction")
+
+    recorded, tested = (
+        logits(module, to_input(images, trained.mean, trained.deviation)).numpy()
+        for images in (train.images[dynamics.train_index], test.images)
+    )
+    return Measured(
+        train=rows(train),
+        val=rows(val),
+        test=rows(test),
+        row_numbers=read_dataset(root).rows,
+        train_index=dynamics.train_index.numpy(),
+        train_logits=recorded,
+        test_logits=tested,
+        val_logits=dynamics.val_logits.numpy(),
+        delivered=trained.chosen_epoch - 1,
+        chosen_by=trained.chosen_by,
+        seed=seed,
+    )
+
+
+def rows(split: "Split") -> "Rows":
+    """A split as arrays that share its memory."""
+    from tasks.diagnostics.measured import Rows
+
+    return Rows(split.images.numpy(), split.labels.numpy(), split.rows.numpy())
+
+
+def check_fit(root: Path, trained: "TrainedModel", dynamics: "Dynamics", train: int, val: int) -> None:
+    """Refuse files of different runs: every number of the diagnosis would be wrong.
+
+    Raises:
+        ArtifactError: model, history, dynamics and splits do not agree on the epochs, the rows or the classes.
+    """
+    from tasks.contracts.trained import read_history
+
+    expected = (trained.epochs, val, len(trained.classes))
+    found, history = tuple(dynamics.val_logits.shape), len(read_history(root))
+    outside = len(dynamics.train_index) > 0 and int(dynamics.train_index.max()) >= train
+    if found != expected or history != trained.epochs or outside:
+        raise ArtifactError(
+            f"the files of stage 'train' do not belong together: val_logits {found} and {history} epochs of history, expected "
+            f"{expected} (epochs, validation rows, classes) and train_index below {train}: {repair('train')}"
+        )

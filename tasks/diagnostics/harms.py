@@ -1,0 +1,73 @@
+"""The family of three tests that `overtrained` and `overconfident` decide by."""
+
+from dataclasses import dataclass
+
+from tasks.diagnostics.crossfit import Comparison
+from tasks.diagnostics.measured import Limits
+from tasks.diagnostics.statistics import Contrast, detectable, holm
+
+FAMILY = 3
+METHOD = (
+    "cross-fitted on two halves of the validation set; one-sided paired t-test (errors: exact McNemar test); "
+    "Holm over the three tests of overtrained and overconfident; mde at alpha / 3"
+)
+
+
+@dataclass(frozen=True)
+class Harm:
+    """One contrast of the family, with what it is judged by, in its own unit (nats, or a share of errors)."""
+
+    contrast: Contrast
+    p_holm: float
+    mde: float
+    matters: float
+
+    def proven(self, alpha: float) -> bool:
+        """Above zero at `alpha` (Holm), unless the interval shows that it is smaller than any harm that matters."""
+        return self.p_holm <= alpha and self.contrast.high >= self.matters
+
+    @property
+    def answered(self) -> bool:
+        """A harm that matters would have been seen, or the interval excludes it."""
+        return self.mde <= self.matters or self.contrast.high < self.matters
+
+
+@dataclass(frozen=True)
+class Harms:
+    """What the delivered epoch loses: in log-loss, in log-loss once both are temperature-scaled, and in errors."""
+
+    raw: Harm
+    scaled: Harm
+    error: Harm
+    gain: Contrast  # what a temperature takes off the delivered epoch's log-loss
+    removable: bool  # that gain is above zero at alpha
+
+    def overtrained(self, alpha: float) -> bool:
+        """More errors, or more log-loss that a temperature does not remove."""
+        stays = self.raw.proven(alpha) and not self.removable
+        return self.error.proven(alpha) or self.scaled.proven(alpha) or stays
+
+    def overconfident(self, alpha: float) -> bool:
+        """More log-loss, a temperature lowers it, and what it leaves is not shown to be a harm."""
+        return self.raw.proven(alpha) and not self.overtrained(alpha)
+
+
+def harms(comparison: Comparison, limits: Limits) -> Harms:
+    """Test the three harms of `comparison` at the rates of `limits`.
+
+    The minimum detectable effect is at alpha / 3, the strictest step of Holm: what is promised to be seen is seen whatever the
+    other two tests say.
+    """
+    contrasts = (
+        comparison.raw_harm(limits.confidence),
+        comparison.scaled_harm(limits.confidence),
+        comparison.error_harm(limits.confidence),
+    )
+    adjusted = holm([contrast.p_value for contrast in contrasts])
+    matters = (limits.harm_nats, limits.harm_nats, limits.harm_accuracy)
+    raw, scaled, error = (
+        Harm(contrast, p_holm, detectable(contrast.error, limits.alpha / FAMILY, limits.power), smallest)
+        for contrast, p_holm, smallest in zip(contrasts, adjusted, matters, strict=True)
+    )
+    gain = comparison.temperature_gain(limits.confidence)
+    return Harms(raw, scaled, error, gain, gain.p_value <= limits.alpha)

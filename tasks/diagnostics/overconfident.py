@@ -1,0 +1,94 @@
+"""Did the probabilities become too extreme, while the decisions stayed as good?"""
+
+from tasks.contracts.findings import Finding, Remedy, Status
+from tasks.diagnostics.crossfit import Comparison
+from tasks.diagnostics.harms import METHOD, Harms, harms
+from tasks.diagnostics.measured import Limits, Measured
+
+
+def check(measured: Measured, limits: Limits) -> Finding:
+    """Flag when the delivered epoch has more log-loss than the cross-fitted best one and an out-of-fold temperature removes it.
+
+    Removes: the temperature lowers the delivered epoch's log-loss (one-sided, at alpha), and `overtrained` is not flagged.
+    """
+    comparison = measured.comparison
+    if isinstance(comparison, str):
+        return _finding(None, len(measured.val.labels), "not_run", {"summary": comparison, "reason": comparison}, None)
+    found = harms(comparison, limits)
+    status: Status = "pass"
+    if found.overconfident(limits.alpha):
+        status = "flag"
+    elif not found.raw.answered and not found.overtrained(limits.alpha):
+        status = "inconclusive"
+    left = found.scaled.contrast
+    return _finding(
+        found,
+        len(comparison.half),
+        status,
+        {
+            "summary": _summary(status, comparison, found, limits),
+            "delivered_epoch": comparison.delivered,
+            "delivered_by": measured.chosen_by,
+            "chosen_epochs": list(comparison.chosen),
+            "temperature": comparison.temperature,
+            "temperature_gain": found.gain.estimate,
+            "temperature_gain_ci": [found.gain.low, found.gain.high],
+            "harm_left_by_temperature": left.estimate,
+            "harm_left_by_temperature_ci": [left.low, left.high],
+            "smallest_harm_nats": limits.harm_nats,
+        },
+        _remedy(comparison, found) if status == "flag" else None,
+    )
+
+
+def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limits) -> str:
+    raw, rows = found.raw.contrast, f"{len(comparison.half)} validation rows"
+    if status == "flag":
+        return (
+            f"Overconfident: epoch {comparison.delivered} loses {raw.estimate:.3f} nats ({raw.low:.3f} to {raw.high:.3f}) against "
+            f"{comparison.against()} on {rows}, but a temperature removes that; divide the logits by {comparison.temperature:.2f}."
+        )
+    if status == "inconclusive":
+        return (
+            f"{rows} cannot show a harm as small as {limits.harm_nats:g} nats from overconfidence "
+            f"(smallest that they can: {found.raw.mde:.3f})"
+        )
+    if found.overtrained(limits.alpha):
+        return "The harm is that of training too far, not of overconfidence alone."
+    return f"No log-loss that matters is lost to overconfidence, on {rows}."
+
+
+def _remedy(comparison: Comparison, found: Harms) -> Remedy:
+    return Remedy(
+        action=f"temperature-scale the probabilities (T = {comparison.temperature:.2f})",
+        expected_gain=found.gain.estimate,
+        ci=(found.gain.low, found.gain.high),
+        source="log-loss, in nats, that a temperature fitted on one half of the validation set saves on the other",
+    )
+
+
+def _finding(
+    found: Harms | None,
+    n: int,
+    status: Status,
+    evidence: dict[str, str | int | float | list[int] | list[str] | list[float]],
+    remedy: Remedy | None,
+) -> Finding:
+    harm = found.raw if found else None
+    return Finding(
+        code="overconfident",
+        title="Overconfident",
+        definition="The delivered epoch has more log-loss than an earlier one, and one temperature for all probabilities removes it.",
+        estimand="expected log-loss of the delivered epoch minus that of the epoch that validation chooses, in nats",
+        estimate=harm.contrast.estimate if harm else None,
+        ci_low=harm.contrast.low if harm else None,
+        ci_high=harm.contrast.high if harm else None,
+        method=METHOD,
+        n=n,
+        p_value=harm.contrast.p_value if harm else None,
+        p_holm=harm.p_holm if harm else None,
+        mde=harm.mde if harm else None,
+        status=status,
+        evidence=evidence,
+        remedy=remedy,
+    )

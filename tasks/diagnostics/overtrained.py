@@ -1,0 +1,103 @@
+"""Was training continued past its best epoch?"""
+
+from tasks.contracts.findings import Finding, Remedy, Status
+from tasks.diagnostics.crossfit import Comparison
+from tasks.diagnostics.harms import METHOD, Harms, harms
+from tasks.diagnostics.measured import Limits, Measured
+
+
+def check(measured: Measured, limits: Limits) -> Finding:
+    """Flag when the delivered epoch makes more errors than the cross-fitted best one, or has more log-loss that stays under an
+    out-of-fold temperature.
+
+    A flag needs a harm above zero (one-sided, Holm) that is not shown to be smaller than `harm_nats` or `harm_accuracy`.
+    """
+    comparison = measured.comparison
+    if isinstance(comparison, str):
+        return _finding(None, len(measured.val.labels), "not_run", {"summary": comparison, "reason": comparison}, None)
+    found = harms(comparison, limits)
+    status: Status = "pass"
+    if found.overtrained(limits.alpha):
+        status = "flag"
+    elif not (found.scaled.answered and found.error.answered):
+        status = "inconclusive"
+    raw, error = found.raw.contrast, found.error.contrast
+    return _finding(
+        found,
+        len(comparison.half),
+        status,
+        {
+            "summary": _summary(status, comparison, found, limits),
+            "delivered_epoch": comparison.delivered,
+            "delivered_by": measured.chosen_by,
+            "chosen_epochs": list(comparison.chosen),
+            "log_loss_harm": raw.estimate,
+            "log_loss_harm_ci": [raw.low, raw.high],
+            "error_harm": error.estimate,
+            "error_harm_ci": [error.low, error.high],
+            "error_p_value": error.p_value,
+            "error_p_holm": found.error.p_holm,
+            "error_mde": found.error.mde,
+            "smallest_harm_nats": limits.harm_nats,
+            "smallest_harm_accuracy": limits.harm_accuracy,
+        },
+        _remedy(found) if status == "flag" else None,
+    )
+
+
+def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limits) -> str:
+    raw, error, against = found.raw.contrast, found.error.contrast, comparison.against()
+    rows = f"{len(comparison.half)} validation rows"
+    if status == "pass":
+        return f"No other epoch is shown to be better than epoch {comparison.delivered} by what matters, on {rows}."
+    if status == "inconclusive":
+        return (
+            f"{rows} cannot show a harm as small as {limits.harm_nats:g} nats or {limits.harm_accuracy:g} in accuracy from training "
+            f"too far (smallest that they can: {found.scaled.mde:.3f} nats, {found.error.mde:.3f})"
+        )
+    if raw.low > 0:
+        loss = f"loses {raw.estimate:.3f} nats ({raw.low:.3f} to {raw.high:.3f})"
+    else:
+        loss = f"makes {100 * error.estimate:.1f} more errors in 100 ({100 * error.low:.1f} to {100 * error.high:.1f})"
+    return f"Trained too far: epoch {comparison.delivered} {loss} against {against} on {rows}; stop early."
+
+
+def _remedy(found: Harms) -> Remedy:
+    """Early stopping: in nats, or in accuracy where the harm is one of errors only."""
+    in_nats = found.raw.contrast.low > 0
+    gain = found.raw.contrast if in_nats else found.error.contrast
+    unit = "nats of log-loss" if in_nats else "accuracy"
+    return Remedy(
+        action="set train.early_stopping.enabled: true",
+        expected_gain=gain.estimate,
+        ci=(gain.low, gain.high),
+        source=f"cross-fitted estimate on the validation set, in {unit}",
+    )
+
+
+def _finding(
+    found: Harms | None,
+    n: int,
+    status: Status,
+    evidence: dict[str, str | int | float | list[int] | list[str] | list[float]],
+    remedy: Remedy | None,
+) -> Finding:
+    harm = found.scaled if found else None
+    return Finding(
+        code="overtrained",
+        title="Trained too far",
+        definition="The delivered epoch is worse than an earlier one in a way that no temperature mends: stopping early would help.",
+        estimand="expected log-loss of the delivered epoch minus that of the epoch that validation chooses, both temperature-scaled, "
+        "in nats; for errors see the evidence",
+        estimate=harm.contrast.estimate if harm else None,
+        ci_low=harm.contrast.low if harm else None,
+        ci_high=harm.contrast.high if harm else None,
+        method=METHOD,
+        n=n,
+        p_value=harm.contrast.p_value if harm else None,
+        p_holm=harm.p_holm if harm else None,
+        mde=harm.mde if harm else None,
+        status=status,
+        evidence=evidence,
+        remedy=remedy,
+    )

@@ -1,0 +1,135 @@
+"""Stage `evaluate`: how good the model is on test, each number with its interval."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.contracts.errors import DataError
+from tasks.contracts.files import write_json
+from tasks.contracts.params import read_params
+from tasks.contracts.params.evaluate import EvaluateParams
+from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tasks.diagnostics.statistics import Bin, Bools, Floats, Ints
+
+RESAMPLES = 2000  # of the log-loss interval; its ends move by about 2 % of its width from one seed to another
+
+
+def evaluate(root: Path = Path()) -> None:
+    """Write `metrics/evaluation.json` and the tables of `tasks.contracts.results`; the same inputs give the same bytes.
+
+    Raises:
+        ArtifactError: a file of an earlier stage is missing or damaged.
+        DataError: the test split is empty.
+    """
+    import numpy as np
+
+    from tasks.contracts.splits import read_split
+    from tasks.contracts.trained import read_model
+    from tasks.diagnostics.statistics import calibration, log_softmax
+    from tasks.models import rebuild
+    from tasks.models.inference import logits, to_input, use_threads
+
+    params = read_params(EvaluateParams, root)
+    use_threads(params.threads)
+    trained, weights = read_model(root)
+    test = read_split(root, "test")
+    if len(test) == 0:
+        raise DataError("the test split is empty; expected rows to evaluate on: see preprocess.test_fraction")
+
+    outputs = logits(rebuild(trained, weights), to_input(test.images, trained.mean, trained.deviation))
+    log_probabilities, labels = log_softmax(outputs.numpy()), test.labels.numpy()
+    losses = -log_probabilities[np.arange(len(labels)), labels]
+    probabilities, predicted = np.exp(log_probabilities), log_probabilities.argmax(axis=1)
+    bins = calibration(probabilities.max(axis=1), predicted == labels, params.evaluate.calibration_bins)
+
+    confidence = params.evaluate.confidence
+    write_json(root / EVALUATION, metrics(predicted == labels, losses, bins, confidence, params.seed))
+    write_table(root, PREDICTIONS, predictions(test.rows.numpy(), labels, predicted, losses, probabilities))
+    write_table(root, PER_CLASS, per_class(trained.classes, labels, predicted, confidence))
+    write_table(root, CONFUSION, confusion(trained.classes, labels, predicted))
+    write_table(root, CALIBRATION, reliability(bins, confidence))
+
+
+def metrics(correct: "Bools", losses: "Floats", bins: "list[Bin]", confidence: float, seed: int) -> dict[str, int | float]:
+    """Accuracy with its Wilson interval, log-loss (nats) with its percentile bootstrap interval, expected calibration error."""
+    from tasks.diagnostics.statistics import BOOTSTRAP, bootstrap_mean, calibration_error, generator, wilson
+
+    accuracy_low, accuracy_high = wilson(int(correct.sum()), len(correct), confidence)
+    loss_low, loss_high = bootstrap_mean(losses, confidence, RESAMPLES, generator(seed, BOOTSTRAP))
+    return {
+        "n": len(correct),
+        "accuracy": float(correct.mean()),
+        "accuracy_ci_low": accuracy_low,
+        "accuracy_ci_high": accuracy_high,
+        "log_loss": float(losses.mean()),
+        "log_loss_ci_low": loss_low,
+        "log_loss_ci_high": loss_high,
+        "ece": calibration_error(bins),
+    }
+
+
+def predictions(rows: "Ints", labels: "Ints", predicted: "Ints", losses: "Floats", probabilities: "Floats") -> "pd.DataFrame":
+    """A row a test example; arrays (N,), probabilities (N, K)."""
+    import pandas as pd
+
+    columns = {f"probability_{k}": column for k, column in enumerate(probabilities.T)}
+    known = {"row": rows, "label": labels, "predicted": predicted, "confidence": probabilities.max(axis=1), "loss": losses}
+    return pd.DataFrame(known | columns)
+
+
+def per_class(classes: list[str], labels: "Ints", predicted: "Ints", confidence: float) -> "pd.DataFrame":
+    """A row a class; precision is empty where the class was never predicted, recall where it has no test row."""
+    import pandas as pd
+
+    from tasks.diagnostics.statistics import wilson
+
+    table = []
+    for number, name in enumerate(classes):
+        n, named = int((labels == number).sum()), int((predicted == number).sum())
+        correct = int(((labels == number) & (predicted == number)).sum())
+        low, high = wilson(correct, n, confidence) if n else (None, None)
+        table.append(
+            {
+                "class": name,
+                "n": n,
+                "correct": correct,
+                "precision": correct / named if named else None,
+                "recall": correct / n if n else None,
+                "recall_ci_low": low,
+                "recall_ci_high": high,
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def confusion(classes: list[str], labels: "Ints", predicted: "Ints") -> "pd.DataFrame":
+    """A row a test example: the names of its class and of the predicted one."""
+    import pandas as pd
+
+    return pd.DataFrame({"actual": [classes[k] for k in labels], "predicted": [classes[k] for k in predicted]})
+
+
+def reliability(bins: "list[Bin]", confidence: float) -> "pd.DataFrame":
+    """A row a bin that is not empty: mean confidence, and accuracy with its Wilson interval."""
+    import pandas as pd
+
+    from tasks.diagnostics.statistics import wilson
+
+    table = []
+    for row in bins:
+        low, high = wilson(row.correct, row.n, confidence)
+        table.append(
+            {
+                "bin_low": row.low,
+                "bin_high": row.high,
+                "n": row.n,
+                "confidence": row.confidence,
+                "accuracy": row.correct / row.n,
+                "accuracy_ci_low": low,
+                "accuracy_ci_high": high,
+            }
+        )
+    return pd.DataFrame(table)
