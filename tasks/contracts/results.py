@@ -36,4 +36,4 @@ def read_table(root: Path, path: Path, stage: str) -> "pd.DataFrame":
         raise missing(root / path, stage)
     if path.suffix == ".parquet":
         return pd.read_parquet(root / path)
-    return pd.read_csv(root / path, float_precision="round_trip", dtype={"class": str, "actual": str, "predicted": str})
+    return pd.read_csv(root / path, dtype={"class": str, "actual": str, "predicted": str})

@@ -85,7 +85,7 @@ def read_history(root: Path) -> "pd.DataFrame":
 
     if not (root / HISTORY).exists():
         raise missing(root / HISTORY, "train")
-    return pd.read_csv(root / HISTORY, float_precision="round_trip")
+    return pd.read_csv(root / HISTORY)
 
 
 def write_model(root: Path, model: TrainedModel, weights: "dict[str, Tensor]") -> None:
