@@ -1,0 +1,137 @@
+"""Stage `report`: all results on one page that can be mailed, printed and kept."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.contracts.errors import ArtifactError
+from tasks.contracts.files import missing, read_json, read_text, repair, whole
+from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
+from tasks.contracts.params import PARAMS_FILE, load_yaml, read_params
+from tasks.contracts.params.report import ReportParams
+from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
+from tasks.contracts.splits import FOLDER, read_dataset
+from tasks.contracts.trained import HISTORY, MODEL, TrainedModel, read_history
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from tasks.charts.page import Results
+
+REPORT = Path("report/index.html")
+# The top-level keys that are shown; dvc.yaml lists the same, so that a change of any other leaves the report as it is.
+SHOWN_PARAMS = ("seed", "threads", "download", "preprocess", "train", "report")
+OWN_DATA = ("image_folder", "arrays")  # the datasets that read `download.path`
+STAGES = ("download", "preprocess", "train", "evaluate", "diagnose")
+
+
+def report(root: Path = Path()) -> None:
+    """Write `report/index.html` from what the other stages wrote.
+
+    Raises:
+        ParamsError: `params.yaml` is not valid.
+        ArtifactError: a result is missing, damaged, or of another run than the rest.
+    """
+    from tasks.charts.page import render
+
+    params = read_params(ReportParams, root).report
+    page = render(read_results(root, params.most_wrong))
+    with whole(root / REPORT) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def read_results(root: Path, most_wrong: int) -> "Results":
+    """Read every result; of the test images only those of the `most_wrong` predictions."""
+    from tasks.charts.page import Results
+
+    with _expecting(root / FOLDER / "dataset.json", "preprocess"):
+        dataset = read_dataset(root)
+    with _expecting(root / MODEL, "train"):
+        model = TrainedModel.model_validate_json(read_text(root / MODEL, "train"))
+    with _expecting(root / DIAGNOSIS, "diagnose"):
+        diagnosis = read_diagnosis(root)
+    with _expecting(root / HISTORY, "train"):
+        history = read_history(root)
+    per_class = _table(root, PER_CLASS)
+    if len(per_class) != len(dataset.classes):
+        raise ArtifactError(
+            f"{root / PER_CLASS} has {len(per_class)} classes and the dataset {len(dataset.classes)}: they are of different runs; "
+            f"{repair('evaluate')}"
+        )
+    predictions = _table(root, PREDICTIONS)
+    wrong = predictions.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(most_wrong)
+    return Results(
+        dataset=dataset,
+        model=model,
+        evaluation=read_json(root / EVALUATION, "evaluate"),
+        diagnosis=diagnosis,
+        history=history,
+        predictions=predictions,
+        per_class=per_class,
+        calibration=_table(root, CALIBRATION),
+        most_wrong=wrong,
+        images=_test_images(root, wrong["row"].to_numpy()),
+        params=_shown_params(root),
+        statements={stage: _statement(root, stage) for stage in STAGES},
+    )
+
+
+@contextmanager
+def _expecting(path: Path, stage: str) -> Iterator[None]:
+    """Turn what a parser says of a damaged file into an error that names the stage to run."""
+    try:
+        yield
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not what stage '{stage}' writes ({error}): {repair(stage)}") from error
+
+
+def _table(root: Path, path: Path) -> "pd.DataFrame":
+    with _expecting(root / path, "evaluate"):
+        return read_table(root, path, "evaluate")
+
+
+def _shown_params(root: Path) -> dict[str, Any]:
+    document = load_yaml(root / PARAMS_FILE)
+    shown = {key: document[key] for key in SHOWN_PARAMS if key in document}
+    if shown.get("download", {}).get("dataset") not in OWN_DATA:
+        shown.get("download", {}).pop("path", None)
+    return shown
+
+
+def _statement(root: Path, stage: str) -> Any:
+    """The lineage statement of a stage; only `subject` and `predicate.buildDefinition` must be there."""
+    path = root / "lineage" / f"{stage}.json"
+    statement = read_json(path, stage)
+    try:
+        _ = statement["subject"], statement["predicate"]["buildDefinition"]
+    except (KeyError, TypeError):
+        raise ArtifactError(f"{path} is no in-toto statement with SLSA provenance: {repair(stage)}") from None
+    return statement
+
+
+def _test_images(root: Path, rows: "NDArray[np.int64]") -> "NDArray[np.uint8]":
+    """The test images (M, C, H, W) uint8 of these rows of the source, read one by one.
+
+    Through numpy, not `read_split`: importing torch would take longer than all the rest.
+    """
+    import numpy as np
+    from safetensors import SafetensorError, safe_open
+
+    path = root / FOLDER / "test.safetensors"
+    if not path.exists():
+        raise missing(path, "preprocess")
+    try:
+        with safe_open(path, framework="np") as file:
+            positions = {int(row): position for position, row in enumerate(file.get_tensor("rows"))}
+            images = file.get_slice("images")
+            found = [images[positions[int(row)]] for row in rows]
+            return np.stack(found) if found else np.empty((0, *images.get_shape()[1:]), np.uint8)
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} is damaged ({error}): {repair('preprocess')}") from None
+    except KeyError as error:
+        raise ArtifactError(
+            f"{path} has no row {error}, which is predicted: they are of different runs; {repair('evaluate')}"
+        ) from None

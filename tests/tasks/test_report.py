@@ -1,0 +1,408 @@
+"""The report: written whole from the other stages' files, the same bytes each time, and readable in a browser."""
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tasks.contracts.errors import ArtifactError
+from tasks.contracts.files import write_json
+from tasks.contracts.findings import Diagnosis, Finding, Remedy, write_diagnosis
+from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
+from tasks.contracts.splits import Dataset, Split, write_dataset, write_split
+from tasks.contracts.trained import Epoch, TrainedModel, write_history, write_model
+from tasks.report import REPORT, STAGES, report
+
+DIGITS = [str(digit) for digit in range(10)]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "$\\frac{",
+    "{{ 7 * 7 }}",
+    "猫",
+    "NA",
+    "a\x01b",
+    "&amp;",
+    "x" * 200,
+    " ",
+]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+ARGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
+
+
+def write_results(root: Path, classes: Sequence[str] = DIGITS, *, validation: bool = True, tests: int = 360) -> Path:
+    """Plausible results of a whole run, written as the stages write them; about 6 % of the test examples are wrong."""
+    random = np.random.default_rng(0)
+    labels = np.arange(tests) % len(classes)
+    predicted = np.where(random.random(tests) < 0.06, (labels + random.integers(1, len(classes), tests)) % len(classes), labels)
+    write_params(root)
+    write_data(root, classes, labels, random, validation=validation)
+    write_training(root, classes, validation=validation)
+    write_evaluation(root, classes, labels, predicted, random)
+    write_diagnosis(root, diagnosis(tests))
+    for stage, inputs, outputs in CHAIN:
+        write_json(root / f"lineage/{stage}.json", statement(inputs, outputs))
+    return root
+
+
+def write_params(root: Path) -> None:
+    root.mkdir(exist_ok=True, parents=True)
+    (root / "params.yaml").write_text(
+        "seed: 0\nthreads: 2\n"
+        "download: {dataset: digits, path: data/source}\n"
+        "preprocess: {val_fraction: 0.2, test_fraction: 0.2}\n"
+        "train:\n  epochs: 30\n  model: {name: mlp, standardise: true, mlp: {hidden: [64], dropout: 0.0}, cnn: {hidden: 77}}\n"
+        "  loss: {name: cross_entropy}\n  optimizer: {name: sgd, learning_rate: 0.1, sgd: {momentum: 0.9, nesterov: false}, adam: {beta1: 0.5}}\n"
+        "  early_stopping: {enabled: false, patience: 5, min_delta: 0.0}\n"
+        "evaluate: {confidence: 0.95}\nreport: {most_wrong: 24}\n",
+        encoding="utf-8",
+    )
+
+
+def write_data(root: Path, classes: Sequence[str], labels: Any, random: np.random.Generator, *, validation: bool) -> None:
+    def counts(total: int) -> list[int]:
+        return np.bincount(np.arange(total) % len(classes), minlength=len(classes)).tolist()
+
+    splits = {"train": counts(1150), "val": counts(287 if validation else 0), "test": counts(len(labels))}
+    shape = (1, 8, 8)
+    dataset = {"name": "digits", "classes": classes, "shape": shape, "mean": [0.305], "deviation": [0.376], "counts": splits}
+    write_dataset(root, Dataset.model_validate({**dataset, "rows": "rows of the source file, from 0"}))
+    images = torch.from_numpy(random.integers(0, 255, (len(labels), *shape), np.uint8))
+    write_split(root, "test", Split(images, torch.from_numpy(labels), torch.arange(len(labels)) * 3 + 7))
+
+
+def write_training(root: Path, classes: Sequence[str], *, validation: bool) -> None:
+    def epoch(number: int) -> Epoch:
+        train, val = 1.9 * 0.8**number + 0.004, 1.9 * 0.8**number + 0.11 + 0.004 * number
+        held_out = (val, 1 - val / 4) if validation else (None, None)
+        return Epoch(number, number * 36, 0.1, train, train, 1 - train / 4, *held_out)
+
+    write_history(root, [epoch(number) for number in range(1, 31)])
+    cnn = {"channels": [16], "hidden": 64, "dropout": 0.0}
+    used = {"name": "mlp", "standardise": True, "mlp": {"hidden": [64], "dropout": 0.0}, "cnn": cnn}
+    chosen = (
+        {"chosen_epoch": 18, "chosen_by": "lowest val_loss"} if validation else {"chosen_epoch": 30, "chosen_by": "last epoch"}
+    )
+    described = {"model": used, "classes": classes, "mean": [0.305], "deviation": [0.376], "epochs": 30, **chosen}
+    model = TrainedModel.model_validate_json(json.dumps({**described, "shape": [1, 8, 8]}))
+    write_model(root, model, {"weight": torch.zeros(1)})
+
+
+def write_evaluation(root: Path, classes: Sequence[str], labels: Any, predicted: Any, random: np.random.Generator) -> None:
+    right, total = labels == predicted, len(labels)
+    confidence = np.clip(np.where(right, 1 - random.exponential(0.05, total), random.uniform(0.4, 0.95, total)), 0.3, 0.999)
+    loss = np.where(right, -np.log(confidence), random.uniform(1, 6, total))
+    table = pd.DataFrame(
+        {"row": np.arange(total) * 3 + 7, "label": labels, "predicted": predicted, "confidence": confidence, "loss": loss}
+    )
+    write_table(root, PREDICTIONS, table)
+    accuracy = {"accuracy": float(right.mean()), "accuracy_ci_low": 0.9123, "accuracy_ci_high": 0.9617}
+    log_loss = {"log_loss": 0.2314, "log_loss_ci_low": 0.1712, "log_loss_ci_high": 0.2988}
+    write_json(root / EVALUATION, {"n": total, **accuracy, **log_loss})
+    rows = []
+    for number, name in enumerate(classes):
+        mine = labels == number
+        recall = float(right[mine].mean())
+        bounds = (max(0.0, recall - 0.09), min(1.0, recall + 0.05))
+        rows.append((name, int(mine.sum()), int(right[mine].sum()), 0.95, recall, *bounds))
+    columns = ["class", "n", "correct", "precision", "recall", "recall_ci_low", "recall_ci_high"]
+    write_table(root, PER_CLASS, pd.DataFrame(rows, columns=columns))
+    write_table(root, CALIBRATION, bins(confidence, right))
+
+
+def bins(confidence: Any, right: Any) -> pd.DataFrame:
+    table = pd.DataFrame({"bin": np.minimum(confidence * 10 // 1, 9), "confidence": confidence, "right": right})
+    grouped = (
+        table.groupby("bin")
+        .agg(n=("right", "size"), confidence=("confidence", "mean"), accuracy=("right", "mean"))
+        .reset_index()
+    )
+    spread = 0.9 / np.sqrt(grouped["n"])
+    return pd.DataFrame({
+        "bin_low": grouped["bin"] / 10, "bin_high": grouped["bin"] / 10 + 0.1, "n": grouped["n"], "confidence": grouped["confidence"],
+        "accuracy": grouped["accuracy"], "accuracy_ci_low": (grouped["accuracy"] - spread).clip(0),
+        "accuracy_ci_high": (grouped["accuracy"] + spread).clip(upper=1),
+    })  # fmt: skip
+
+
+def finding(code: str, title: str, status: str, **more: Any) -> Finding:
+    empty = dict.fromkeys(("estimate", "ci_low", "ci_high", "p_value", "p_holm", "mde", "remedy"))
+    words = {
+        "definition": f"What {title.lower()} means.",
+        "estimand": "Mean paired difference in log-loss.",
+        "method": "Paired bootstrap",
+    }
+    return Finding.model_validate(
+        {"code": code, "title": title, **words, **empty, "n": 287, "evidence": {}, "status": status, **more}
+    )
+
+
+def diagnosis(tests: int) -> Diagnosis:
+    early = Remedy(
+        action="Stop early: restore epoch 18", expected_gain=0.042, ci=(0.019, 0.066), source="cross-fitted difference"
+    )
+    return Diagnosis(
+        verdict="overtrained",
+        headline="Training past epoch 18 cost 0.042 nats of log-loss on held-out data; stopping there would give it back.",
+        flags=["overtrained", "overconfident"],
+        findings=[
+            finding("integrity", "Leakage between splits", "pass", estimate=0, ci_low=0.0, ci_high=0.0083, n=tests, evidence={"rows": [1, 2]}),
+            finding("performance", "Test performance", "pass", estimate=0.9417, ci_low=0.9123, ci_high=0.9617, n=tests, mde=0.0202),
+            finding("overtrained", "Trained past the optimum", "flag", estimate=0.042, ci_low=0.019, ci_high=0.066, p_value=0.0004,
+                    p_holm=0.002, mde=0.021, remedy=early, evidence={"chosen_epoch": 18, "last_epoch": 30}),
+            finding("gap", "Generalisation gap", "inconclusive", estimate=-0.0031, ci_low=-0.019, ci_high=0.0128, mde=0.045),
+            finding("data_limited", "Would more data help?", "not_run", evidence={"reason": "runs on request"}, n=0),
+        ],
+    )  # fmt: skip
+
+
+CHAIN = (
+    ("download", ["tasks/download.py"], ["data/raw/digits.npz"]),
+    (
+        "preprocess",
+        ["data/raw/digits.npz", "tasks/preprocess.py"],
+        ["data/processed/train.safetensors", "data/processed/test.safetensors"],
+    ),
+    ("train", ["data/processed/train.safetensors", "tasks/train.py"], ["models/model.json", "models/model.safetensors"]),
+    ("evaluate", ["models/model.safetensors", "data/processed/test.safetensors"], ["metrics/evaluation.json"]),
+    ("diagnose", ["models/model.safetensors", "requirements.lock"], ["metrics/diagnosis.json"]),
+)
+
+
+def statement(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, Any]:
+    def described(names: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"name": name, "digest": {"sha256": sha256(name.encode()).hexdigest(), "md5": "0" * 32}} for name in names]
+
+    environment = {"python": "3.11.2", "torch": "2.15.0", "platform": "linux-x86_64", "threads": 2}
+    build = {"buildType": "x", "internalParameters": environment, "resolvedDependencies": described(inputs)}
+    return {"_type": "https://in-toto.io/Statement/v1", "subject": described(outputs), "predicate": {"buildDefinition": build}}
+
+
+def page(root: Path) -> str:
+    report(root)
+    return (root / REPORT).read_text(encoding="utf-8")
+
+
+def test_leads_with_the_verdict_and_the_numbers_with_their_intervals(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path))
+    top = text[: text.index('<section id="findings">')]
+    assert "</span> Overtrained</h1>" in top
+    assert "Training past epoch 18 cost 0.042 nats" in top
+    assert "91.2 to 96.2\u202f%" in top
+    assert "0.231" in top
+    assert "0.171 to 0.299 nats" in top
+    assert "<strong>360</strong>" in top
+
+
+def test_shows_findings_with_status_estimate_and_remedy(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path))
+    for part in (
+        "Flag",
+        "Not run",
+        "0.019 to 0.066",
+        "−0.0031",
+        "−0.0190 to 0.0128",
+        "Stop early: restore epoch 18",
+        "expected gain 0.042",
+    ):
+        assert part in text
+
+
+def test_writes_the_same_bytes_twice(tmp_path: Path) -> None:
+    assert page(write_results(tmp_path / "one")) == page(write_results(tmp_path / "two"))
+
+
+def test_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path))
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in text
+    for outside in ("http://", "https://", "url(http", "@import", "<script", "<link", str(tmp_path)):
+        assert outside not in text
+
+
+def test_shows_only_the_parameters_that_were_used(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path))
+    parameters = text[text.index('<section id="parameters">') : text.index('<section id="data">')]
+    assert "momentum" in parameters
+    for unused in ("cnn", "beta1", "patience", "data/source", "evaluate"):
+        assert unused not in parameters
+
+
+def test_traces_each_input_to_the_stage_that_wrote_it(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path))
+    assert f'title="{sha256(b"data/raw/digits.npz").hexdigest()}"' in text
+    assert "from download" in text
+    assert "goodfit lineage verify" in text
+    assert "not what" not in text
+
+
+def test_says_when_an_input_is_not_what_its_stage_wrote(tmp_path: Path) -> None:
+    path = write_results(tmp_path) / "lineage/download.json"
+    path.write_text(path.read_text("utf-8").replace(sha256(b"data/raw/digits.npz").hexdigest(), "f" * 64), encoding="utf-8")
+    assert "not what download wrote" in page(tmp_path)
+
+
+def test_says_that_there_is_no_validation_set(tmp_path: Path) -> None:
+    assert "There is no validation set" in page(write_results(tmp_path, validation=False))
+    assert "There is no validation set" not in page(write_results(tmp_path))
+
+
+def test_escapes_hostile_class_names(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path, HOSTILE))
+    assert "<script" not in text
+    assert "<img src=x" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "{{ 7 * 7 }}" in text
+
+
+@pytest.mark.parametrize("classes", [2, 20, 21, 100])
+def test_shows_any_number_of_classes(tmp_path: Path, classes: int) -> None:
+    text = page(write_results(tmp_path, [f"class {number}" for number in range(classes)]))
+    assert f"Confusion matrix of {classes} classes" in text
+    assert ("Numbers are examples" in text) == (classes <= 20)
+
+
+def test_leaves_the_pictures_out_when_none_are_asked_for(tmp_path: Path) -> None:
+    path = write_results(tmp_path) / "params.yaml"
+    path.write_text(path.read_text("utf-8").replace("most_wrong: 24", "most_wrong: 0"), encoding="utf-8")
+    assert "Most wrong" not in page(tmp_path)
+
+
+def test_shows_the_examples_with_the_largest_loss_first(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path))
+    worst = pd.read_parquet(tmp_path / PREDICTIONS).sort_values("loss", ascending=False)["row"].head(24)
+    rows = [text.index(f">row {row}<") for row in worst]
+    assert rows == sorted(rows)
+    assert text.count("data:image/png;base64,") == 24 + 1  # and the confusion matrix
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        ("data/processed/dataset.json", "preprocess"), ("data/processed/test.safetensors", "preprocess"),
+        ("metrics/diagnosis.json", "diagnose"), ("metrics/evaluation.json", "evaluate"), ("models/model.json", "train"),
+        ("results/calibration.csv", "evaluate"), ("results/history.csv", "train"), ("results/per_class.csv", "evaluate"),
+        ("results/predictions.parquet", "evaluate"), *((f"lineage/{stage}.json", stage) for stage in STAGES),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_names_the_stage_whose_file_is_missing_or_damaged(tmp_path: Path, path: str, stage: str, damage: str) -> None:
+    file = write_results(tmp_path) / path
+    file.unlink()
+    if damage == "damaged":
+        file.write_bytes(b"")
+    with pytest.raises(ArtifactError, match=f"dvc repro {stage}") as caught:
+        report(tmp_path)
+    assert path in str(caught.value)
+    assert not (tmp_path / REPORT).exists()
+
+
+def test_rejects_predictions_of_another_split(tmp_path: Path) -> None:
+    path = write_results(tmp_path) / PREDICTIONS
+    pd.read_parquet(path).assign(row=1).to_parquet(path)
+    with pytest.raises(ArtifactError, match="no row 1, which is predicted"):
+        report(tmp_path)
+
+
+def test_names_a_number_that_the_evaluation_lacks(tmp_path: Path) -> None:
+    write_json(write_results(tmp_path) / EVALUATION, {"accuracy": 0.9})
+    with pytest.raises(ArtifactError, match="no number 'log_loss'"):
+        report(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on PATH: install one to see the report as a reader does")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGS.split(), "--disable-sync"])
+        yield chromium
+        chromium.close()
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "digits": {},
+    "hostile": {"classes": HOSTILE},
+    "hundred": {"classes": [f"a rather long name {number}" for number in range(100)]},
+    "no validation": {"validation": False},
+    "two": {"classes": ["cat", "dog"]},
+}
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("case", CASES)
+def test_reads_well_in_a_browser(browser: Any, tmp_path: Path, case: str, scheme: str, size: tuple[int, int]) -> None:
+    report(write_results(tmp_path, **CASES[case]))
+    address = (tmp_path / REPORT).as_uri()
+    requests: list[str] = []
+    complaints: list[str] = []
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    try:
+        tab = context.new_page()
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.goto(address)
+        tab.wait_for_load_state()
+        assert [url for url in requests if not url.startswith("data:")] == [address]
+        assert complaints == []
+        for seen in (".headline", ".figures"):
+            box = tab.locator(seen).first.bounding_box()
+            assert box["y"] + box["height"] <= size[1]
+        tab.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+        assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        widths = tab.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
+        assert len(widths) == 24
+        assert min(widths) > 0
+    finally:
+        context.close()
+
+
+def test_has_headings_in_order_and_a_name_for_every_picture_and_chart(browser: Any, tmp_path: Path) -> None:
+    report(write_results(tmp_path))
+    context = browser.new_context()
+    try:
+        tab = context.new_page()
+        tab.goto((tmp_path / REPORT).as_uri())
+        levels = tab.eval_on_selector_all("h1, h2, h3, h4, h5, h6", "all => all.map(one => Number(one.tagName[1]))")
+        assert levels[0] == 1
+        assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert tab.evaluate("document.documentElement.lang") == "en"
+        assert "Overtrained" in tab.title()
+        assert tab.locator("img:not([alt])").count() == 0
+        assert tab.locator("svg[role=img][aria-label]").count() == tab.locator("svg").count() == 4
+        ids = tab.eval_on_selector_all("[id]", "all => all.map(one => one.id)")
+        assert len(ids) == len(set(ids))
+    finally:
+        context.close()
+
+
+def test_is_cheap_to_import() -> None:
+    import subprocess
+    import sys
+
+    heavy = ("torch", "pandas", "matplotlib", "jinja2", "numpy", "PIL")
+    code = f"import json, sys, tasks.report; print(json.dumps([name for name in {heavy!r} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_needs_no_torch(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    write_results(tmp_path)
+    code = (
+        "import sys, pathlib; from tasks.report import report; report(pathlib.Path(sys.argv[1])); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
