@@ -52,6 +52,36 @@ def read_declaration(root: Path, name: str) -> Declaration:
     return declarations[name]
 
 
+def upstream(declarations: dict[str, Declaration], *stages: str) -> list[str]:
+    """The stages and every stage before them, in the order of dvc.yaml."""
+    wanted, chain = set(stages), set[str]()
+    while wanted - chain:
+        name = min(wanted - chain)
+        chain.add(name)
+        wanted |= {made for dep in declarations[name].deps if (made := producer(declarations, dep))}
+    return [name for name in declarations if name in chain]
+
+
+def producer(declarations: dict[str, Declaration], path: str) -> str | None:
+    """The stage whose output `path` is or lies in; None for a source file."""
+    return next(
+        (name for name, stage in declarations.items() for out in stage.outs if path == out or path.startswith(f"{out}/")), None
+    )
+
+
+def writer(declarations: dict[str, Declaration], path: str) -> str:
+    """The stage whose output `path` is.
+
+    Raises:
+        DeclarationError: no stage writes it.
+    """
+    name = producer(declarations, path)
+    if name is None:
+        outs = ", ".join(out for stage in declarations.values() for out in stage.outs)
+        raise DeclarationError(f"no stage writes '{path}'; expected one of {outs}")
+    return name
+
+
 def _declaration(name: str, stage: dict[str, Any], params: dict[str, Any]) -> Declaration:
     paths = {kind: tuple(_path(item, params) for item in stage.get(kind, ())) for kind in ("deps", "outs", "metrics", "plots")}
     return Declaration(

@@ -5,13 +5,15 @@ it either: it would change the bytes with every commit; the digests of the code 
 """
 
 import platform
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from flows.declaration import Declaration
 from flows.lineage.digest import Digest, digest_paths
-from tasks.contracts.files import write_json
+from tasks.contracts.errors import ArtifactError
+from tasks.contracts.files import read_json, repair, write_json
 
 FOLDER = Path("lineage")
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -54,6 +56,49 @@ def write_statement(root: Path, declared: Declaration, inputs: dict[str, Digest]
             },
         },
     )
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a statement says, as the verbs need it."""
+
+    outputs: dict[str, Digest]
+    inputs: dict[str, Digest]
+    packages: dict[str, str]  # name to purl
+    params: dict[str, Any]
+    environment: dict[str, str]
+    command: str
+
+    @property
+    def files(self) -> dict[str, Digest]:
+        return self.inputs | self.outputs
+
+
+def read_statement(root: Path, stage: str) -> Statement:
+    """Read `lineage/<stage>.json`.
+
+    Raises:
+        ArtifactError: it is missing, is not JSON or is not a statement of this stage.
+    """
+    path = root / statement_path(stage)
+    document = read_json(path, stage)
+    try:
+        definition = document["predicate"]["buildDefinition"]
+        external, resolved = definition["externalParameters"], definition["resolvedDependencies"]
+        if (document["_type"], document["predicateType"], external["stage"]) != (STATEMENT_TYPE, PREDICATE_TYPE, stage):
+            raise ArtifactError(f"{path} is not the statement of '{stage}'; {repair(stage)}")
+        digests = {entry["name"]: Digest(**entry["digest"]) for entry in resolved if "digest" in entry}
+        digests.pop(REQUIREMENTS, None)  # part of the environment: the file may move on without the stage having to run again
+        return Statement(
+            outputs={entry["name"]: Digest(**entry["digest"]) for entry in document["subject"]},
+            inputs=digests,
+            packages={entry["name"]: entry["uri"] for entry in resolved if "uri" in entry},
+            params=external["parameters"],
+            environment=definition["internalParameters"],
+            command=external["command"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is not an in-toto statement with SLSA provenance ({error!r}); {repair(stage)}") from None
 
 
 def environment(*, computes: bool) -> dict[str, str]:

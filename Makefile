@@ -1,0 +1,56 @@
+# `make run` and `make test` are all that a fresh machine needs; `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.complete
+# The stages' command is `python -m flows.stage NAME`: python must be the one of .venv, here as in an activated shell.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# No usage statistics: .dvc/config and pyproject.toml say so too, for commands that are started without make.
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+
+.PHONY: help run test test-fast lint flow serve bench setup lock clean
+.DEFAULT_GOAL := help
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: setup  ## the pipeline: only what changed runs (dvc repro)
+	dvc repro
+	@goodfit verdict
+
+flow: setup  ## the same as a Prefect flow, with a temporary server
+	python -m flows.training
+
+serve: setup  ## a Prefect server on 127.0.0.1 and the scheduled deployment
+	python -m flows.deployments
+
+test: setup  ## all tests
+	pytest
+
+test-fast: setup  ## the tests that need less than two minutes
+	pytest -m "not slow"
+
+lint: setup  ## style, format and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: setup  ## side by side with peers, printed as ratios
+	python -m benchmarks
+
+setup: $(SETUP)  ## .venv with the locked packages; a second time does nothing
+
+$(SETUP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goodfit needs Python 3.11 or newer; found " + sys.version.split()[0] + " (make PYTHON=/path/to/python3.11 ...)")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip sync --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: setup  ## compile requirements.lock from pyproject.toml again
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+	  --extra dev pyproject.toml --output-file requirements.lock
+
+clean:  ## remove what make set up (data, models and the DVC cache stay)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build goodfit.egg-info

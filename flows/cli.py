@@ -1,0 +1,141 @@
+"""The `goodfit` command."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tasks.contracts.errors import GoodfitError
+
+
+def parser() -> argparse.ArgumentParser:
+    goodfit = argparse.ArgumentParser(
+        prog="goodfit", description="A PyTorch training pipeline for people who must trust their models."
+    )
+    commands = goodfit.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the pipeline as a Prefect flow: only what changed")
+    run.add_argument("stages", nargs="*", metavar="STAGE", help="these stages and what they depend on (default: all)")
+    run.add_argument("-f", "--force", action="store_true", help="run them though nothing changed")
+    run.add_argument(
+        "-S", "--set-param", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml first"
+    )
+    run.set_defaults(call=_run)
+
+    use = commands.add_parser("use", help="put a recipe into params.yaml")
+    use.add_argument("name", metavar="NAME", nargs="?", help="a file of recipes/ without its ending (default: list them)")
+    use.add_argument("-f", "--force", action="store_true", help="overwrite changes that are not committed")
+    use.set_defaults(call=_use)
+
+    verdict = commands.add_parser("verdict", help="the diagnosis in one sentence, and where to read on")
+    verdict.set_defaults(call=_verdict)
+
+    lineage = commands.add_parser("lineage", help="where a number comes from, and the proof")
+    verbs = lineage.add_subparsers(dest="verb", required=True, metavar="VERB")
+    show = verbs.add_parser("show", help="the tree from a file back to raw data, code, parameters and environment")
+    show.add_argument(
+        "path", metavar="PATH", nargs="?", default="report/index.html", help="a file that a stage writes (default: the report)"
+    )
+    show.add_argument("--json", action="store_true", help="as JSON, with whole digests")
+    show.set_defaults(call=_show)
+    verify = verbs.add_parser("verify", help="hash everything again: exit 0 proven, 1 mismatch, 2 missing, 3 no statement")
+    verify.add_argument("path", metavar="PATH", nargs="?", help="a file that a stage writes (default: everything)")
+    verify.add_argument("--json", action="store_true", help="as JSON")
+    verify.set_defaults(call=_verify)
+    return goodfit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0 for done, 1 with a message for a failure (`lineage verify` has its own), 2 for a wrong call."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.call(options, repository()))
+    except GoodfitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def repository() -> Path:
+    """The folder of dvc.yaml: this one or the nearest above.
+
+    Raises:
+        GoodfitError: there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists():
+            return folder
+    raise GoodfitError(f"no dvc.yaml in {here} or above; go to a goodfit project")
+
+
+def _run(options: argparse.Namespace, root: Path) -> int:
+    import os
+
+    from flows.training import run
+
+    os.chdir(root)  # the flow's tasks work where it was started, as a worker's do
+    return run(stages=options.stages or None, force=options.force, overrides=options.overrides)
+
+
+def _use(options: argparse.Namespace, root: Path) -> int:
+    from flows.recipes import recipe_names, use_recipe
+
+    if options.name is None:
+        print("\n".join(recipe_names(root)))
+        return 0
+    use_recipe(options.name, root, force=options.force)
+    print(f"params.yaml is now recipes/{options.name}.yaml; `dvc repro` or `goodfit run` runs what that changes")
+    return 0
+
+
+def _verdict(_: argparse.Namespace, root: Path) -> int:
+    from tasks.contracts.findings import read_diagnosis
+
+    diagnosis = read_diagnosis(root)
+    print(f"\nVerdict: {diagnosis.verdict}\n{diagnosis.headline}\nRead on: report/index.html")
+    return 0
+
+
+def _show(options: argparse.Namespace, root: Path) -> int:
+    from flows.lineage.show import render, show
+
+    node = show(root, _relative(options.path, root))
+    if options.json:
+        print(json.dumps(node, indent=2))
+    else:
+        from rich.console import Console
+
+        Console(highlight=False).print(render(node), soft_wrap=True)
+    return 0
+
+
+def _verify(options: argparse.Namespace, root: Path) -> int:
+    from flows.lineage.verify import verify
+
+    result = verify(root, _relative(options.path, root) if options.path else None)
+    if options.json:
+        mismatches = [vars(mismatch) | {"kind": mismatch.kind.name.lower()} for mismatch in result.mismatches]
+        summary = {
+            "outcome": result.exit_code.name.lower(),
+            "stages": result.stages,
+            "files": result.files,
+            "mismatches": mismatches,
+        }
+        print(json.dumps(summary, indent=2))
+        return result.exit_code
+    for mismatch in result.mismatches:
+        print(mismatch, file=sys.stderr)
+    print(
+        f"{result.exit_code.name.lower().replace('_', ' ')}: {result.files} files of {len(result.stages)} stages hashed again"
+    )
+    return result.exit_code
+
+
+def _relative(path: str, root: Path) -> str:
+    """A path as dvc.yaml writes it, from one as the user wrote it."""
+    resolved = Path(path).resolve()
+    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
