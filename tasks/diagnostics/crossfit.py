@@ -147,8 +147,11 @@ def paired_mean(values: Floats, half: Bools, confidence: float, spread: Floats) 
     """Mean of values (V,) with a standard error from `spread` (V,).
 
     The variance is taken within each half, var = Σ_h (n_h / n)² s_h² / n_h: each half compares with an epoch of its own, so their
-    means may differ. Given the choices the halves are independent; that each half also chose for the other leaves the rate
-    of false alarms at about alpha (tests/tasks/diagnostics/test_crossfit.py). Student's t with n - 2 degrees of freedom.
+    means may differ. Student's t with n - 2 degrees of freedom.
+
+    The halves choose for each other, which leaves a small positive covariance that this variance does not hold: a nominal 5 %
+    raised 5.9, 7.1 and 6.4 % false alarms among 3, 5 and 10 equal epochs (1500 runs each, V = 1000). What is flagged is decided
+    after Holm over the family of three, and kept alpha: 3.5, 4.1 and 3.5 %.
     """
     from scipy.stats import t
 

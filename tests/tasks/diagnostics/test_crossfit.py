@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from scipy.stats import binom, t
+
+from tasks.diagnostics.crossfit import Comparison, compare, stratified_halves
+from tasks.diagnostics.harms import harms
+from tasks.diagnostics.statistics import log_losses
+from tests.tasks.diagnostics.worlds import LIMITS, epochs, truth
+
+
+def compared(val_logits: np.ndarray, labels: np.ndarray, seed: int = 0, delivered: int | None = None) -> Comparison:
+    result = compare(val_logits, labels, len(val_logits) - 1 if delivered is None else delivered, seed)
+    assert isinstance(result, Comparison)
+    return result
+
+
+def test_halves_are_equal_in_size_and_in_every_class() -> None:
+    labels = np.repeat([0, 1, 2], [40, 21, 8])
+    half = stratified_halves(labels, np.random.default_rng(0))
+    assert abs(int(half.sum()) - 34.5) < 1
+    assert [abs(2 * int(half[labels == k].sum()) - int((labels == k).sum())) <= 1 for k in range(3)] == [True] * 3
+
+
+def test_harm_of_a_made_up_last_epoch_is_the_difference_in_log_loss() -> None:
+    random = np.random.default_rng(0)
+    logits, labels = truth(400, 3, random)
+    good, bad = logits, 4 * logits
+    result = compared(np.stack([good, bad]).astype(np.float32), labels)
+    assert result.chosen == (1, 1)
+    harm = log_losses(bad, labels).mean() - log_losses(good, labels).mean()
+    assert result.raw_harm(0.95).estimate == pytest.approx(harm, rel=1e-5)
+    assert result.temperature == pytest.approx(4, rel=0.3)
+    assert abs(result.scaled_harm(0.95).estimate) < 1e-3  # the same logits, once each has its temperature
+
+
+def test_each_half_is_scored_against_the_epoch_that_the_other_half_chose() -> None:
+    random = np.random.default_rng(1)
+    logits, labels = truth(200, 3, random)
+    half = stratified_halves(labels, np.random.default_rng([7, 2]))
+    # Epoch 1 is good on one half only, epoch 2 on the other; the last is bad on both.
+    first, second, last = (np.where(keep[:, None], logits, -logits) for keep in (half, ~half, np.zeros(200, dtype=bool)))
+    result = compared(np.stack([first, second, last]).astype(np.float32), labels, seed=7)
+    assert set(result.chosen) == {1, 2}
+    # What a half chose is as bad as the last epoch where it is scored: no harm, though "the best epoch" is better everywhere.
+    assert result.raw_harm(0.95).estimate == pytest.approx(0, abs=1e-6)
+
+
+def test_an_epoch_that_both_halves_choose_has_no_harm_but_not_for_certain() -> None:
+    random = np.random.default_rng(2)
+    logits, labels = truth(100, 3, random)
+    result = compared(np.stack([logits + 0.3 * random.normal(size=logits.shape), logits]).astype(np.float32), labels)
+    assert result.chosen == (2, 2)
+    contrast = result.raw_harm(0.95)
+    assert contrast.estimate == 0
+    assert contrast.error > 0
+    assert contrast.p_value == pytest.approx(0.5)
+
+
+def test_the_delivered_epoch_is_compared_where_early_stopping_restored_it() -> None:
+    random = np.random.default_rng(3)
+    logits, labels = truth(400, 3, random)
+    recorded = np.stack([0 * logits, logits, 6 * logits]).astype(np.float32)
+    assert compared(recorded, labels, delivered=1).raw_harm(0.95).estimate == 0
+    assert compared(recorded, labels, delivered=2).raw_harm(0.95).estimate > 0.1
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "reason"), [(3, 0, "val_fraction is 0"), (1, 50, "only one epoch"), (3, 5, "has 5 rows")]
+)
+def test_says_why_there_is_nothing_to_compare(count: int, rows: int, reason: str) -> None:
+    answer = compare(np.zeros((count, rows, 3), dtype=np.float32), np.zeros(rows, dtype=np.int64), count - 1, 0)
+    assert isinstance(answer, str)
+    assert reason in answer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [5, 30])
+def test_flags_among_equal_epochs_keep_alpha_where_the_naive_rule_does_not(count: int) -> None:
+    runs, n = 500, 1000
+    naive, raw, scaled, flags = 0, 0, 0, 0
+    for seed in range(runs):
+        random = np.random.default_rng(seed)
+        logits, labels = truth(n, 3, random)
+        recorded = epochs(logits, count, 0.6, random)
+        losses = np.stack([log_losses(epoch, labels) for epoch in recorded])
+        difference = losses[-1] - losses[losses.mean(axis=1).argmin()]
+        naive += bool(difference.any() and t.sf(difference.mean() / (difference.std(ddof=1) / np.sqrt(n)), n - 1) <= 0.05)
+        result = compared(recorded, labels, seed)
+        raw += result.raw_harm(0.95).p_value <= 0.05
+        scaled += result.scaled_harm(0.95).p_value <= 0.05
+        found = harms(result, LIMITS)
+        flags += found.overtrained(0.05) or found.overconfident(0.05)
+    print(f"{count} equal epochs, {runs} runs: naive {naive / runs:.3f}, log-loss {raw / runs:.3f}, scaled {scaled / runs:.3f}")
+    print(f"flags, after Holm over the family: {flags / runs:.3f}")
+    # What a user sees keeps alpha: at a true rate of 0.05 more flags than this happen in one of a hundred such tests.
+    assert flags <= binom.ppf(0.99, runs, 0.05)
+    # One test alone is near alpha (the halves choose for each other), and not idle.
+    assert 0.02 * runs < min(raw, scaled)
+    assert max(raw, scaled) < 0.1 * runs
+    assert naive > (0.3 if count == 30 else 0.1) * runs
+
+
+@pytest.mark.slow
+def test_a_harm_of_003_nats_is_seen_as_often_as_the_standard_error_promises() -> None:
+    runs, n, seen, estimates, errors = 300, 1000, 0, [], []
+    for seed in range(runs):
+        random = np.random.default_rng(seed)
+        logits, labels = truth(n, 3, random)
+        recorded = epochs(logits, 30, 0.4, random)
+        recorded[-1] = logits + 0.65 * random.normal(size=logits.shape)  # adds 0.03 nats to the log-loss
+        contrast = compared(recorded, labels, seed).raw_harm(0.95)
+        seen += contrast.p_value <= 0.05
+        estimates.append(contrast.estimate)
+        errors.append(contrast.error)
+    print(f"harm {np.mean(estimates):.4f}, standard error {np.mean(errors):.4f} (of estimates {np.std(estimates):.4f})")
+    print(f"power {seen / runs:.3f}")
+    assert np.mean(estimates) == pytest.approx(0.03, abs=0.003)
+    assert np.mean(errors) == pytest.approx(np.std(estimates), rel=0.15)
+    assert seen / runs > 0.7

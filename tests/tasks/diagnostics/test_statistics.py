@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from tasks.diagnostics.statistics import (
+    bootstrap_mean,
+    calibration,
+    calibration_error,
+    detectable,
+    fit_temperature,
+    holm,
+    log_losses,
+    log_softmax,
+    paired_errors,
+    wilson,
+)
+from tests.tasks.diagnostics.worlds import truth
+
+
+def test_wilson_is_the_published_interval() -> None:
+    # Newcombe 1998, table I: 81 of 263, and 0 of 20.
+    assert wilson(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson(0, 20, 0.95) == pytest.approx((0.0, 0.1611), abs=1e-4)
+
+
+def test_log_loss_is_finite_where_the_probability_rounds_to_zero() -> None:
+    logits = np.array([[2000.0, 0.0]], dtype=np.float32)
+    assert np.exp(log_softmax(logits))[0, 1] == 0
+    assert log_losses(logits, np.array([1])) == pytest.approx([2000.0])
+
+
+def test_log_loss_of_even_logits_is_the_log_of_the_number_of_classes() -> None:
+    assert log_losses(np.zeros((2, 10), dtype=np.float32), np.array([0, 9])) == pytest.approx([np.log(10)] * 2)
+
+
+def test_bootstrap_agrees_with_the_normal_interval_of_a_mean_in_any_number_of_batches() -> None:
+    values = np.random.default_rng(0).normal(size=3000)
+    low, high = bootstrap_mean(values, 0.95, 2000, np.random.default_rng(1))
+    width = 1.96 * values.std() / np.sqrt(3000)
+    assert (low, high) == pytest.approx((values.mean() - width, values.mean() + width), abs=0.15 * width)
+
+
+def test_bootstrap_of_equal_values_has_no_width() -> None:
+    assert bootstrap_mean(np.full(7, 0.25), 0.95, 200, np.random.default_rng(0)) == (0.25, 0.25)
+
+
+def test_minimum_detectable_effect_is_that_of_the_tables() -> None:
+    assert detectable(1.0, alpha=0.05, power=0.8) == pytest.approx(1.6449 + 0.8416, abs=1e-4)
+    assert detectable(2.0, alpha=0.05, power=0.8, sides=2) == pytest.approx(2 * (1.9600 + 0.8416), abs=2e-4)
+
+
+def test_holm_multiplies_the_smallest_most_and_keeps_the_order() -> None:
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_mcnemar_counts_only_examples_on_which_the_two_differ() -> None:
+    first, second = np.zeros(100, dtype=bool), np.zeros(100, dtype=bool)
+    first[:6] = True  # six errors of its own, and two that both make
+    first[10:12] = second[10:12] = True
+    result = paired_errors(first, second, 0.95)
+    assert result.estimate == pytest.approx(0.06)
+    assert result.p_value == pytest.approx(1 / 2**6)
+    assert result.low < result.estimate < result.high
+
+
+def test_no_difference_in_few_examples_is_not_no_difference_for_certain() -> None:
+    none = np.zeros(20, dtype=bool)
+    result = paired_errors(none, none, 0.95)
+    assert result.p_value == 1
+    assert detectable(result.error, 0.05, 0.8) > 0.1
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_temperature_is_recovered(temperature: float) -> None:
+    logits, labels = truth(20_000, 4, np.random.default_rng(0))
+    assert fit_temperature(temperature * logits, labels) == pytest.approx(temperature, rel=0.03)
+
+
+def test_temperature_stays_moderate_where_every_example_is_right() -> None:
+    logits = np.tile(np.array([[6.0, 0.0]]), (100, 1))
+    assert 0.3 < fit_temperature(logits, np.zeros(100, dtype=np.int64)) < 1
+
+
+def test_calibration_error_of_a_case_made_by_hand() -> None:
+    # (0.5, 1]: 0.9 and 0.7, one of two right; (0, 0.5]: 0.5, wrong. The edge belongs to the bin below.
+    table = calibration(np.array([0.9, 0.7, 0.5]), np.array([True, False, False]), bins=2)
+    assert [(row.n, row.correct) for row in table] == [(1, 0), (2, 1)]
+    assert calibration_error(table) == pytest.approx(2 / 3 * abs(0.5 - 0.8) + 1 / 3 * 0.5)
+
+
+def test_certainty_falls_into_the_last_bin_and_empty_bins_are_left_out() -> None:
+    (row,) = calibration(np.array([1.0, 1.0]), np.array([True, True]), bins=15)
+    assert (row.low, row.high, row.n) == (14 / 15, 1.0, 2)
