@@ -49,7 +49,9 @@ def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limit
     raw, error, against = found.raw.contrast, found.error.contrast, comparison.against()
     rows = f"{len(comparison.half)} validation rows"
     if status == "pass":
-        return f"No other epoch is shown to be better than epoch {comparison.delivered} by what matters, on {rows}."
+        return (
+            f"No epoch is better than epoch {comparison.delivered} by what matters, once each has its temperature, on {rows}."
+        )
     if status == "inconclusive":
         return (
             f"{rows} cannot show a harm as small as {limits.harm_nats:g} nats or {limits.harm_accuracy:g} in accuracy from training "
