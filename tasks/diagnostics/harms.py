@@ -41,6 +41,7 @@ class Harms:
     error: Harm
     gain: Contrast  # what a temperature takes off the delivered epoch's log-loss
     removable: bool  # that gain is above zero at alpha
+    temperature: float  # of the delivered epoch
 
     def overtrained(self, alpha: float) -> bool:
         """More errors, or more log-loss that a temperature does not remove."""
@@ -48,8 +49,11 @@ class Harms:
         return self.error.proven(alpha) or self.scaled.proven(alpha) or stays
 
     def overconfident(self, alpha: float) -> bool:
-        """More log-loss, a temperature lowers it, and what it leaves is not shown to be a harm."""
-        return self.raw.proven(alpha) and not self.overtrained(alpha)
+        """More log-loss, a temperature above 1 lowers it, and what it leaves is not shown to be a harm.
+
+        A temperature below 1 mends probabilities that are too cautious, as those of a squared-error loss are.
+        """
+        return self.raw.proven(alpha) and self.temperature > 1 and not self.overtrained(alpha)
 
 
 def harms(comparison: Comparison, limits: Limits) -> Harms:
@@ -70,4 +74,4 @@ def harms(comparison: Comparison, limits: Limits) -> Harms:
         for contrast, p_holm, smallest in zip(contrasts, adjusted, matters, strict=True)
     )
     gain = comparison.temperature_gain(limits.confidence)
-    return Harms(raw, scaled, error, gain, gain.p_value <= limits.alpha)
+    return Harms(raw, scaled, error, gain, gain.p_value <= limits.alpha, comparison.temperature)

@@ -9,7 +9,8 @@ from tasks.diagnostics.measured import Limits, Measured
 def check(measured: Measured, limits: Limits) -> Finding:
     """Flag when the delivered epoch has more log-loss than the cross-fitted best one and an out-of-fold temperature removes it.
 
-    Removes: the temperature lowers the delivered epoch's log-loss (one-sided, at alpha), and `overtrained` is not flagged.
+    Removes: the temperature is above 1 and lowers the delivered epoch's log-loss (one-sided, at alpha), and `overtrained` is not
+    flagged.
     """
     comparison = measured.comparison
     if isinstance(comparison, str):
@@ -55,6 +56,8 @@ def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limit
         )
     if found.overtrained(limits.alpha):
         return "The harm is that of training too far, not of overconfidence alone."
+    if found.raw.proven(limits.alpha):
+        return f"The probabilities are too cautious, not too extreme (T = {comparison.temperature:.2f}): that is no overconfidence."
     return f"No log-loss that matters is lost to overconfidence, on {rows}."
 
 

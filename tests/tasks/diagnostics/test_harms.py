@@ -25,7 +25,7 @@ GAIN = Contrast(0.04, 0.01, 0.02, 0.06, 0.0)
 def test_a_harm_is_one_of_training_or_of_confidence(
     raw: Harm, scaled: Harm, error: Harm, *, removable: bool, overtrained: bool, overconfident: bool
 ) -> None:
-    found = Harms(raw, scaled, error, GAIN, removable)
+    found = Harms(raw, scaled, error, GAIN, removable, temperature=2.0)
     assert (found.overtrained(0.05), found.overconfident(0.05)) == (overtrained, overconfident)
 
 

@@ -94,6 +94,16 @@ def test_last_epoch_with_tripled_logits_is_overconfident_not_overtrained() -> No
     assert findings["overconfident"].evidence["temperature"] == pytest.approx(3, rel=0.15)
 
 
+def test_last_epoch_that_became_too_cautious_is_not_called_overconfident() -> None:
+    world = overconfident()
+    recorded = world.val_logits.copy()
+    recorded[-1] /= 30
+    _, findings = diagnosed(replace(world, val_logits=recorded))
+    assert (findings["overconfident"].p_holm or 0) < 0.001
+    assert findings["overconfident"].status == "pass"
+    assert "too cautious" in str(findings["overconfident"].evidence["summary"])
+
+
 def test_early_stopping_that_restored_the_best_epoch_mends_the_flag() -> None:
     world = overtrained(n=6000)
     best = int(np.argmin([np.mean(world.val_logits[epoch].argmax(-1) != world.val.labels) for epoch in range(5)]))
