@@ -6,6 +6,7 @@ from typing import Any
 
 SHOWN = 12  # files of a list that are named; a folder of images has thousands
 CODE = ("tasks/", "flows/")
+REQUIREMENTS = "requirements.lock"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def chain(statements: Mapping[str, Any]) -> list[Link]:
     written: dict[str, tuple[str, str]] = {}
     links = []
     for stage, statement in statements.items():
-        inputs = [_file(entry, written) for entry in _build(statement).get("resolvedDependencies", [])]
+        inputs = [_file(entry, written) for entry in _dependencies(statement) if "digest" in entry]
+        inputs = [file for file in inputs if file.name != REQUIREMENTS]
         outputs = [_file(entry, {}) for entry in statement.get("subject", [])]
         written |= {file.name: (stage, file.digest) for file in outputs}
         data = [file for file in inputs if not file.name.startswith(CODE)]
@@ -58,10 +60,16 @@ def chain(statements: Mapping[str, Any]) -> list[Link]:
 
 
 def environment(statements: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What the stages ran in: each internal parameter with its values; more than one where the stages differ."""
+    """What the stages ran in: internal parameters and packages with their values; more than one where the stages differ."""
     merged: dict[str, list[Any]] = {}
     for statement in statements.values():
-        for key, found in sorted(_build(statement).get("internalParameters", {}).items()):
+        packages = {
+            entry["name"]: entry["uri"].rpartition("@")[2] for entry in _dependencies(statement) if "digest" not in entry
+        }
+        locked = {
+            entry["name"]: _file(entry, {}).short for entry in _dependencies(statement) if entry.get("name") == REQUIREMENTS
+        }
+        for key, found in {**_build(statement).get("internalParameters", {}), **packages, **locked}.items():
             values = merged.setdefault(key, [])
             if found not in values:
                 values.append(found)
@@ -71,6 +79,12 @@ def environment(statements: Mapping[str, Any]) -> dict[str, list[Any]]:
 def _build(statement: Mapping[str, Any]) -> Mapping[str, Any]:
     definition: Mapping[str, Any] = statement["predicate"]["buildDefinition"]
     return definition
+
+
+def _dependencies(statement: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The files, with a digest, and the packages, with a purl instead; anything else says nothing that can be checked."""
+    entries: list[Mapping[str, Any]] = _build(statement).get("resolvedDependencies", [])
+    return [entry for entry in entries if "digest" in entry or {"name", "uri"} <= entry.keys()]
 
 
 def _file(entry: Mapping[str, Any], written: Mapping[str, tuple[str, str]]) -> File:

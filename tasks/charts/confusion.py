@@ -33,13 +33,13 @@ def confusion_chart(counts: "NDArray[np.int64]", classes: Sequence[str]) -> Mark
     from matplotlib.figure import Figure
 
     with drawing():
-        figure = Figure(figsize=(5, 5))
+        figure = Figure(figsize=(4.4, 4.4))
         axes = figure.add_subplot()
         axes.imshow(_shades(counts), interpolation="none", aspect="equal")
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("actual")
+        axes.set_xlabel("predicted", labelpad=7)
+        axes.set_ylabel("actual", labelpad=7)
         axes.xaxis.set_label_position("top")
         _name_axes(axes, classes)
         if len(classes) <= ANNOTATED:
@@ -68,7 +68,7 @@ def _shades(counts: "NDArray[np.int64]") -> "NDArray[np.uint8]":
     shades[..., :3] = HEAT
     shades[..., 3] = np.where(shares > 0, 0.12 + 0.84 * shares, 0)
     shades[np.diag_indices(len(counts))] = (0.5, 0.53, 0.57, 0.18)
-    return np.rint(shades * 255).astype(np.uint8)
+    return np.asarray(np.rint(shades * 255), np.uint8)
 
 
 def _name_axes(axes: Any, classes: Sequence[str]) -> None:

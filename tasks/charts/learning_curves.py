@@ -16,17 +16,20 @@ def learning_curve(history: "pd.DataFrame", quantity: str, chosen_epoch: int, un
     """`quantity` ("loss", in `unit`, or "accuracy") of train and, where there is one, of val; the chosen epoch is marked."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
+    from numpy import isnan
 
     epochs = history["epoch"].to_numpy()
     with drawing():
-        figure = Figure(figsize=(5, 3.1))
+        figure = Figure(figsize=(4.4, 2.9))
         axes = figure.add_subplot()
         for split, colour, dashes in (("train", MUTED, "--"), ("val", ACCENT, "-")):
             values = history[f"{split}_{quantity}"].to_numpy(dtype=float)
-            if (values == values).any():  # NaN throughout: the split is empty
+            if not isnan(values).all():  # otherwise the split is empty
                 axes.plot(epochs, values, dashes, color=colour, label=split, marker="o" if len(epochs) < 4 else "")
         _mark(axes, history, quantity, chosen_epoch)
         axes.set_xlabel("epoch")
+        room = max(0.5, 0.02 * len(epochs))
+        axes.set_xlim(epochs[0] - room, epochs[-1] + room)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _scale(axes, quantity, unit)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, handlelength=1.8, borderaxespad=0.2)
@@ -41,11 +44,11 @@ def _mark(axes: Any, history: "pd.DataFrame", quantity: str, chosen_epoch: int) 
 
 
 def _scale(axes: Any, quantity: str, unit: str) -> None:
-    from matplotlib.ticker import FuncFormatter, PercentFormatter
+    from matplotlib.ticker import FuncFormatter
 
     if quantity == "accuracy":
         low, high = axes.get_ylim()
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
         axes.set_ylim(low, min(high, 1 + 0.02 * (1 - low)))
         return
     values = [value for line in axes.get_lines()[:2] for value in line.get_ydata() if value > 0]

@@ -14,7 +14,7 @@ from tasks.charts.formats import Estimate, read_estimate
 from tasks.charts.learning_curves import learning_curve
 from tasks.charts.pictures import picture
 from tasks.charts.reliability import expected_calibration_error, reliability_chart
-from tasks.contracts.findings import Diagnosis
+from tasks.contracts.findings import Diagnosis, Finding
 from tasks.contracts.splits import SPLITS, Dataset
 from tasks.contracts.trained import TrainedModel
 
@@ -75,6 +75,7 @@ def _context(results: Results) -> dict[str, Any]:
         "tests": total,
         "accuracy": _spelled(accuracy, 1 if total < 5000 else 2, formats.percent),
         "loss": _spelled(loss, 3, formats.fixed),
+        "headline": _headline(results.diagnosis),
         "findings": [(finding, _numbers(finding)) for finding in results.diagnosis.findings],
         **_learning(results),
         **_errors(results),
@@ -96,12 +97,24 @@ def _spelled(estimate: Estimate, decimals: int, spell: Any) -> dict[str, str]:
     return {"value": value, "interval": "" if estimate.low is None or estimate.high is None else formats.between(low, high)}
 
 
-def _numbers(finding: Any) -> dict[str, str]:
-    """A finding's numbers, with the decimals that its estimate and interval share."""
-    decimals = formats.decimals_of(finding.estimate, finding.ci_low, finding.ci_high)
-    if finding.estimate is None:
+def _headline(diagnosis: Diagnosis) -> str:
+    """The sentence without the verdict in front: the page's title says it already."""
+    sentence = diagnosis.headline.removeprefix(f"{formats.words(diagnosis.verdict)}: ")
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _numbers(finding: Finding) -> dict[str, Any]:
+    """A finding's estimate and its remedy's gain; each shares its decimals with its interval."""
+    remedy = finding.remedy
+    gain = (remedy.expected_gain, *(remedy.ci or (None, None))) if remedy else (None, None, None)
+    return {**_general(finding.estimate, finding.ci_low, finding.ci_high), "gain": _general(*gain)}
+
+
+def _general(value: float | None, low: float | None, high: float | None) -> dict[str, str]:
+    """A number of unknown unit, where there is one."""
+    if value is None:
         return {"value": "–", "interval": ""}
-    return _spelled(Estimate(finding.estimate, finding.ci_low, finding.ci_high), decimals, formats.fixed)
+    return _spelled(Estimate(value, low, high), formats.decimals_of(value, low, high), formats.fixed)
 
 
 def _learning(results: Results) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""Curves with and without a validation set, long and short."""
+
+import pandas as pd
+import pytest
+
+from tasks.charts.learning_curves import learning_curve
+
+
+def history(epochs: int, *, validation: bool = True, last: float = 0.5) -> pd.DataFrame:
+    losses = [1 - (1 - last) * number / max(epochs - 1, 1) for number in range(epochs)]
+    val = losses if validation else [None] * epochs
+    table = {
+        "epoch": range(1, epochs + 1),
+        "train_loss": losses,
+        "val_loss": val,
+        "train_accuracy": losses,
+        "val_accuracy": val,
+    }
+    return pd.DataFrame(table)
+
+
+@pytest.mark.parametrize("quantity", ["loss", "accuracy"])
+def test_draws_both_splits_and_marks_the_chosen_epoch(quantity: str) -> None:
+    drawn = learning_curve(history(11), quantity, 6, "nats")
+    for part in (">train<", ">val<", ">chosen: epoch 6<", "chosen epoch 6: train 0.750, val 0.750"):
+        assert part in drawn
+
+
+def test_draws_train_alone_without_validation() -> None:
+    drawn = learning_curve(history(11, validation=False), "loss", 11, "nats")
+    assert ">train<" in drawn
+    assert ">val<" not in drawn
+
+
+def test_draws_a_single_epoch() -> None:
+    assert "over 1 epochs" in learning_curve(history(1), "accuracy", 1)
+
+
+def test_takes_a_log_scale_only_for_a_loss_that_falls_far() -> None:
+    assert ">nats<" in learning_curve(history(5), "loss", 5, "nats")
+    assert "nats, log scale" in learning_curve(history(5, last=0.001), "loss", 5, "nats")
