@@ -19,7 +19,7 @@ def check(measured: Measured, limits: Limits) -> Finding:
     status: Status = "pass"
     if found.overconfident(limits.alpha):
         status = "flag"
-    elif not found.raw.answered and not found.overtrained(limits.alpha):
+    elif not (found.raw.answered or found.raw.proven(limits.alpha) or found.overtrained(limits.alpha)):
         status = "inconclusive"
     left = found.scaled.contrast
     return _finding(
