@@ -37,7 +37,7 @@ def confusion_chart(counts: "NDArray[np.int64]", classes: Sequence[str]) -> Mark
         axes = figure.add_subplot()
         axes.imshow(_shades(counts), interpolation="none", aspect="equal")
         axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
+        axes.spines[:].set_visible(True)
         axes.set_xlabel("predicted", labelpad=7)
         axes.set_ylabel("actual", labelpad=7)
         axes.xaxis.set_label_position("top")

@@ -83,10 +83,10 @@ def to_svg(figure: Any, name: str, label: str) -> Markup:
     return Markup(ElementTree.tostring(svg, encoding="unicode"))  # noqa: S704 (serialised from a tree: text is escaped)
 
 
-def shorten(name: str, length: int = 14) -> str:
-    """A class name that fits an axis and XML: unprintable characters replaced, the end cut off."""
+def shorten(name: str) -> str:
+    """A class name that fits an axis and XML: unprintable characters replaced, the middle left out (names often differ at the end)."""
     clean = "".join(character if character.isprintable() else "�" for character in name)
-    return clean if len(clean) <= length else clean[: length - 1] + "…"
+    return clean if len(clean) <= 14 else f"{clean[:9]}…{clean[-4:]}"
 
 
 def _adapt(element: ElementTree.Element) -> None:

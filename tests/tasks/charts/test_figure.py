@@ -54,5 +54,6 @@ def test_is_the_same_whatever_the_user_has_set() -> None:
 
 
 def test_shortens_long_names_and_replaces_what_xml_cannot_hold() -> None:
-    assert shorten("x" * 20, 5) == "xxxx…"
+    assert shorten("abcdefghijklmnopqrstuvwxyz") == "abcdefghi…wxyz"
+    assert shorten("abcdefghijklmn") == "abcdefghijklmn"
     assert shorten("a\x00b") == "a�b"
