@@ -88,9 +88,10 @@ def describe(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{key}: missing; expected a value (the recipes state every key: `goodfit use digits`)"
         case "literal_error":
             return f"{key}: {found!r} is not a known name; {_choices(str(found), _allowed(detail, model))}"
-        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" | "value_error":
-            reason = str(context.get("error", detail["msg"].replace("Input", "it", 1)))
-            return f"{key}: found {found!r}; {reason}"
+        case "value_error":  # a rule of our own, over several keys: it names them and their values
+            return f"{key}: {context['error']}" if key else str(context["error"])
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            return f"{key}: found {found!r}; {detail['msg'].replace('Input', 'it', 1)}"
         case _:
             return f"{key}: found {found!r} ({type(found).__name__}); {detail['msg'].replace('Input', 'it', 1)}"
 
