@@ -1,0 +1,237 @@
+"""Losses, optimizers, schedules, penalties, batches, stopping: each against plain PyTorch or a number worked out by hand."""
+
+import math
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor, nn, optim
+
+from tasks.contracts.errors import TrainingError
+from tasks.contracts.params.pipeline import check_params
+from tasks.contracts.params.train import (
+    EarlyStopping,
+    LossName,
+    Optimizer,
+    OptimizerName,
+    Regularisation,
+    Schedule,
+    ScheduleName,
+)
+from tasks.contracts.splits import Split
+from tasks.learning import losses, optimizers, penalties, schedules
+from tasks.learning.batches import Batches
+from tasks.learning.loop import Learner, fit
+from tasks.learning.recording import RECORDED_ROWS, Recorder, margin, recorded_rows
+from tasks.learning.stopping import Stopper
+from tasks.models.inference import Preparation
+from tests.conftest import ROOT
+
+SETTINGS = check_params(ROOT / "recipes/digits.yaml").train
+AS_STORED = Preparation([0.0], [1.0])
+
+
+def blobs(rows: int = 60, seed: int = 0) -> Split:
+    """Three classes that a linear model can part: images (N, 1, 2, 2) uint8."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(rows) % 3
+    centres = torch.tensor([[200, 20, 20, 60], [20, 200, 20, 60], [20, 20, 200, 60]])
+    noise = torch.randint(-19, 20, (rows, 4), generator=generator)
+    return Split((centres[labels] + noise).to(torch.uint8).view(rows, 1, 2, 2), labels, torch.arange(rows))
+
+
+def linear(seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+
+
+def learner(
+    model: nn.Module, optimizer: optim.Optimizer, *, stopping: EarlyStopping = SETTINGS.early_stopping, shuffle: bool = True
+) -> Learner:
+    train, val = blobs(), blobs(30, seed=1)
+    loss = losses.REGISTRY["cross_entropy"]
+    return Learner(
+        model=model,
+        loss=loss,
+        penalty=None,
+        optimizer=optimizer,
+        schedule=schedules.build(SETTINGS.schedule, optimizer, 5),
+        batches=Batches(train, AS_STORED, 16, shuffle, seed=3),
+        recorder=Recorder(train, val, torch.arange(60), AS_STORED, loss),
+        stopper=Stopper(stopping),
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "registry"),
+    [(LossName, losses.REGISTRY), (OptimizerName, optimizers.REGISTRY), (ScheduleName, schedules.REGISTRY)],
+    ids=["losses", "optimizers", "schedules"],
+)
+def test_every_name_has_its_entry(names: object, registry: dict[str, object]) -> None:
+    assert set(get_args(names)) == set(registry)
+
+
+def test_cross_entropy_of_even_logits_is_the_logarithm_of_the_classes() -> None:
+    assert losses.REGISTRY["cross_entropy"](torch.zeros(4, 10), torch.arange(4)).item() == pytest.approx(math.log(10))
+
+
+def test_mse_is_the_mean_squared_distance_to_one_hot() -> None:
+    logits, labels = torch.tensor([[1.0, 0.0], [0.5, 0.25]]), torch.tensor([0, 1])
+    assert losses.mse(logits, labels).item() == pytest.approx((0 + 0 + 0.25 + 0.75**2) / 4)
+
+
+REFERENCES = {
+    "sgd": lambda weights: optim.SGD(weights, 0.05, momentum=0.9),
+    "adam": lambda weights: optim.Adam(weights, 0.05, betas=(0.9, 0.999), eps=1e-8),
+    "adamw": lambda weights: optim.AdamW(weights, 0.05, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
+    "rmsprop": lambda weights: optim.RMSprop(weights, 0.05, alpha=0.99, momentum=0.0, eps=1e-8),
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: OptimizerName) -> None:
+    settings: Optimizer = SETTINGS.optimizer.model_copy(update={"name": name, "learning_rate": 0.05})
+    ours = linear()
+    fit(learner(ours, optimizers.build(settings, ours.parameters()), shuffle=False), epochs=3)
+
+    plain, data = linear(), blobs()
+    optimizer = REFERENCES[name](plain.parameters())
+    for _ in range(3):
+        for start in range(0, 60, 16):
+            images = data.images[start : start + 16].float() / 255
+            nn.functional.cross_entropy(plain(images), data.labels[start : start + 16]).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    for mine, reference in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(mine, reference)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("constant", [1, 1, 1, 1, 1]), ("step", [1, 1, 0.1, 0.1, 0.01]), ("cosine", [1, 0.8682, 0.55, 0.2318, 0.1])],
+)
+def test_the_history_has_the_learning_rate_of_each_epoch(name: ScheduleName, expected: list[float]) -> None:
+    settings = Schedule.model_validate(
+        {"name": name, "step": {"every_epochs": 2, "factor": 0.1}, "cosine": {"final_fraction": 0.1}}
+    )
+    model = linear()
+    optimizer = optim.SGD(model.parameters(), 1.0)
+    built = learner(model, optimizer)
+    history = fit(Learner(**{**vars(built), "schedule": schedules.build(settings, optimizer, 5)}), epochs=5)
+    assert [row.learning_rate for row in history] == pytest.approx(expected, abs=1e-4)
+
+
+def test_penalties_count_weights_and_leave_biases_out() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[3.0, -4.0]]))
+        model[1].bias.fill_(100.0)
+    penalty = penalties.build(Regularisation(l1=0.5, l2=0.1), model)
+    assert penalty is not None
+    assert penalty().item() == pytest.approx(0.5 * 7 + 0.05 * 25)
+    assert penalties.build(Regularisation(l1=0.0, l2=0.0), model) is None
+
+
+def test_l2_moves_weights_as_sgds_coupled_weight_decay_does() -> None:
+    weight = nn.Parameter(torch.tensor([[2.0]]))
+    model = nn.Module()
+    model.register_parameter("weight", weight)
+    penalty = penalties.build(Regularisation(l1=0.0, l2=0.3), model)
+    assert penalty is not None
+    penalty().backward()
+    optim.SGD([weight], lr=0.1).step()
+    assert weight.item() == pytest.approx(2.0 - 0.1 * 0.3 * 2.0)
+
+
+def seen(batches: Batches, epoch: int) -> Tensor:
+    return torch.cat([labels for _, labels in batches.epoch(epoch)])
+
+
+def test_batches_hold_every_row_once_and_the_rest_at_the_end() -> None:
+    data = blobs(50)
+    numbered = Split(data.images, torch.arange(50), data.rows)
+    batches = Batches(numbered, AS_STORED, 16, shuffle=True, seed=0)
+    assert [len(labels) for _, labels in batches.epoch(1)] == [16, 16, 16, 2]
+    assert len(batches) == 4
+    assert sorted(seen(batches, 1).tolist()) == list(range(50))
+
+
+def test_the_order_follows_from_seed_and_epoch_alone() -> None:
+    data = blobs(50)
+    numbered = Split(data.images, torch.arange(50), data.rows)
+    first, again = (Batches(numbered, AS_STORED, 16, shuffle=True, seed=7) for _ in range(2))
+    seen(first, 1)
+    assert torch.equal(seen(first, 2), seen(again, 2))
+    assert not torch.equal(seen(first, 1), seen(first, 2))
+    assert not torch.equal(seen(first, 1), seen(Batches(numbered, AS_STORED, 16, shuffle=True, seed=8), 1))
+    assert torch.equal(seen(Batches(numbered, AS_STORED, 16, shuffle=False, seed=7), 5), torch.arange(50))
+
+
+def test_images_are_scaled_as_totensor_scales_them() -> None:
+    from torchvision.transforms.functional import to_tensor
+
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(AS_STORED(pixels)[0], to_tensor(pixels[0, 0].numpy()))
+
+
+def test_standardising_gives_mean_zero_and_deviation_one() -> None:
+    images = torch.randint(0, 256, (500, 2, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    scaled = images.double() / 255
+    mean, deviation = scaled.mean((0, 2, 3)).tolist(), scaled.std((0, 2, 3), correction=0).tolist()
+    result = Preparation(mean, deviation)(images)
+    assert result.mean((0, 2, 3)).tolist() == pytest.approx([0, 0], abs=1e-5)
+    assert result.std((0, 2, 3), correction=0).tolist() == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_early_stopping_waits_for_patience_and_restores_the_best_epoch() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    stopper = Stopper(EarlyStopping(enabled=True, patience=2, min_delta=0.1))
+    answers = []
+    for epoch, val_loss in enumerate([1.0, 0.5, 0.45, 0.6], start=1):
+        nn.init.constant_(model.weight, float(epoch))
+        answers.append(stopper.should_stop(epoch, val_loss, model))
+    assert answers == [False, False, False, True]  # 0.45 is no improvement of 0.1
+    assert stopper.restore(4, model) == (2, "lowest val_loss")
+    assert model.weight.item() == 2.0
+
+
+def test_without_early_stopping_the_last_epoch_is_kept() -> None:
+    model = nn.Linear(1, 1)
+    stopper = Stopper(EarlyStopping(enabled=False, patience=1, min_delta=0.0))
+    assert not any(stopper.should_stop(epoch, float(epoch), model) for epoch in range(1, 9))
+    assert stopper.restore(8, model) == (8, "last epoch")
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_batch_and_remedy() -> None:
+    model = linear()
+    with torch.no_grad():
+        model[1].weight.fill_(float("inf"))
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 1 \(epoch 1, batch 1\).*learning rate.*0\.5"):
+        fit(learner(model, optim.SGD(model.parameters(), 0.5)), epochs=1)
+
+
+def test_margin_is_the_true_logit_minus_the_largest_other() -> None:
+    logits = torch.tensor([[2.0, 5.0, 1.0], [2.0, 5.0, 1.0]])
+    assert margin(logits, torch.tensor([1, 0])).tolist() == [3.0, -3.0]
+
+
+def test_dynamics_are_recorded_in_evaluation_mode_for_each_epoch_and_example() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(4, 3))
+    built = learner(model, optim.SGD(model.parameters(), 0.1))
+    history = fit(built, epochs=2)
+    dynamics = built.recorder.dynamics()
+    assert dynamics.margin.shape == dynamics.loss.shape == dynamics.correct.shape == (2, 60)
+    assert dynamics.val_logits.shape == (2, 30, 3)
+    assert torch.equal(dynamics.val_logits[-1], model.eval()(AS_STORED(built.recorder.val.images)).detach())
+    assert history[-1].train_accuracy == pytest.approx(dynamics.correct[-1].double().mean().item())
+    assert torch.equal(dynamics.correct, dynamics.margin > 0)
+
+
+def test_recorded_rows_are_all_of_a_small_train_and_a_sorted_sample_of_a_large_one() -> None:
+    assert torch.equal(recorded_rows(RECORDED_ROWS, 10, 0), torch.arange(RECORDED_ROWS))
+    sample = recorded_rows(50_000, 10_000, 0)
+    assert len(sample) == 10_000
+    assert bool((sample.diff() > 0).all())
+    assert torch.equal(sample, recorded_rows(50_000, 10_000, 0))
+    assert len(recorded_rows(50_000, 0, 0)) == RECORDED_ROWS
