@@ -135,7 +135,6 @@ def _pixels(path: Path) -> "np.ndarray[Any, Any]":
 
     try:
         with Image.open(path) as image:
-            image.load()
             mode, pixels = image.mode, np.asarray(image)
     # Pillow's decoders raise each of these for a damaged file.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:

@@ -1,0 +1,131 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.contracts.errors import DataError
+from tasks.datasets import arrays
+
+IMAGES = np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5)
+GOOD: dict[str, Any] = {
+    "x_train": IMAGES,
+    "y_train": np.array([0, 1, 2, 0, 1, 2]),
+    "x_test": IMAGES[:2] + 1,
+    "y_test": np.array([2, 0]),
+}
+
+
+def save(folder: Path, **changes: Any) -> Path:
+    path = folder / "own.npz"
+    np.savez(path, **{**GOOD, **changes})
+    return path
+
+
+def test_keeps_pixels_labels_and_order(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    path = save(tmp_path)
+    arrays.fetch(raw, path)
+    source = arrays.load(raw)
+
+    assert (raw / "arrays.npz").read_bytes() == path.read_bytes()
+    assert source.images.dtype == torch.uint8
+    assert source.labels.dtype == torch.int64
+    assert source.test_images is not None
+    assert source.test_labels is not None
+    assert np.array_equal(source.images[:, 0].numpy(), IMAGES)
+    assert np.array_equal(source.test_images[:, 0].numpy(), IMAGES[:2] + 1)
+    assert source.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert source.test_labels.tolist() == [2, 0]
+    assert source.classes == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_may_come_first_or_last(tmp_path: Path, channels: int) -> None:
+    first = np.random.default_rng(0).integers(256, size=(6, channels, 4, 5), dtype=np.uint8)
+    last = np.ascontiguousarray(first.transpose(0, 2, 3, 1))
+
+    for images in (first, last):
+        source = arrays.read(save(tmp_path, x_train=images, x_test=images[:2]))
+        assert source.images.shape == (6, channels, 4, 5)
+        assert np.array_equal(source.images.numpy(), first)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64"])
+def test_accepts_any_whole_number_type_for_labels(tmp_path: Path, dtype: str) -> None:
+    source = arrays.read(save(tmp_path, y_train=GOOD["y_train"].astype(dtype)))
+
+    assert source.labels.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"y_test": np.array([2, 3])}, r"y_test holds label 3 in row 1; expected .* 0\.\.2", id="out of range"),
+        pytest.param({"y_train": np.array([0, 1, -1, 0, 1, 2])}, "y_train holds label -1 in row 2", id="negative"),
+        pytest.param({"y_test": np.array([0, -7])}, "y_test holds label -7 in row 1", id="negative in test"),
+        pytest.param({"y_train": np.array([0.0, 1, 2, 0, 1, 2])}, "y_train is float64; expected whole numbers", id="floats"),
+        pytest.param({"y_train": np.array([True, False] * 3)}, "y_train is bool; expected whole numbers", id="bools"),
+        pytest.param(
+            {"y_train": np.eye(3, dtype=int)[[0, 1, 2] * 2]}, r"y_train has shape \(6, 3\); expected \(N,\)", id="one-hot"
+        ),
+        pytest.param({"y_train": np.array([0, 1, 3, 0, 1, 3])}, "class 2 has no image", id="gap"),
+        pytest.param({"y_train": np.zeros(6, int), "y_test": np.zeros(2, int)}, "one class only", id="one class"),
+        pytest.param({"y_train": np.array([0, 1, 2])}, "y_train has 3 rows and its images 6", id="train lengths"),
+        pytest.param({"y_test": np.array([0, 1, 2])}, "y_test has 3 rows and its images 2", id="test lengths"),
+        pytest.param({"x_train": IMAGES / 255}, "x_train is float64; expected uint8", id="float images"),
+        pytest.param({"x_test": IMAGES.astype(np.int64)}, "x_test is int64; expected uint8", id="int images"),
+        pytest.param({"x_train": IMAGES.reshape(6, 20)}, r"x_train has shape \(6, 20\); expected", id="flat images"),
+        pytest.param({"x_train": IMAGES[:0]}, r"x_train has shape \(0, 4, 5\); expected", id="no images"),
+        pytest.param({"x_train": IMAGES.reshape(6, 2, 2, 5)}, "neither end can be the channels", id="no channels"),
+        pytest.param({"x_train": np.zeros((6, 3, 5, 3), np.uint8)}, "either end could be the channels", id="ambiguous"),
+        pytest.param({"x_test": IMAGES[:2, :3]}, r"x_test are \(1, 3, 5\).* x_train \(1, 4, 5\)", id="sizes"),
+        pytest.param({"x_train": np.array([None] * 6)}, "x_train holds Python objects, as pickles", id="objects"),
+    ],
+)
+def test_rejects_what_cannot_be_learned_from(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+
+    with pytest.raises(DataError, match=message):
+        arrays.fetch(raw, save(tmp_path, **changes))
+    assert list(raw.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", arrays.KEYS)
+def test_names_a_missing_key(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "own.npz"
+    np.savez(path, **{name: array for name, array in GOOD.items() if name != key})
+
+    with pytest.raises(DataError, match=rf"own\.npz has no {key}, only .*; expected x_train, y_train, x_test, y_test"):
+        arrays.read(path)
+
+
+def test_tells_a_missing_file_from_a_folder_and_from_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"own\.npz is missing; .*download\.path"):
+        arrays.read(tmp_path / "own.npz")
+    with pytest.raises(DataError, match=r"is a folder; expected an \.npz file"):
+        arrays.read(tmp_path)
+    np.save(tmp_path / "own.npy", IMAGES)
+    with pytest.raises(DataError, match=r"own\.npy is not an \.npz file"):
+        arrays.read(tmp_path / "own.npy")
+
+
+def test_rejects_a_truncated_file(tmp_path: Path) -> None:
+    path = save(tmp_path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+    with pytest.raises(DataError, match="not a whole one"):
+        arrays.read(path)
+
+
+def test_rejects_flipped_bytes_inside_the_archive(tmp_path: Path) -> None:
+    path = save(tmp_path)
+    content = path.read_bytes()
+    pixels = content.index(IMAGES.tobytes())
+    path.write_bytes(content[:pixels] + bytes(50) + content[pixels + 50 :])
+
+    with pytest.raises(DataError, match=r"x_train is damaged \(Bad CRC"):
+        arrays.read(path)
