@@ -1,6 +1,6 @@
 """Stage `report`: all results on one page that can be mailed, printed and kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.contracts.errors import ArtifactError
 from tasks.contracts.files import missing, read_json, read_text, repair, whole
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
-from tasks.contracts.params import PARAMS_FILE, load_yaml, read_params
+from tasks.contracts.params import read_params
 from tasks.contracts.params.report import ReportParams
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.splits import FOLDER, read_dataset
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tasks.charts.page import Results
 
 REPORT = Path("report/index.html")
-# The top-level keys that are shown; dvc.yaml lists the same, so that a change of any other leaves the report as it is.
-SHOWN_PARAMS = ("seed", "threads", "download", "preprocess", "report", "train")
 OWN_DATA = ("image_folder", "arrays")  # the datasets that read `download.path`
 STAGES = ("download", "preprocess", "train", "evaluate", "diagnose")
 
@@ -47,6 +45,7 @@ def read_results(root: Path, most_wrong: int) -> "Results":
     """Read every result; of the test images only those of the `most_wrong` predictions."""
     from tasks.charts.page import Results
 
+    statements = {stage: _statement(root, stage) for stage in STAGES}
     with _expecting(root / FOLDER / "dataset.json", "preprocess"):
         dataset = read_dataset(root)
     with _expecting(root / MODEL, "train"):
@@ -74,8 +73,8 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         calibration=_table(root, CALIBRATION),
         most_wrong=wrong,
         images=_test_images(root, wrong["row"].to_numpy()),
-        params=_shown_params(root),
-        statements={stage: _statement(root, stage) for stage in STAGES},
+        params=_used_params(statements),
+        statements=statements,
     )
 
 
@@ -93,20 +92,22 @@ def _table(root: Path, path: Path) -> "pd.DataFrame":
         return read_table(root, path, "evaluate")
 
 
-def _shown_params(root: Path) -> dict[str, Any]:
-    document = load_yaml(root / PARAMS_FILE)
-    shown = {key: document[key] for key in SHOWN_PARAMS if key in document}
-    if shown.get("download", {}).get("dataset") not in OWN_DATA:
-        shown.get("download", {}).pop("path", None)
-    return shown
+def _used_params(statements: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that the stages were really run with, as their statements have them."""
+    used: dict[str, Any] = {}
+    for statement in statements.values():
+        used |= statement["predicate"]["buildDefinition"]["externalParameters"]["parameters"]
+    if used["download"]["dataset"] not in OWN_DATA:
+        used["download"] = {key: value for key, value in used["download"].items() if key != "path"}
+    return used
 
 
 def _statement(root: Path, stage: str) -> Any:
-    """The lineage statement of a stage; only `subject` and `predicate.buildDefinition` must be there."""
+    """The lineage statement of a stage."""
     path = root / "lineage" / f"{stage}.json"
     statement = read_json(path, stage)
     try:
-        _ = statement["subject"], statement["predicate"]["buildDefinition"]
+        _ = statement["subject"], statement["predicate"]["buildDefinition"]["externalParameters"]["parameters"]
     except (KeyError, TypeError):
         raise ArtifactError(f"{path} is no in-toto statement with SLSA provenance: {repair(stage)}") from None
     return statement

@@ -62,7 +62,11 @@ class Project:
         """Every file that a stage writes."""
         folders = ("data/raw", "data/processed", "models", "results", "metrics", "lineage", "report")
         files = (file for folder in folders for file in sorted((self.root / folder).rglob("*")) if file.is_file())
-        return {str(file.relative_to(self.root)): file.read_bytes() for file in files if file.name not in {"journal.jsonl", ".gitignore"}}
+        return {
+            str(file.relative_to(self.root)): file.read_bytes()
+            for file in files
+            if file.name not in {"journal.jsonl", ".gitignore"}
+        }
 
     def is_clean(self) -> bool:
         return self.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
@@ -72,7 +76,9 @@ def environment() -> dict[str, str]:
     """This one's, with the commands of this interpreter first, and without what a developer may have set."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("GOODFIT_", "PREFECT_", "DVC_"))}
     quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-    author = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "t"), ("EMAIL", "t@t"))}
+    author = {
+        f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "t"), ("EMAIL", "t@t"))
+    }
     return kept | quiet | author | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 

@@ -73,6 +73,7 @@ def _context(results: Results) -> dict[str, Any]:
         "diagnosis": results.diagnosis,
         "tone": {"good_fit": "pass", "inconclusive": "inconclusive"}.get(results.diagnosis.verdict, "flag"),
         "tests": total,
+        "level": formats.percent(results.params["evaluate"]["confidence"], 0),
         "accuracy": _spelled(accuracy, 1 if total < 5000 else 2, formats.percent),
         "loss": _spelled(loss, 3, formats.fixed),
         "headline": _headline(results.diagnosis),

@@ -20,6 +20,7 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
+        temporary.chmod(0o644)  # safetensors writes for the owner alone
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

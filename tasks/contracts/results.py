@@ -36,4 +36,6 @@ def read_table(root: Path, path: Path, stage: str) -> "pd.DataFrame":
         raise missing(root / path, stage)
     if path.suffix == ".parquet":
         return pd.read_parquet(root / path)
-    return pd.read_csv(root / path, dtype={"class": str, "actual": str, "predicted": str})
+    # Only an empty field is a missing number: a class may be called "NA".
+    names = {"class": str, "actual": str, "predicted": str}
+    return pd.read_csv(root / path, dtype=names, keep_default_na=False, na_values=[""])

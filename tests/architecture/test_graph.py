@@ -57,7 +57,9 @@ def relative(files: set[Path]) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_hold_every_file_that_the_stage_imports_and_no_other(stage: str) -> None:
     # A package's own line (tasks/__init__.py, a docstring) decides nothing and is left out; those with code are held.
-    needed = {name for name in relative(reached(ROOT / f"tasks/{stage}.py")) if len(ast.parse((ROOT / name).read_text()).body) > 1}
+    needed = {
+        name for name in relative(reached(ROOT / f"tasks/{stage}.py")) if len(ast.parse((ROOT / name).read_text()).body) > 1
+    }
     declared = {dep for dep in DECLARED[stage].deps if dep.startswith("tasks/")}
     covered = {name for name in needed if name in declared or any(name.startswith(f"{dep}/") for dep in declared)}
     assert needed - covered == set(), "imported, but not in dvc.yaml"
@@ -116,7 +118,9 @@ def test_arrows_point_down() -> None:
     for file in below("tasks"):
         assert not {name for name in relative(set(imported(file))) if name.startswith("flows/")}, f"{file} imports flows"
     for file in below("tasks/contracts"):
-        outside = {n for n in relative(set(imported(file))) if not n.startswith("tasks/contracts/") and n != "tasks/__init__.py"}
+        outside = {
+            n for n in relative(set(imported(file))) if not n.startswith("tasks/contracts/") and n != "tasks/__init__.py"
+        }
         assert outside == set(), file
     stages = {f"tasks/{name}.py" for name in STAGES}
     for folder in FOLDERS:
@@ -142,7 +146,10 @@ def test_tasks_know_neither_prefect_nor_dvc(library: str) -> None:
         ("flows.stage", {"prefect", "dvc", "torch", "torchvision", "pandas", "sklearn", "matplotlib"}),
         ("flows.gate", {"prefect", "torch", "torchvision", "pandas", "sklearn", "matplotlib"}),
         ("flows.cli", {"prefect", "dvc", "torch", "torchvision", "pandas", "sklearn", "matplotlib"}),
-        *((f"tasks.{stage}", {"prefect", "dvc", "torch", "torchvision", "pandas", "sklearn", "matplotlib"}) for stage in STAGES),
+        *(
+            (f"tasks.{stage}", {"prefect", "dvc", "torch", "torchvision", "pandas", "sklearn", "matplotlib"})
+            for stage in STAGES
+        ),
     ],
 )
 def test_importing_it_is_cheap(module: str, forbidden: set[str]) -> None:

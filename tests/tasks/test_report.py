@@ -43,28 +43,31 @@ def write_results(root: Path, classes: Sequence[str] = DIGITS, *, validation: bo
     random = np.random.default_rng(0)
     labels = np.arange(tests) % len(classes)
     predicted = np.where(random.random(tests) < 0.06, (labels + random.integers(1, len(classes), tests)) % len(classes), labels)
-    write_params(root)
+    root.mkdir(exist_ok=True, parents=True)
+    (root / "params.yaml").write_text("report: {most_wrong: 24}\n", encoding="utf-8")
     write_data(root, classes, labels, random, validation=validation)
     write_training(root, classes, validation=validation)
     write_evaluation(root, classes, labels, predicted, random)
     write_diagnosis(root, diagnosis(tests))
     for stage, inputs, outputs in CHAIN:
-        write_json(root / f"lineage/{stage}.json", statement(inputs, outputs))
+        write_json(root / f"lineage/{stage}.json", statement(stage, inputs, outputs))
     return root
 
 
-def write_params(root: Path) -> None:
-    root.mkdir(exist_ok=True, parents=True)
-    (root / "params.yaml").write_text(
-        "seed: 0\nthreads: 2\n"
-        "download: {dataset: digits, path: data/source}\n"
-        "preprocess: {val_fraction: 0.2, test_fraction: 0.2}\n"
-        "train:\n  epochs: 30\n  model: {name: mlp, standardise: true, mlp: {hidden: [64], dropout: 0.0}, cnn: {hidden: 77}}\n"
-        "  loss: {name: cross_entropy}\n  optimizer: {name: sgd, learning_rate: 0.1, sgd: {momentum: 0.9}, adam: {beta1: 0.5}}\n"
-        "  early_stopping: {enabled: false, patience: 5, min_delta: 0.0}\n"
-        "evaluate: {confidence: 0.95}\nreport: {most_wrong: 24}\n",
-        encoding="utf-8",
-    )
+PARAMS = {
+    "seed": 0,
+    "threads": 2,
+    "download": {"dataset": "digits", "path": "data/source"},
+    "preprocess": {"val_fraction": 0.2, "test_fraction": 0.2},
+    "train": {
+        "epochs": 30,
+        "model": {"name": "mlp", "standardise": True, "mlp": {"hidden": [64], "dropout": 0.0}, "cnn": {"hidden": 77}},
+        "loss": {"name": "cross_entropy"},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1, "sgd": {"momentum": 0.9}, "adam": {"beta1": 0.5}},
+        "early_stopping": {"enabled": False, "patience": 5, "min_delta": 0.0},
+    },
+    "evaluate": {"confidence": 0.95},
+}
 
 
 def write_data(root: Path, classes: Sequence[str], labels: Any, random: np.random.Generator, *, validation: bool) -> None:
@@ -178,12 +181,19 @@ CHAIN = (
 )
 
 
-def statement(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, Any]:
+def statement(stage: str, inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, Any]:
     def described(names: Sequence[str]) -> list[dict[str, Any]]:
         return [{"name": name, "digest": {"sha256": sha256(name.encode()).hexdigest(), "md5": "0" * 32}} for name in names]
 
     environment = {"python": "3.11.2", "torch": "2.15.0", "platform": "linux-x86_64", "threads": 2}
-    build = {"buildType": "x", "internalParameters": environment, "resolvedDependencies": described(inputs)}
+    params = {key: value for key, value in PARAMS.items() if key in (stage, "seed", "threads")}
+    external = {"stage": stage, "parameters": params}
+    build = {
+        "buildType": "x",
+        "externalParameters": external,
+        "internalParameters": environment,
+        "resolvedDependencies": described(inputs),
+    }
     return {"_type": "https://in-toto.io/Statement/v1", "subject": described(outputs), "predicate": {"buildDefinition": build}}
 
 
@@ -232,7 +242,7 @@ def test_shows_only_the_parameters_that_were_used(tmp_path: Path) -> None:
     text = page(write_results(tmp_path))
     parameters = text[text.index('<section id="parameters">') : text.index('<section id="data">')]
     assert "momentum" in parameters
-    for unused in ("cnn", "beta1", "patience", "data/source", "evaluate"):
+    for unused in ("cnn", "beta1", "patience", "data/source"):
         assert unused not in parameters
 
 

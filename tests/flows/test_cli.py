@@ -1,0 +1,64 @@
+"""The `goodfit` command."""
+
+import pytest
+
+from tests.conftest import ROOT, Project
+
+GOODFIT = ("python", "-m", "flows.cli")
+
+
+def test_use_puts_a_recipe_into_params_yaml(fresh: Project) -> None:
+    fresh.run(*GOODFIT, "use", "mnist-cnn")
+    assert (fresh.root / "params.yaml").read_bytes() == (ROOT / "recipes/mnist-cnn.yaml").read_bytes()
+
+
+def test_use_refuses_to_lose_changes_that_are_not_committed(fresh: Project) -> None:
+    fresh.edit("params.yaml", "epochs: 3 ", "epochs: 7 ")
+    edited = fresh.text("params.yaml")
+    refused = fresh.run(*GOODFIT, "use", "digits", check=False)
+    assert refused.returncode == 1
+    assert "params.yaml has changes that are not committed; commit them, or lose them with --force" in refused.stderr
+    assert fresh.text("params.yaml") == edited
+    fresh.run(*GOODFIT, "use", "digits", "--force")
+    assert (fresh.root / "params.yaml").read_bytes() == (ROOT / "recipes/digits.yaml").read_bytes()
+
+
+def test_use_goes_from_recipe_to_recipe_without_force(fresh: Project) -> None:
+    for name in ("mnist-linear", "mnist-mlp", "digits"):
+        fresh.run(*GOODFIT, "use", name)
+
+
+def test_use_without_a_name_lists_the_recipes(fresh: Project) -> None:
+    assert fresh.run(*GOODFIT, "use").stdout.split() == ["digits", "mnist-cnn", "mnist-linear", "mnist-mlp"]
+
+
+def test_an_unknown_recipe_names_the_nearest(fresh: Project) -> None:
+    refused = fresh.run(*GOODFIT, "use", "mnist-lienar", check=False)
+    assert refused.returncode == 1
+    assert "did you mean 'mnist-linear'?" in refused.stderr
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 2), (("lineage",), 2), (("nothing",), 2), (("--help",), 0)])
+def test_a_wrong_call_shows_the_usage(fresh: Project, arguments: tuple[str, ...], code: int) -> None:
+    done = fresh.run(*GOODFIT, *arguments, check=False)
+    assert done.returncode == code
+    assert "usage: goodfit" in done.stdout + done.stderr
+
+
+def test_outside_a_project_it_says_where_to_go(fresh: Project) -> None:
+    done = fresh.run("sh", "-c", "cd / && goodfit use digits", check=False)
+    assert done.returncode == 1
+    assert "no dvc.yaml in / or above" in done.stderr
+
+
+def test_the_verdict_of_nothing_says_what_to_run(fresh: Project) -> None:
+    done = fresh.run(*GOODFIT, "verdict", check=False)
+    assert done.returncode == 1
+    assert "dvc repro diagnose" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_verdict_is_one_word_and_one_sentence(ran: Project) -> None:
+    printed = ran.run(*GOODFIT, "verdict").stdout
+    assert printed.splitlines()[1].startswith("Verdict: ")
+    assert "report/index.html" in printed

@@ -1,0 +1,135 @@
+"""`python -m flows.stage NAME`: the seal, the messages and the exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.declaration import DeclarationError, read_declaration
+from flows.lineage.digest import digest_paths
+from flows.stage import InputsChangedError, run_stage, seal
+from tasks.contracts.errors import ArtifactError, GoodfitError
+from tests.conftest import ROOT, Project
+
+STAGE = ("python", "-m", "flows.stage")
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    """A pipeline of one stage that reads one folder."""
+    (tmp_path / "dvc.yaml").write_text(
+        "stages: {copy: {cmd: x, deps: [in], params: [seed], outs: [{out: {cache: false}}, '${download.path}']}}"
+    )
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").write_text("a")
+    (tmp_path / "in/b.py").write_text("b")
+    return tmp_path
+
+
+def test_reads_what_dvc_yaml_declares(pipeline: Path) -> None:
+    declared = read_declaration(pipeline, "copy")
+    assert (declared.deps, declared.params, declared.outs) == (("in",), ("seed",), ("out", "data/source"))
+
+
+def test_an_unknown_stage_names_those_that_are(pipeline: Path) -> None:
+    with pytest.raises(DeclarationError, match=r"unknown stage 'trian'; dvc\.yaml has copy"):
+        read_declaration(pipeline, "trian")
+
+
+def test_a_key_that_params_yaml_lacks_is_named(pipeline: Path) -> None:
+    (pipeline / "dvc.yaml").write_text("stages: {copy: {cmd: x, deps: ['${download.pth}']}}")
+    with pytest.raises(DeclarationError, match=r"dvc.yaml uses \$\{download.pth\}; params.yaml has no such key"):
+        read_declaration(pipeline, "copy")
+
+
+def test_the_seal_sees_content_not_times(pipeline: Path) -> None:
+    declared = read_declaration(pipeline, "copy")
+    before = seal(pipeline, declared)
+    (pipeline / "in/a.txt").touch()
+    assert seal(pipeline, declared) == before
+    (pipeline / "in/a.txt").write_text("b")
+    assert seal(pipeline, declared) != before
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "param"])
+def test_the_seal_sees_files_that_come_and_go_and_parameters(pipeline: Path, change: str) -> None:
+    declared = read_declaration(pipeline, "copy")
+    before = seal(pipeline, declared)
+    if change == "added":
+        (pipeline / "in/c.txt").write_text("")
+    elif change == "removed":
+        (pipeline / "in/a.txt").unlink()
+    else:
+        text = (pipeline / "params.yaml").read_text()
+        (pipeline / "params.yaml").write_text(text.replace("seed: 0", "seed: 1"))
+    assert seal(pipeline, declared) != before
+
+
+def test_code_that_changed_since_this_process_read_it_is_refused(pipeline: Path) -> None:
+    declared = read_declaration(pipeline, "copy")
+    seal(pipeline, declared)
+    (pipeline / "in/b.py").write_text("c")
+    with pytest.raises(InputsChangedError, match=r"changed since this process read it: in/b\.py; start the run again"):
+        seal(pipeline, declared)
+
+
+def test_a_missing_input_is_named(pipeline: Path) -> None:
+    declared = read_declaration(pipeline, "copy")
+    for file in (pipeline / "in").iterdir():
+        file.unlink()
+    (pipeline / "in").rmdir()
+    with pytest.raises(ArtifactError, match=r"copy: its input .*in is missing"):
+        seal(pipeline, declared)
+
+
+def test_bytecode_is_no_input(pipeline: Path) -> None:
+    before = digest_paths(pipeline, ["in"])
+    (pipeline / "in/__pycache__").mkdir()
+    (pipeline / "in/__pycache__/b.cpython-311.pyc").write_text("")
+    assert digest_paths(pipeline, ["in"]) == before
+
+
+def test_the_code_of_another_repository_is_refused(pipeline: Path) -> None:
+    text = (ROOT / "dvc.yaml").read_text()
+    (pipeline / "dvc.yaml").write_text(text)
+    with pytest.raises(GoodfitError, match=r"the code that would run lies in .*, the pipeline in"):
+        run_stage("download", pipeline)
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_exits_with_1_a_message_and_no_partial_output(ran: Project) -> None:
+    (ran.root / "data/processed/train.safetensors").unlink()
+    done = ran.run(*STAGE, "train", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: train: its input ")
+    assert "Traceback" not in done.stderr
+    last = json.loads(ran.text("lineage/journal.jsonl").splitlines()[-1])
+    assert (last["stage"], last["outcome"], last["door"]) == ("train", "failed", "dvc")
+
+
+@pytest.mark.slow
+def test_outputs_of_a_stage_that_fails_late_are_removed(ran: Project) -> None:
+    (ran.root / "lineage/train.json").unlink()
+    (ran.root / "lineage/train.json").mkdir()  # the statement cannot be written: the last step fails
+    done = ran.run(*STAGE, "train", check=False)
+    assert done.returncode == 1
+    assert not (ran.root / "models/model.safetensors").exists()
+    assert not (ran.root / "lineage/train.json").exists()
+
+
+def test_params_are_checked_before_anything_runs(fresh: Project) -> None:
+    fresh.edit("params.yaml", "epochs: 3 ", "epohcs: 3 ")
+    done = fresh.run(*STAGE, "download", check=False)
+    assert done.returncode == 1
+    assert "train.epohcs: unknown key" in done.stderr
+    assert "did you mean 'epochs'?" in done.stderr
+    assert not (fresh.root / "data/raw").exists()
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 2), (("train", "evaluate"), 2), (("trian",), 1)])
+def test_a_wrong_call_says_so(fresh: Project, arguments: tuple[str, ...], code: int) -> None:
+    done = fresh.run(*STAGE, *arguments, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "usage" in done.stderr or "unknown stage 'trian'; dvc.yaml has download, preprocess" in done.stderr

@@ -1,0 +1,231 @@
+"""`dvc repro` and the flow's gate share one record: shown on real Git and DVC repositories."""
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import GATE, STAGES, Project
+
+pytestmark = pytest.mark.slow
+
+SLOW_TRAINING = ("epochs: 3 ", "epochs: 100000 ")
+DOORS = {
+    "dvc": ("dvc", "repro", "train"),
+    "flow": (sys.executable, "-c", GATE, "download", "preprocess", "train"),
+}
+
+
+@pytest.fixture
+def training(ran: Project, door: str) -> "Iterator[tuple[Project, TrainingRun]]":
+    """A run that is in the middle of the stage `train`, and would stay there for minutes."""
+    ran.edit("params.yaml", *SLOW_TRAINING)
+    ran.run("git", "commit", "-qam", "Train for long")
+    run = TrainingRun(ran, door)
+    try:
+        yield ran, run
+    finally:
+        run.kill()
+
+
+class TrainingRun:
+    """A process of one door; the stage runs in it (flow) or in a child of it (dvc)."""
+
+    def __init__(self, project: Project, door: str) -> None:
+        self.process = project.start(*DOORS[door])
+        # The stage removes nothing and writes nothing until it ends; DVC removes the old model before the stage starts.
+        deadline = time.monotonic() + 60
+        while (project.root / "models/model.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(4)  # past the first seal, into the loop
+        assert self.process.poll() is None, self.process.communicate()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+    def interrupt(self) -> str:
+        """As Ctrl-C in a terminal: the whole group is told; what was printed comes back."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return "".join(self.process.communicate(timeout=60))
+
+
+def test_both_doors_write_the_same_bytes_and_the_same_lock(fresh: Project, ran: Project) -> None:
+    assert set(fresh.gate().values()) == {"ran"}
+    assert fresh.text("dvc.lock") == ran.text("dvc.lock")
+    assert fresh.outputs() == ran.outputs()
+
+
+def test_after_dvc_the_flow_does_nothing(ran: Project) -> None:
+    assert set(ran.gate().values()) == {"unchanged"}
+    assert ran.is_clean()
+    assert ran.run("git", "status", "--short").stdout == ""
+
+
+def test_after_the_flow_dvc_does_nothing(fresh: Project) -> None:
+    fresh.gate()
+    assert fresh.repro() == set()
+    assert fresh.is_clean()
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        (("val_fraction: 0.4 ", "val_fraction: 0.3 "), {"preprocess", "train", "evaluate", "diagnose", "report"}),
+        (("epochs: 3 ", "epochs: 4 "), {"train", "evaluate", "diagnose", "report"}),
+        (("calibration_bins: 15 ", "calibration_bins: 10 "), {"evaluate", "report"}),
+        (("alpha: 0.05 ", "alpha: 0.01 "), {"diagnose", "report"}),
+        (("most_wrong: 24 ", "most_wrong: 12 "), {"report"}),
+    ],
+    ids=["preprocess", "train", "evaluate", "diagnose", "report"],
+)
+def test_a_change_in_a_section_reruns_that_stage_and_those_after_it(
+    ran: Project, change: tuple[str, str], stages: set[str]
+) -> None:
+    before = ran.text("dvc.lock")
+    ran.edit("params.yaml", *change)
+    assert ran.repro() == stages
+    assert ran.is_clean()
+    changed = ran.text("dvc.lock")
+
+    ran.edit("params.yaml", change[1], change[0])
+    outcomes = ran.gate()
+    assert {name for name, outcome in outcomes.items() if outcome == "restored"} == stages
+    assert {name for name, outcome in outcomes.items() if outcome == "unchanged"} == set(STAGES) - stages
+    assert ran.text("dvc.lock") == before
+
+    ran.edit("params.yaml", *change)
+    assert ran.repro() == set(), "dvc repro restores what it ran itself"
+    assert ran.text("dvc.lock") == changed
+
+
+def test_a_change_in_code_reruns_only_the_stages_that_import_it(ran: Project) -> None:
+    path = ran.root / "tasks/report.py"
+    path.write_text(path.read_text() + "\n# a comment\n")
+    outcomes = ran.gate()
+    assert {name for name, outcome in outcomes.items() if outcome == "ran"} == {"report"}
+    assert ran.repro() == set()
+
+
+def test_force_runs_the_stage_and_ends_with_the_same_bytes(ran: Project) -> None:
+    before = ran.text("dvc.lock")
+    script = "from flows.gate import pass_gate; print(pass_gate('train', force=True))"
+    assert ran.run(sys.executable, "-c", script).stdout.splitlines()[-1] == "ran"
+    assert ran.text("dvc.lock") == before
+
+
+def test_force_on_a_frozen_stage_records_nothing_new(ran: Project) -> None:
+    ran.run("dvc", "freeze", "train")
+    before = ran.text("dvc.lock")
+    ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
+    script = "from flows.gate import pass_gate; print(pass_gate('train', force=True))"
+    assert ran.run(sys.executable, "-c", script).stdout.splitlines()[-1] == "unchanged"
+    assert ran.text("dvc.lock") == before
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("file", ["params.yaml", "tasks/learning/loop.py", "data/processed/train.safetensors"])
+def test_an_edit_in_the_middle_of_a_run_is_refused(ran: Project, door: str, file: str) -> None:
+    ran.edit("params.yaml", "epochs: 3 ", "epochs: 1200 ")
+    before = ran.text("dvc.lock")
+    run = TrainingRun(ran, door)
+    path = ran.root / file
+    if file == "params.yaml":
+        ran.edit(file, "learning_rate: 0.01 ", "learning_rate: 0.02 ")
+    else:  # DVC makes its data read-only links or copies; a rename replaces either, as an editor does
+        edited = path.with_suffix(".edited")
+        edited.write_bytes(path.read_bytes() + b"\n")
+        edited.replace(path)
+    printed = "".join(run.process.communicate(timeout=300))
+    assert run.process.returncode != 0
+    assert re.search(r"train: changed while it ran: .*" + re.escape(file), printed), printed
+    assert ran.text("dvc.lock") == before
+    assert not (ran.root / "models/model.safetensors").exists()
+    assert not (ran.root / "lineage/train.json").exists()
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_failing_stage_leaves_the_lock_and_the_previous_outputs(ran: Project, door: str) -> None:
+    before, model = ran.text("dvc.lock"), (ran.root / "models/model.safetensors").read_bytes()
+    ran.edit("params.yaml", "learning_rate: 0.01 ", "learning_rate: 1.0e+30 ")
+    failed = ran.run(*DOORS[door], check=False)
+    assert failed.returncode != 0
+    assert "expected a finite number" in failed.stderr + failed.stdout
+    assert ran.text("dvc.lock") == before
+    ran.edit("params.yaml", "learning_rate: 1.0e+30 ", "learning_rate: 0.01 ")
+    assert ran.gate()["train"] == "restored"
+    assert (ran.root / "models/model.safetensors").read_bytes() == model
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("then", DOORS)
+def test_either_door_recovers_after_kill_9(training: "tuple[Project, TrainingRun]", then: str) -> None:
+    project, run = training
+    run.kill()
+    project.edit("params.yaml", *reversed(SLOW_TRAINING))
+    if then == "dvc":
+        project.repro()
+    else:
+        project.gate()
+    assert project.is_clean()
+    assert not list(project.root.glob("**/*.partial"))
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_interrupt_ends_the_run_and_leaves_the_lock(training: "tuple[Project, TrainingRun]") -> None:
+    project, run = training
+    before = project.text("dvc.lock")
+    run.interrupt()
+    assert run.process.returncode != 0
+    assert project.text("dvc.lock") == before
+
+
+@pytest.mark.parametrize("door", ["dvc"])
+def test_the_second_door_waits_and_then_says_what_for(training: "tuple[Project, TrainingRun]") -> None:
+    project, _ = training
+    script = "from flows.gate import pass_gate; pass_gate('train', wait_seconds=2)"
+    second = project.run(sys.executable, "-c", script, check=False)
+    assert second.returncode != 0
+    assert "train: waiting for another run to finish" in second.stdout
+    assert "still busy after 2 s; nothing was changed" in second.stderr
+
+
+@pytest.mark.parametrize("door", ["flow"])
+def test_dvc_ends_with_a_clear_message_while_the_flow_trains(training: "tuple[Project, TrainingRun]") -> None:
+    project, _ = training
+    second = project.run("dvc", "repro", "train", check=False)
+    assert second.returncode != 0
+    assert "is busy, it is being blocked by" in second.stderr
+
+
+def test_two_doors_at_once_never_corrupt_the_lock(fresh: Project, ran: Project) -> None:
+    doors = [fresh.start(sys.executable, "-c", GATE, *STAGES), fresh.start("dvc", "repro")]
+    printed = ["".join(door.communicate(timeout=300)) for door in doors]
+    flow, dvc = (door.returncode for door in doors)
+    assert flow == 0, printed[0]  # the gate waits
+    assert dvc == 0 or "busy" in printed[1], printed[1]
+    fresh.repro()
+    assert fresh.text("dvc.lock") == ran.text("dvc.lock")
+    assert fresh.outputs() == ran.outputs()
+
+
+def test_two_gates_at_once_do_the_work_once(fresh: Project) -> None:
+    doors = [fresh.start(sys.executable, "-c", GATE, *STAGES) for _ in range(2)]
+    printed = [door.communicate(timeout=300) for door in doors]
+    assert [door.returncode for door in doors] == [0, 0], printed
+    outcomes = [out.splitlines()[-1].split() for out, _ in printed]
+    assert all(sorted(pair) in (["ran", "unchanged"], ["ran", "restored"]) for pair in zip(*outcomes, strict=True)), outcomes
+
+
+def test_the_statement_and_the_journal_are_written(ran: Project) -> None:
+    journal = Path(ran.root / "lineage/journal.jsonl").read_text().splitlines()
+    assert len(journal) == len(STAGES)
+    assert all('"outcome": "ran"' in line and '"door": "dvc"' in line for line in journal)
+    ignored = ran.run("git", "check-ignore", "lineage/journal.jsonl", "lineage/train.json").stdout.split()
+    assert ignored == ["lineage/journal.jsonl", "lineage/train.json"]
