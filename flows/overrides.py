@@ -95,7 +95,6 @@ def _write(path: Path, wanted: dict[str, Any]) -> None:
     yaml.dump(document, text)
     with whole(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
-        temporary.chmod(path.stat().st_mode)
 
 
 def _update(document: Any, wanted: dict[str, Any]) -> None:
