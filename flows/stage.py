@@ -46,6 +46,7 @@ def run_stage(name: str, root: Path = Path()) -> None:
     declared = read_declaration(root, name)
     stage = _function(name, root)
     before = seal(root, declared)
+    refuse_stale_code(root, declared, before)
     try:
         stage(root)
         changed = _differences(before, seal(root, declared))
@@ -62,7 +63,6 @@ def seal(root: Path, declared: Declaration) -> Seal:
 
     Raises:
         ArtifactError: an input is missing.
-        InputsChangedError: a source file is no longer what this process imported.
     """
     try:
         files = digest_paths(root, declared.deps)
@@ -70,14 +70,24 @@ def seal(root: Path, declared: Declaration) -> Seal:
         raise ArtifactError(
             f"{declared.name}: its input {error.filename} is missing; run `dvc repro {declared.name}`"
         ) from None
-    sources = {(root / file): digest for file, digest in files.items() if file.endswith(".py")}
+    params = load_yaml(root / PARAMS_FILE)
+    return Seal(files, {key: params[key] for key in declared.params if key in params})
+
+
+def refuse_stale_code(root: Path, declared: Declaration, sealed: Seal) -> None:
+    """Check that the sealed source files are those that this process imported, if it did.
+
+    Raises:
+        InputsChangedError: one is not; running it would record the new file against what the old one did.
+    """
+    sources = {root / file: digest for file, digest in sealed.files.items() if file.endswith(".py")}
     stale = [
         path.relative_to(root).as_posix() for path, digest in sources.items() if _first_seen.setdefault(path, digest) != digest
     ]
     if stale:
-        raise InputsChangedError(f"{declared.name}: changed since this process read it: {', '.join(stale)}; start the run again")
-    params = load_yaml(root / PARAMS_FILE)
-    return Seal(files, {key: params[key] for key in declared.params if key in params})
+        raise InputsChangedError(
+            f"{declared.name}: changed since this process read it: {', '.join(stale)}; start the run again"
+        )
 
 
 def remove_outputs(root: Path, declared: Declaration) -> None:

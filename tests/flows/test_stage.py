@@ -7,7 +7,7 @@ import pytest
 
 from flows.declaration import DeclarationError, read_declaration
 from flows.lineage.digest import digest_paths
-from flows.stage import InputsChangedError, run_stage, seal
+from flows.stage import InputsChangedError, refuse_stale_code, run_stage, seal
 from tasks.contracts.errors import ArtifactError, GoodfitError
 from tests.conftest import ROOT, Project
 
@@ -68,10 +68,12 @@ def test_the_seal_sees_files_that_come_and_go_and_parameters(pipeline: Path, cha
 
 def test_code_that_changed_since_this_process_read_it_is_refused(pipeline: Path) -> None:
     declared = read_declaration(pipeline, "copy")
-    seal(pipeline, declared)
+    refuse_stale_code(pipeline, declared, seal(pipeline, declared))
+    (pipeline / "in/a.txt").write_text("data may change between two stages")
+    refuse_stale_code(pipeline, declared, seal(pipeline, declared))
     (pipeline / "in/b.py").write_text("c")
     with pytest.raises(InputsChangedError, match=r"changed since this process read it: in/b\.py; start the run again"):
-        seal(pipeline, declared)
+        refuse_stale_code(pipeline, declared, seal(pipeline, declared))
 
 
 def test_a_missing_input_is_named(pipeline: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -38,22 +39,37 @@ class TrainingRun:
 
     def __init__(self, project: Project, door: str) -> None:
         self.process = project.start(*DOORS[door])
-        # The stage removes nothing and writes nothing until it ends; DVC removes the old model before the stage starts.
-        deadline = time.monotonic() + 60
-        while (project.root / "models/model.json").exists() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 120
+        while not self.is_training():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline, "training did not start"
             time.sleep(0.05)
-        time.sleep(4)  # past the first seal, into the loop
-        assert self.process.poll() is None, self.process.communicate()
+
+    def is_training(self) -> bool:
+        """Whether a process of the group has loaded torch, which `train` does after the inputs are sealed and not before."""
+        for maps in Path("/proc").glob("[0-9]*/maps"):
+            try:
+                if os.getpgid(int(maps.parent.name)) == self.process.pid and "libtorch_cpu" in maps.read_text():
+                    return True
+            except OSError:  # it has ended meanwhile
+                continue
+        return False
 
     def kill(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
-    def interrupt(self) -> str:
-        """As Ctrl-C in a terminal: the whole group is told; what was printed comes back."""
-        os.killpg(self.process.pid, signal.SIGINT)
-        return "".join(self.process.communicate(timeout=60))
+    def interrupt(self) -> None:
+        """As Ctrl-C in a terminal: the whole group is told, and told again while a library's import swallows it."""
+        for _ in range(60):
+            os.killpg(self.process.pid, signal.SIGINT)
+            try:
+                self.process.communicate(timeout=1)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+        pytest.fail("did not end on SIGINT")
 
 
 def test_both_doors_write_the_same_bytes_and_the_same_lock(fresh: Project, ran: Project) -> None:
@@ -132,7 +148,7 @@ def test_force_on_a_frozen_stage_records_nothing_new(ran: Project) -> None:
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("file", ["params.yaml", "tasks/learning/loop.py", "data/processed/train.safetensors"])
 def test_an_edit_in_the_middle_of_a_run_is_refused(ran: Project, door: str, file: str) -> None:
-    ran.edit("params.yaml", "epochs: 3 ", "epochs: 1200 ")
+    ran.edit("params.yaml", "epochs: 3 ", "epochs: 300 ")
     before = ran.text("dvc.lock")
     run = TrainingRun(ran, door)
     path = ran.root / file
@@ -140,7 +156,9 @@ def test_an_edit_in_the_middle_of_a_run_is_refused(ran: Project, door: str, file
         ran.edit(file, "learning_rate: 0.01 ", "learning_rate: 0.02 ")
     else:  # DVC makes its data read-only links or copies; a rename replaces either, as an editor does
         edited = path.with_suffix(".edited")
-        edited.write_bytes(path.read_bytes() + b"\n")
+        content = bytearray(path.read_bytes())
+        content[-1] = ord(" ")  # still a file that can be read: a comment's or a pixel's last byte
+        edited.write_bytes(content)
         edited.replace(path)
     printed = "".join(run.process.communicate(timeout=300))
     assert run.process.returncode != 0
