@@ -42,7 +42,7 @@ def measure(root: Path, seed: int) -> "Measured":
     from tasks.contracts.trained import read_dynamics, read_model
     from tasks.diagnostics.measured import Measured
     from tasks.models import rebuild
-    from tasks.models.inference import logits, to_input
+    from tasks.models.inference import Preparation, predict
 
     trained, weights = read_model(root)
     module, dynamics = rebuild(trained, weights), read_dynamics(root)
@@ -52,10 +52,8 @@ def measure(root: Path, seed: int) -> "Measured":
         if len(split) == 0:
             raise DataError(f"the {name} split is empty; a diagnosis needs rows in it: see preprocess.test_fraction")
 
-    recorded, tested = (
-        logits(module, to_input(images, trained.mean, trained.deviation)).numpy()
-        for images in (train.images[dynamics.train_index], test.images)
-    )
+    prepare = Preparation(trained.mean, trained.deviation)
+    recorded, tested = (predict(module, images, prepare).numpy() for images in (train.images[dynamics.train_index], test.images))
     return Measured(
         train=rows(train),
         val=rows(val),

@@ -30,7 +30,7 @@ def evaluate(root: Path = Path()) -> None:
     from tasks.contracts.trained import read_model
     from tasks.diagnostics.statistics import calibration, log_softmax
     from tasks.models import rebuild
-    from tasks.models.inference import logits, to_input, use_threads
+    from tasks.models.inference import Preparation, predict, use_threads
 
     params = read_params(EvaluateParams, root)
     use_threads(params.threads)
@@ -39,7 +39,7 @@ def evaluate(root: Path = Path()) -> None:
     if len(test) == 0:
         raise DataError("the test split is empty; expected rows to evaluate on: see preprocess.test_fraction")
 
-    outputs = logits(rebuild(trained, weights), to_input(test.images, trained.mean, trained.deviation))
+    outputs = predict(rebuild(trained, weights), test.images, Preparation(trained.mean, trained.deviation))
     log_probabilities, labels = log_softmax(outputs.numpy()), test.labels.numpy()
     losses = -log_probabilities[np.arange(len(labels)), labels]
     probabilities, predicted = np.exp(log_probabilities), log_probabilities.argmax(axis=1)

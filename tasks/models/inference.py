@@ -40,16 +40,6 @@ class Preparation:
         return scaled.sub_(self.mean).div_(self.deviation) if self.standardise else scaled
 
 
-def to_input(images: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
-    return Preparation(mean, deviation)(images)
-
-
-def logits(model: nn.Module, inputs: Tensor, batch_size: int = 1000) -> Tensor:
-    """Logits (N, K) float32 of `inputs` (N, C, H, W) float32, in evaluation mode, batch by batch."""
-    with evaluation_mode(model):
-        return torch.cat([model(batch) for batch in torch.split(inputs, batch_size)])
-
-
 def predict(model: nn.Module, images: Tensor, prepare: Preparation, batch_size: int = 1000) -> Tensor:
     """Logits (N, K) float32 of stored images (N, C, H, W) uint8, in evaluation mode; only a batch at a time becomes float."""
     with evaluation_mode(model):
