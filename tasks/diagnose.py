@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def diagnose(root: Path = Path()) -> None:
-    """Run every check of `tasks.diagnostics`; write `metrics/diagnosis.json` and print it.
+    """Run every check of `tasks.diagnostics`; write `results/diagnosis.json` and its summary, and print it.
 
     Raises:
         ArtifactError: a file of an earlier stage is missing, damaged or belongs to another run.

@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.contracts.files import read_text, write_json
 
-DIAGNOSIS = Path("metrics/diagnosis.json")
+DIAGNOSIS = Path("results/diagnosis.json")
+# What of it fits into the tables of `dvc metrics` and `dvc exp show`: a word and numbers.
+SUMMARY = Path("metrics/diagnosis.json")
 
 Status = Literal["pass", "flag", "inconclusive", "not_run"]
 Verdict = Literal[
@@ -57,7 +59,7 @@ class Finding(BaseModel):
 
 
 class Diagnosis(BaseModel):
-    """`metrics/diagnosis.json`."""
+    """`results/diagnosis.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,7 +70,10 @@ class Diagnosis(BaseModel):
 
 
 def write_diagnosis(root: Path, diagnosis: Diagnosis) -> None:
+    """Write the whole, and its summary: the verdict, the number of flags, and the estimate of every check that has one."""
     write_json(root / DIAGNOSIS, diagnosis.model_dump(mode="json"))
+    estimates = {finding.code: finding.estimate for finding in diagnosis.findings if finding.estimate is not None}
+    write_json(root / SUMMARY, {"verdict": diagnosis.verdict, "flags": len(diagnosis.flags), **estimates})
 
 
 def read_diagnosis(root: Path) -> Diagnosis:

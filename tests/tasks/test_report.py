@@ -177,7 +177,7 @@ CHAIN = (
     ),
     ("train", ["data/processed/train.safetensors", "tasks/train.py"], ["models/model.json", "models/model.safetensors"]),
     ("evaluate", ["models/model.safetensors", "data/processed/test.safetensors"], ["metrics/evaluation.json"]),
-    ("diagnose", ["models/model.safetensors", "requirements.lock"], ["metrics/diagnosis.json"]),
+    ("diagnose", ["models/model.safetensors", "requirements.lock"], ["results/diagnosis.json"]),
 )
 
 
@@ -298,7 +298,7 @@ def test_shows_the_examples_with_the_largest_loss_first(tmp_path: Path) -> None:
     ("path", "stage"),
     [
         ("data/processed/dataset.json", "preprocess"), ("data/processed/test.safetensors", "preprocess"),
-        ("metrics/diagnosis.json", "diagnose"), ("metrics/evaluation.json", "evaluate"), ("models/model.json", "train"),
+        ("results/diagnosis.json", "diagnose"), ("metrics/evaluation.json", "evaluate"), ("models/model.json", "train"),
         ("results/calibration.csv", "evaluate"), ("results/history.csv", "train"), ("results/per_class.csv", "evaluate"),
         ("results/predictions.parquet", "evaluate"), *((f"lineage/{stage}.json", stage) for stage in STAGES),
     ],
