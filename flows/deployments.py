@@ -25,6 +25,7 @@ DEPLOYMENTS_FILE = "prefect.yaml"
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
+ANSWER_SECONDS = 5.0
 
 
 class ServerError(GoodfitError):
@@ -149,7 +150,7 @@ def _leave(*_: object) -> None:
 def _answers(url: str) -> bool:
     """Whether a Prefect server is there: its version is JSON text such as "3.8.8"."""
     try:
-        with urllib.request.urlopen(f"{url}/api/admin/version", timeout=5) as response:  # noqa: S310 (an http address of our own)
+        with urllib.request.urlopen(f"{url}/api/admin/version", timeout=ANSWER_SECONDS) as response:  # noqa: S310 (an http address of our own)
             return isinstance(json.load(response), str)
     except (OSError, ValueError):
         return False
