@@ -1,4 +1,4 @@
-"""Stage `preprocess`: `data/raw` into three splits of tensors, with what is known of train only."""
+"""Stage `preprocess`: `data/raw` into three splits, with what is known of train only."""
 
 import math
 from pathlib import Path
@@ -9,13 +9,13 @@ from tasks.contracts.files import missing
 from tasks.contracts.params import read_params
 from tasks.contracts.params.download import DownloadParams
 from tasks.contracts.params.preprocess import PreprocessParams
-from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_split
+from tasks.contracts.splits import Arrays, Dataset, SplitName, write_dataset, write_split
 from tasks.datasets import REGISTRY
 from tasks.datasets.source import RAW, Source
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -28,6 +28,8 @@ def preprocess(root: Path = Path()) -> None:
         ArtifactError: data/raw is missing or damaged.
         DataError: a class has too few rows to be split.
     """
+    import numpy as np
+
     name = read_params(DownloadParams, root).download.dataset
     params = read_params(PreprocessParams, root)
     if not (root / RAW).is_dir():
@@ -44,7 +46,7 @@ def preprocess(root: Path = Path()) -> None:
             name=name,
             classes=source.classes,
             shape=(channels, height, width),
-            counts={key: part.labels.bincount(minlength=len(source.classes)).tolist() for key, part in splits.items()},
+            counts={key: np.bincount(part.labels, minlength=len(source.classes)).tolist() for key, part in splits.items()},
             mean=mean,
             deviation=deviation,
             rows=row_words(source),
@@ -52,19 +54,18 @@ def preprocess(root: Path = Path()) -> None:
     )
 
 
-def split(source: Source, val_fraction: float, test_fraction: float, seed: int) -> dict[SplitName, Split]:
+def split(source: Source, val_fraction: float, test_fraction: float, seed: int) -> dict[SplitName, Arrays]:
     """Stratified splits, each in the source's order; the test is drawn (or taken from the source) before val, so val cannot move it.
 
     Raises:
         DataError: a class has too few rows.
     """
     import numpy as np
-    import torch
 
     generator = np.random.default_rng(seed)
     rest = np.arange(len(source.labels))
     if source.test_images is not None and source.test_labels is not None:
-        test = Split(source.test_images, source.test_labels, torch.arange(len(source.test_labels)))
+        test = Arrays(source.test_images, source.test_labels, np.arange(len(source.test_labels)))
     else:
         rest, held = hold_out(rest, source, "test", test_fraction, generator)
         test = _take(source, held)
@@ -87,10 +88,9 @@ def hold_out(
 
     if fraction == 0:
         return rows, rows[:0]
-    labels = source.labels.numpy()
     held = []
     for number, name in enumerate(source.classes):
-        members = rows[labels[rows] == number]
+        members = rows[source.labels[rows] == number]
         if len(members) < 2:
             instead = " or set preprocess.val_fraction to 0" if to == "val" else ""
             raise DataError(
@@ -103,14 +103,19 @@ def hold_out(
     return np.setdiff1d(rows, out, assume_unique=True), out
 
 
-def statistics(images: "Tensor") -> tuple[list[float], list[float]]:
+def statistics(images: "NDArray[np.uint8]") -> tuple[list[float], list[float]]:
     """Mean and population deviation per channel in units of [0, 1], of images (N, C, H, W) uint8.
 
     Counted in whole numbers from a histogram of the 256 values: exact, so the same on every machine and with any number of threads.
     """
+    import numpy as np
+
     mean, deviation = [], []
-    for channel in images.unbind(1):
-        histogram: list[int] = channel.flatten().bincount(minlength=256).tolist()
+    for channel in range(images.shape[1]):
+        counted = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(images), 1024):  # bincount copies into eight bytes a pixel
+            counted += np.bincount(images[start : start + 1024, channel].ravel(), minlength=256)
+        histogram: list[int] = counted.tolist()
         n = sum(histogram)
         total = sum(count * value for value, count in enumerate(histogram))
         squares = sum(count * value * value for value, count in enumerate(histogram))
@@ -127,8 +132,5 @@ def row_words(source: Source) -> str:
     return f"{source.unit}, counted from 0 in the source's train split (train and val) or in its test split (test)"
 
 
-def _take(source: Source, rows: "Rows") -> Split:
-    import torch
-
-    index = torch.from_numpy(rows)
-    return Split(source.images[index], source.labels[index], index)
+def _take(source: Source, rows: "Rows") -> Arrays:
+    return Arrays(source.images[rows], source.labels[rows], rows)

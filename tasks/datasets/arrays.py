@@ -37,7 +37,6 @@ def read(path: Path) -> Source:
         DataError: each with the array, what was found and what was expected.
     """
     import numpy as np
-    import torch
 
     x_train, y_train, x_test, y_test = (_array(path, key) for key in KEYS)
     images, test_images = _images(path, "x_train", x_train), _images(path, "x_test", x_test)
@@ -52,9 +51,8 @@ def read(path: Path) -> Source:
         raise DataError(
             f"{path}: y_test holds label {y_test.max()} in row {y_test.argmax()}; expected a class of y_train, 0..{len(classes) - 1}"
         )
-    tensors = (torch.from_numpy(np.ascontiguousarray(array)) for array in (images, test_images))
-    labels, test_labels = (torch.from_numpy(array.astype(np.int64)) for array in (y_train, y_test))
-    train, test = tensors
+    train, test = (np.ascontiguousarray(array) for array in (images, test_images))
+    labels, test_labels = (array.astype(np.int64) for array in (y_train, y_test))
     return Source(train, labels, classes, "row of the arrays", test, test_labels)
 
 

@@ -10,7 +10,7 @@ from tasks.datasets.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from numpy.typing import NDArray
 
 Listing = list[tuple[Path, int]]  # an image's file and its class number, sorted by class, then by name
 SPLITS = ("train", "test")
@@ -41,11 +41,11 @@ def source(folder: Path) -> Source:
     Raises:
         DataError: each with the file or folder, what was found and what was expected.
     """
-    import torch
+    import numpy as np
 
     classes, train, test = listed(folder)
     images = _read([path for path, _ in train + test])
-    labels = torch.tensor([label for _, label in train + test], dtype=torch.int64)
+    labels = np.array([label for _, label in train + test], dtype=np.int64)
     n = len(train)
     own_test = (images[n:], labels[n:]) if test else (None, None)
     return Source(images[:n], labels[:n], classes, "image file, sorted by class folder and name", *own_test)
@@ -102,10 +102,9 @@ def _files(folder: Path, classes: list[str]) -> Listing:
     return listing
 
 
-def _read(paths: list[Path]) -> "Tensor":
+def _read(paths: list[Path]) -> "NDArray[np.uint8]":
     """Images (N, C, H, W) uint8, one after the other into one array."""
     import numpy as np
-    import torch
 
     first = _pixels(paths[0])
     images = np.empty((len(paths), *first.shape), dtype=np.uint8)
@@ -121,7 +120,7 @@ def _read(paths: list[Path]) -> "Tensor":
                 f"{path} is {_size(pixels)} pixels and {paths[0]} {_size(first)}; expected one size (width x height): resize or crop"
             )
         images[row] = pixels
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 def _size(pixels: "np.ndarray[Any, Any]") -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from numpy.typing import NDArray
 
 RAW = Path("data/raw")  # the source's own files, as they were found; what `download` writes and `preprocess` reads
 
@@ -18,12 +19,12 @@ class Source:
     Shapes: images (N, C, H, W) uint8, labels (N,) int64, numbers of `classes`; the test split likewise.
     """
 
-    images: "Tensor"
-    labels: "Tensor"
+    images: "NDArray[np.uint8]"
+    labels: "NDArray[np.int64]"
     classes: list[str]
     unit: str  # what a row number counts: "line of digits.csv.gz"
-    test_images: "Tensor | None" = None
-    test_labels: "Tensor | None" = None
+    test_images: "NDArray[np.uint8] | None" = None
+    test_labels: "NDArray[np.int64] | None" = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from tasks.datasets.fetching import Published, fetch_file, verify
 from tasks.datasets.source import Loader, Source
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from numpy.typing import NDArray
 
 SetName = Literal["mnist", "fashion_mnist", "kmnist", "emnist", "qmnist", "cifar10", "cifar100", "svhn"]
 KINDS: dict[SetName, str] = {
@@ -54,7 +55,7 @@ def load(name: SetName, raw: Path) -> Source:
         names = getattr(train, "classes", range(10))  # SVHN states none: its digits are their own names
     # torchvision names MNIST's classes "0 - zero".
     classes = [str(label).split(" - ")[0] for label in names]
-    return Source(*_tensors(train), classes, "image, as published", *_tensors(test))
+    return Source(*_arrays(train), classes, "image, as published", *_arrays(test))
 
 
 def published(name: SetName) -> list[Published]:
@@ -96,18 +97,15 @@ def _construct(name: SetName, folder: str, split: str) -> Any:
             return _kind(name)(folder, train=split == "train", download=True)
 
 
-def _tensors(dataset: Any) -> "tuple[Tensor, Tensor]":
-    """Images (N, C, H, W) uint8 and labels (N,) int64 of a torchvision dataset."""
-    import torch
+def _arrays(dataset: Any) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
+    """Images (N, C, H, W) uint8 and labels (N,) int64 of a torchvision dataset, which holds tensors, arrays or lists."""
+    import numpy as np
 
-    images, labels = (
-        torch.as_tensor(dataset.data),
-        torch.as_tensor(getattr(dataset, "targets", getattr(dataset, "labels", None))),
-    )
+    images, labels = np.asarray(dataset.data), np.asarray(getattr(dataset, "targets", getattr(dataset, "labels", None)))
     if images.ndim == 3:  # the MNIST family: (N, H, W)
         images = images[:, None]
     elif images.shape[-1] == 3:  # CIFAR: (N, H, W, 3)
-        images = images.permute(0, 3, 1, 2)
+        images = images.transpose(0, 3, 1, 2)
     if labels.ndim == 2:  # QMNIST: the class, then who wrote it and where it lies in NIST
         labels = labels[:, 0]
-    return images.contiguous(), labels.to(torch.int64).contiguous()
+    return np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype=np.int64)

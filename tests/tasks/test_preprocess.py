@@ -1,5 +1,7 @@
 """The stage as it is run, on digits and on small sets of known content."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,15 @@ import pytest
 import torch
 
 from tasks.contracts.errors import ArtifactError, DataError
-from tasks.contracts.splits import SPLITS, Split, read_dataset, read_split
+from tasks.contracts.splits import SPLITS, Arrays, Split, read_dataset, read_split, write_split
 from tasks.datasets import digits
 from tasks.datasets.fetching import MIRROR
 from tasks.datasets.source import Source
 from tasks.download import download
 from tasks.preprocess import preprocess, split, statistics
 
-SHARED = Path(__file__).resolve().parents[2] / "../shared/data"
+PROJECT = Path(__file__).resolve().parents[2]
+SHARED = PROJECT / "../shared/data"
 
 
 def params(root: Path, dataset: str = "digits", val: float = 0.2, seed: int = 0, path: str = "own.npz") -> Path:
@@ -41,14 +44,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def source(counts: list[int], own_test: bool = False) -> Source:
     """Rows of shuffled classes; every image holds its row number."""
-    labels = torch.from_numpy(np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)), counts)))
-    images = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2).contiguous()
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(len(counts)), counts))
+    images = np.broadcast_to(np.arange(len(labels), dtype=np.uint8)[:, None, None, None], (len(labels), 1, 2, 2))
     test: tuple[Any, Any] = (images[:3] + 100, labels[:3]) if own_test else (None, None)
     return Source(images, labels, [f"class {number}" for number in range(len(counts))], "row", *test)
 
 
-def counts(part: Split) -> list[int]:
-    return part.labels.bincount().tolist()
+def counts(part: Split | Arrays) -> list[int]:
+    found: list[int] = np.bincount(np.asarray(part.labels)).tolist()
+    return found
 
 
 def test_writes_these_files_and_no_others(root: Path) -> None:
@@ -67,8 +71,8 @@ def test_row_numbers_lead_back_to_the_pixels_and_labels(root: Path) -> None:
     for name in SPLITS:
         part = read_split(root, name)
         assert part.images.dtype == torch.uint8
-        assert torch.equal(part.images, whole.images[part.rows])
-        assert torch.equal(part.labels, whole.labels[part.rows])
+        assert np.array_equal(part.images, whole.images[part.rows])
+        assert np.array_equal(part.labels, whole.labels[part.rows])
         assert torch.equal(part.rows, part.rows.sort().values)  # the source's order
     assert "counted from 0 in the whole source" in read_dataset(root).rows
 
@@ -134,6 +138,38 @@ def test_without_validation_train_is_the_source_in_its_order(tmp_path: Path) -> 
     assert "in its test split (test)" in dataset.rows
 
 
+def test_digits_are_split_without_torch(root: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from tasks.download import download; from tasks.preprocess import preprocess; "
+        "root = pathlib.Path(sys.argv[1]); download(root); preprocess(root); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(params(tmp_path))]
+    printed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+
+    assert printed == "False\n"
+    assert processed(tmp_path) == processed(root)
+
+
+def test_tensors_and_arrays_of_any_layout_are_written_as_the_same_bytes(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(256, size=(2, 3, 5, 4), dtype=np.uint8).transpose(0, 1, 3, 2)
+    labels, rows = np.array([1, 0, 1, 0])[::2], np.array([3, 9])
+    write_split(tmp_path, "train", Arrays(images, labels, rows))
+    write_split(tmp_path, "val", Split(torch.tensor(images), torch.tensor(labels.copy()), torch.tensor(rows)))
+    written = processed(tmp_path)
+
+    assert written["train.safetensors"] == written["val.safetensors"]
+    assert np.array_equal(read_split(tmp_path, "train").images, images)
+
+
+def test_statistics_count_every_image() -> None:
+    images = np.random.default_rng(0).integers(256, size=(2500, 2, 2, 2), dtype=np.uint8)
+
+    mean, deviation = statistics(images)
+
+    assert mean == pytest.approx((images / 255).mean(axis=(0, 2, 3)).tolist(), rel=1e-12)
+    assert deviation == pytest.approx((images / 255).std(axis=(0, 2, 3)).tolist(), rel=1e-12)
+
+
 def test_shares_are_kept_in_every_class() -> None:
     parts = split(source([100, 40, 9]), val_fraction=0.2, test_fraction=0.25, seed=0)
 
@@ -152,7 +188,7 @@ def test_the_sources_own_test_stays_whole() -> None:
     own = source([20, 20], own_test=True)
     parts = split(own, val_fraction=0.5, test_fraction=0.9, seed=0)
 
-    assert len(parts["train"]) == len(parts["val"]) == 20
+    assert len(parts["train"].rows) == len(parts["val"].rows) == 20
     assert parts["test"].images[:, 0, 0, 0].tolist() == [100, 101, 102]
     assert parts["test"].rows.tolist() == [0, 1, 2]
 
@@ -160,7 +196,7 @@ def test_the_sources_own_test_stays_whole() -> None:
 def test_the_share_of_validation_does_not_move_the_test() -> None:
     small, large = (split(source([50, 50]), val_fraction, 0.25, seed=3)["test"].rows for val_fraction in (0, 0.5))
 
-    assert torch.equal(small, large)
+    assert np.array_equal(small, large)
 
 
 def test_rejects_a_class_too_small_to_be_tested() -> None:
@@ -176,7 +212,7 @@ def test_rejects_a_class_too_small_to_be_validated() -> None:
 
 
 def test_a_constant_channel_has_deviation_one() -> None:
-    images = torch.full((3, 2, 4, 4), 51, dtype=torch.uint8)
+    images = np.full((3, 2, 4, 4), 51, dtype=np.uint8)
     images[0, 1] = 0
 
     mean, deviation = statistics(images)

@@ -50,8 +50,10 @@ def tar_gz(path: Path, folder: str, members: dict[str, Any]) -> dict[str, str]:
 def check(source: Source, pixels: "dict[str, np.ndarray[Any, Any]]") -> None:
     assert source.test_images is not None
     assert source.test_labels is not None
-    assert np.array_equal(source.images.numpy(), pixels["train"])
-    assert np.array_equal(source.test_images.numpy(), pixels["test"])
+    assert source.images.dtype == source.test_images.dtype == np.uint8
+    assert source.labels.dtype == source.test_labels.dtype == np.int64
+    assert np.array_equal(source.images, pixels["train"])
+    assert np.array_equal(source.test_images, pixels["test"])
     assert source.labels.tolist() == LABELS["train"]
     assert source.test_labels.tolist() == LABELS["test"]
 
@@ -124,7 +126,7 @@ def test_reads_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: SetN
     source = load(name, tmp_path)
 
     check(source, COLOUR)
-    assert source.images.is_contiguous()
+    assert source.images.flags.c_contiguous
     assert source.classes == ["plane", "car", "bird", "cat"]
 
 
@@ -140,7 +142,7 @@ def test_reads_svhn_whose_zero_is_published_as_ten(tmp_path: Path, monkeypatch: 
     source = load("svhn", tmp_path)
 
     check(source, COLOUR)
-    assert source.images.is_contiguous()
+    assert source.images.flags.c_contiguous
     assert source.classes == list("0123456789")
 
 
