@@ -53,7 +53,9 @@ def measure(root: Path, seed: int) -> "Measured":
             raise DataError(f"the {name} split is empty; a diagnosis needs rows in it: see preprocess.test_fraction")
 
     prepare = Preparation(trained.mean, trained.deviation)
-    recorded, tested = (predict(module, images, prepare).numpy() for images in (train.images[dynamics.train_index], test.images))
+    recorded, tested = (
+        predict(module, images, prepare).numpy() for images in (train.images[dynamics.train_index], test.images)
+    )
     return Measured(
         train=rows(train),
         val=rows(val),

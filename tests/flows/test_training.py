@@ -228,7 +228,7 @@ def test_overrides_run_what_they_change_and_come_back_restored(ran: Project, ser
 @pytest.mark.prefect
 def test_a_failing_stage_fails_the_flow_and_the_other_branch_finishes(ran: Project, server: Server) -> None:
     lock = ran.text("dvc.lock")
-    diagnosis = json.loads(ran.text("metrics/diagnosis.json"))
+    diagnosis = json.loads(ran.text("results/diagnosis.json"))
     ran.edit("tasks/evaluate.py", "    if len(test) == 0:", "    if len(test) >= 0:")
     ran.edit("tasks/diagnose.py", '"""Stage `diagnose`', '"""The stage `diagnose`')
     done = run_flow(ran, server, code=1)
@@ -241,7 +241,7 @@ def test_a_failing_stage_fails_the_flow_and_the_other_branch_finishes(ran: Proje
     tasks = server.tasks_of(run)
     assert tasks["evaluate"]["state_type"] == "FAILED"
     assert tasks["report"]["state_name"] == "NotReady"
-    assert json.loads(ran.text("metrics/diagnosis.json")) == diagnosis
+    assert json.loads(ran.text("results/diagnosis.json")) == diagnosis
     assert evaluate_entry(ran.text("dvc.lock")) == evaluate_entry(lock)
 
 

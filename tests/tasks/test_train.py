@@ -116,7 +116,7 @@ def test_early_stopping_keeps_the_weights_of_the_epoch_with_the_lowest_val_loss(
     train(root)
     history, (described, _) = read_history(root), read_model(root)
     assert described.chosen_by == "lowest val_loss"
-    assert described.chosen_epoch == history["val_loss"].idxmin() + 1
+    assert described.chosen_epoch == history["val_loss"].to_numpy().argmin() + 1
     assert described.epochs == len(history) == described.chosen_epoch + 2
 
 

@@ -1,6 +1,7 @@
 """Losses, optimizers, schedules, penalties, batches, stopping: each against plain PyTorch or a number worked out by hand."""
 
 import math
+from collections.abc import Callable, Iterable
 from typing import get_args
 
 import pytest
@@ -81,7 +82,7 @@ def test_mse_is_the_mean_squared_distance_to_one_hot() -> None:
     assert losses.mse(logits, labels).item() == pytest.approx((0 + 0 + 0.25 + 0.75**2) / 4)
 
 
-REFERENCES = {
+REFERENCES: dict[OptimizerName, Callable[[Iterable[nn.Parameter]], optim.Optimizer]] = {
     "sgd": lambda weights: optim.SGD(weights, 0.05, momentum=0.9),
     "adam": lambda weights: optim.Adam(weights, 0.05, betas=(0.9, 0.999), eps=1e-8),
     "adamw": lambda weights: optim.AdamW(weights, 0.05, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
@@ -123,14 +124,14 @@ def test_the_history_has_the_learning_rate_of_each_epoch(name: ScheduleName, exp
 
 
 def test_penalties_count_weights_and_leave_biases_out() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 1))
+    layer = nn.Linear(2, 1)
     with torch.no_grad():
-        model[1].weight.copy_(torch.tensor([[3.0, -4.0]]))
-        model[1].bias.fill_(100.0)
-    penalty = penalties.build(Regularisation(l1=0.5, l2=0.1), model)
+        layer.weight.copy_(torch.tensor([[3.0, -4.0]]))
+        layer.bias.fill_(100.0)
+    penalty = penalties.build(Regularisation(l1=0.5, l2=0.1), layer)
     assert penalty is not None
     assert penalty().item() == pytest.approx(0.5 * 7 + 0.05 * 25)
-    assert penalties.build(Regularisation(l1=0.0, l2=0.0), model) is None
+    assert penalties.build(Regularisation(l1=0.0, l2=0.0), layer) is None
 
 
 def test_l2_moves_weights_as_sgds_coupled_weight_decay_does() -> None:
@@ -206,7 +207,7 @@ def test_without_early_stopping_the_last_epoch_is_kept() -> None:
 def test_a_loss_that_is_not_finite_stops_with_step_batch_and_remedy() -> None:
     model = linear()
     with torch.no_grad():
-        model[1].weight.fill_(float("inf"))
+        next(model.parameters()).fill_(float("inf"))
     with pytest.raises(TrainingError, match=r"the loss is nan at step 1 \(epoch 1, batch 1\).*learning rate.*0\.5"):
         fit(learner(model, optim.SGD(model.parameters(), 0.5)), epochs=1)
 

@@ -1,0 +1,106 @@
+"""DVC's own commands on the pipeline: experiments, metrics, plots, the artifact; and a fresh clone."""
+
+import csv
+import json
+import platform
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, STAGES, Project
+
+pytestmark = pytest.mark.slow
+
+# Where the committed dvc.lock was written: other versions or another CPU may give other last digits.
+LOCKED_ON = json.loads((ROOT / "tests/flows/locked_on.json").read_text())
+
+
+def this_platform() -> dict[str, str]:
+    cpu = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "",
+    )
+    return {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system(), "cpu": cpu}
+
+
+def test_metrics_show_is_a_table_of_numbers_and_the_verdict(ran: Project) -> None:
+    metrics = json.loads(ran.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    evaluation, diagnosis = (metrics[f"metrics/{name}.json"]["data"] for name in ("evaluation", "diagnosis"))
+    assert evaluation.keys() >= {"n", "accuracy", "accuracy_ci_low", "accuracy_ci_high", "log_loss", "ece"}
+    assert diagnosis.keys() >= {"verdict", "flags", "gap", "overtrained", "overconfident"}
+    assert all(isinstance(value, int | float) for value in (evaluation | diagnosis).values() if value != diagnosis["verdict"])
+
+
+def test_plots_show_draws_every_plot(ran: Project) -> None:
+    plots = json.loads(ran.run("dvc", "plots", "show", "--json").stdout)["data"]
+    assert set(plots) == {"accuracy", "loss", "confusion", "reliability"}
+    drawn = {
+        name: json.loads(plot[0]["content"]) if isinstance(plot[0]["content"], str) else plot[0]["content"]
+        for name, plot in plots.items()
+    }
+    assert len(drawn["loss"]["data"]["values"]) == 2 * 3  # train and val, three epochs
+    assert len(drawn["confusion"]["data"]["values"]) == 539
+
+
+def test_an_experiment_runs_what_changed_and_is_shown_with_its_parameter(ran: Project) -> None:
+    ran.run("dvc", "exp", "run", "-n", "faster", "-S", "train.optimizer.learning_rate=0.02")
+    rows = list(csv.DictReader(ran.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
+    rates = {row["Experiment"] or row["rev"]: row["train.optimizer.learning_rate"] for row in rows}
+    assert (rates["faster"], rates["workspace"]) == ("0.02", "0.02")
+    assert "0.01" in rates.values()  # the commit that it started from
+    assert all(row["accuracy"] and row["verdict"] for row in rows)
+
+
+def test_a_misspelt_experiment_is_refused_before_anything_runs(ran: Project) -> None:
+    before = ran.text("dvc.lock")
+    refused = ran.run("dvc", "exp", "run", "-S", "train.optimizer.name=adm", check=False)
+    assert refused.returncode != 0
+    assert "did you mean 'adam'?" in refused.stderr + refused.stdout
+    assert ran.text("dvc.lock") == before
+
+
+def test_the_model_is_a_dvc_artifact(ran: Project) -> None:
+    ran.run("git", "tag", "-a", "-m", "Register", "model@v1.0.0")  # as `gto register` does, for the model registry
+    script = "import dvc.api; print(dvc.api.artifacts_show('model')['path'])"
+    assert ran.run(sys.executable, "-c", script).stdout.strip() == "models/model.safetensors"
+
+
+def test_the_users_own_images_are_watched(ran: Project) -> None:
+    from PIL import Image
+
+    folder = ran.root / "photos"
+    for label, shade in (("dark", 30), ("light", 200)):
+        (folder / label).mkdir(parents=True)
+        for number in range(20):
+            Image.new("L", (8, 8), shade + number).save(folder / label / f"{number}.png")
+    ran.edit("params.yaml", "dataset: digits ", "dataset: image_folder ")
+    ran.edit("params.yaml", "path: data/source ", "path: photos ")
+    assert ran.repro() == set(STAGES)
+    assert ran.repro() == set()
+    Image.new("L", (8, 8), 7).save(folder / "dark" / "0.png")
+    assert "download" in ran.repro()
+
+
+def test_the_committed_lock_is_that_of_the_committed_pipeline() -> None:
+    """Nothing has to run for it; the next test runs it."""
+    lock = (ROOT / "dvc.lock").read_text()
+    assert [name for name in STAGES if not re.search(rf"^  {name}:$", lock, re.MULTILINE)] == []
+
+
+def test_a_fresh_clone_reproduces_the_committed_lock_byte_for_byte(tmp_path: Path, fresh: Project) -> None:
+    here = this_platform()
+    if here != LOCKED_ON:
+        pytest.skip(f"the committed dvc.lock was written on {LOCKED_ON}; this is {here}")
+    clone = Project(tmp_path / "clone")
+    fresh.run("git", "clone", "-q", str(ROOT), str(clone.root))
+    clone.repro()
+    assert clone.run("git", "status", "--short").stdout == ""
+    verified = clone.run("python", "-m", "flows.cli", "lineage", "verify")
+    assert verified.stdout.startswith("proven: ")
+    assert (clone.root / "report/index.html").stat().st_size > 10_000
