@@ -1,0 +1,67 @@
+"""`python -m benchmarks [NAME …]`: measure the figures and print them; exit code 0 unless one broke, goals missed or not."""
+
+import argparse
+import os
+import platform
+import signal
+import sys
+import traceback
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+FIGURES = ("noop_repro", "noop_flow", "cold_run", "textbook_loop")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure one figure after another; one that breaks does not keep the others from being measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FIGURES)} (default: all)")
+    names = parser.parse_args(arguments).names or FIGURES
+    if unknown := [name for name in names if name not in FIGURES]:
+        parser.error(f"unknown figure '{unknown[0]}'; expected {', '.join(FIGURES)}")
+    signal.signal(signal.SIGTERM, _leave)
+    print(machine(), flush=True)
+    try:
+        return int(sum(not shown(name) for name in names) > 0)
+    except KeyboardInterrupt:
+        return 130
+
+
+def shown(name: str) -> bool:
+    """Measure a figure and print its lines; False, with the reason on standard error, when it broke."""
+    try:
+        for line in import_module(f"benchmarks.{name}").measure():
+            print(line, flush=True)
+    except Exception:
+        print(f"{name}: broke", flush=True)
+        traceback.print_exc()
+        return False
+    return True
+
+
+def machine() -> str:
+    """What the figures depend on."""
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    return f"{cpu()}, {cores()} cores, Python {platform.python_version()}, torch {version('torch')}, load average {load}"
+
+
+def cpu() -> str:
+    """The CPU's model as Linux names it, else as Python does."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def cores() -> int:
+    """How many this process may use, which in a container are fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _leave(*_: object) -> None:
+    """End by an exception, so that servers are stopped and folders removed."""
+    sys.exit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
