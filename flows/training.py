@@ -161,7 +161,9 @@ def publish(root: Path, completed: Sequence[str]) -> None:
         create_table_artifact(rows, key="metrics", description="On the test set (metrics/evaluation.json)")
     if "diagnose" in completed:
         diagnosis = read_diagnosis(root)
-        create_markdown_artifact(verdict_page(diagnosis, evaluation), key="verdict", description=diagnosis.headline)
+        create_markdown_artifact(
+            verdict_page(diagnosis, evaluation), key="verdict", description="What the diagnosis says of the model"
+        )
         create_table_artifact(finding_rows(diagnosis), key="findings", description="The checks behind the verdict")
 
 
@@ -185,12 +187,15 @@ def finding_rows(diagnosis: Diagnosis) -> list[dict[str, Any]]:
             "check": finding.code,
             "question": finding.title,
             "status": finding.status.replace("_", " "),
-            "estimate": finding.estimate,
-            "low": finding.ci_low,
-            "high": finding.ci_high,
+            "estimate": _rounded(finding.estimate),
+            "interval": " to ".join(filter(None, (_rounded(finding.ci_low), _rounded(finding.ci_high)))),
         }
         for finding in diagnosis.findings
     ]
+
+
+def _rounded(number: float | None) -> str:
+    return "" if number is None else f"{number:.4f}"
 
 
 def run(stages: Sequence[str] | None = None, force: bool = False, overrides: Sequence[str] = ()) -> int:

@@ -17,6 +17,7 @@ import pytest
 from flows.declaration import DeclarationError, read_declarations
 from flows.training import AFTER, DOWNLOAD_RETRY_SECONDS, conclusion, stage_task, training, with_upstream, worth_a_retry
 from tasks.contracts.errors import DataError
+from tasks.contracts.findings import read_diagnosis
 from tests.conftest import ROOT, STAGES, Project, environment
 
 ALL_UNCHANGED = dict.fromkeys(STAGES, "unchanged")
@@ -198,10 +199,10 @@ def test_runs_once_and_then_finds_nothing_to_do(fresh: Project, server: Server) 
 
     artifacts = {artifact["key"]: artifact for artifact in server.ask("/artifacts/latest/filter")}
     assert set(artifacts) == {"verdict", "metrics", "findings"}
-    evaluation, diagnosis = (json.loads(fresh.text(f"metrics/{name}.json")) for name in ("evaluation", "diagnosis"))
+    evaluation, diagnosis = json.loads(fresh.text("metrics/evaluation.json")), read_diagnosis(fresh.root)
     shown = {row["metric"]: row["value"] for row in json.loads(artifacts["metrics"]["data"])}
     assert shown == evaluation
-    assert diagnosis["headline"] in artifacts["verdict"]["data"]
+    assert diagnosis.headline in artifacts["verdict"]["data"]
     assert f"{evaluation['accuracy']:.4f}" in artifacts["verdict"]["data"]
 
 
