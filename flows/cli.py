@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return int(options.call(options, repository()))
-    except GoodfitError as error:
+    except (GoodfitError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

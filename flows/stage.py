@@ -13,6 +13,7 @@ from typing import Any
 from flows.declaration import Declaration, read_declaration
 from flows.lineage.digest import Digest, digest_paths
 from flows.lineage.statement import write_statement
+from flows.sources import compiled
 from tasks.contracts.errors import ArtifactError, GoodfitError
 from tasks.contracts.params import PARAMS_FILE, load_yaml
 from tasks.contracts.params.pipeline import check_params
@@ -30,10 +31,6 @@ class Seal:
     params: dict[str, Any]
 
 
-# Python keeps the first version of a module that a process imports; so the first digest of each source file is kept too.
-_first_seen: dict[Path, Digest] = {}
-
-
 def run_stage(name: str, root: Path = Path()) -> None:
     """Run the stage in this process, in the repository at `root`; whoever calls decides whether it has to run, and records it.
 
@@ -46,10 +43,12 @@ def run_stage(name: str, root: Path = Path()) -> None:
     declared = read_declaration(root, name)
     stage = _function(name, root)
     before = seal(root, declared)
-    refuse_stale_code(root, declared, before)
+    stale = stale_code(root, before)
+    if stale:
+        raise InputsChangedError(f"{name}: changed since this process read it: {', '.join(stale)}; start the run again")
     try:
         stage(root)
-        changed = _differences(before, seal(root, declared))
+        changed = sorted({*_differences(before, seal(root, declared)), *stale_code(root, before)})
         if changed:
             raise InputsChangedError(f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again")
         write_statement(root, declared, before.files, before.params)
@@ -74,20 +73,10 @@ def seal(root: Path, declared: Declaration) -> Seal:
     return Seal(files, {key: params[key] for key in declared.params if key in params})
 
 
-def refuse_stale_code(root: Path, declared: Declaration, sealed: Seal) -> None:
-    """Check that the sealed source files are those that this process imported, if it did.
-
-    Raises:
-        InputsChangedError: one is not; running it would record the new file against what the old one did.
-    """
-    sources = {root / file: digest for file, digest in sealed.files.items() if file.endswith(".py")}
-    stale = [
-        path.relative_to(root).as_posix() for path, digest in sources.items() if _first_seen.setdefault(path, digest) != digest
-    ]
-    if stale:
-        raise InputsChangedError(
-            f"{declared.name}: changed since this process read it: {', '.join(stale)}; start the run again"
-        )
+def stale_code(root: Path, sealed: Seal) -> list[str]:
+    """The sealed source files that this process compiled from other bytes; what it does is not what they say."""
+    sources = {file: digest.sha256 for file, digest in sealed.files.items() if file.endswith(".py")}
+    return [file for file, sha256 in sources.items() if compiled.get((root / file).resolve(), sha256) != sha256]
 
 
 def remove_outputs(root: Path, declared: Declaration) -> None:
@@ -122,7 +111,7 @@ def _differences(before: Seal, after: Seal) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """The command: exit code 0 when the stage ran, 1 with a message when it did not, 2 for a wrong call."""
+    """The command: exit code 0 when the stage ran, 1 with a message when it did not, 2 for a wrong call, 130 for Ctrl-C."""
     from flows.lineage.journal import journaled
 
     if len(arguments) != 1:
@@ -136,6 +125,9 @@ def main(arguments: list[str]) -> int:
     except (GoodfitError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"interrupted: {arguments[0]} wrote nothing", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -1,22 +1,20 @@
 """Stage `report`: all results on one page that can be mailed, printed and kept."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.contracts.errors import ArtifactError
-from tasks.contracts.files import missing, read_json, read_text, repair, whole
-from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
+from tasks.contracts.files import missing, read_json, repair, whole
+from tasks.contracts.findings import read_diagnosis
 from tasks.contracts.params import read_params
 from tasks.contracts.params.report import ReportParams
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.splits import FOLDER, read_dataset
-from tasks.contracts.trained import HISTORY, MODEL, TrainedModel, read_history
+from tasks.contracts.trained import read_description, read_history
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     from tasks.charts.page import Results
@@ -46,50 +44,29 @@ def read_results(root: Path, most_wrong: int) -> "Results":
     from tasks.charts.page import Results
 
     statements = {stage: _statement(root, stage) for stage in STAGES}
-    with _expecting(root / FOLDER / "dataset.json", "preprocess"):
-        dataset = read_dataset(root)
-    with _expecting(root / MODEL, "train"):
-        model = TrainedModel.model_validate_json(read_text(root / MODEL, "train"))
-    with _expecting(root / DIAGNOSIS, "diagnose"):
-        diagnosis = read_diagnosis(root)
-    with _expecting(root / HISTORY, "train"):
-        history = read_history(root)
-    per_class = _table(root, PER_CLASS)
+    dataset = read_dataset(root)
+    per_class = read_table(root, PER_CLASS, "evaluate")
     if len(per_class) != len(dataset.classes):
         raise ArtifactError(
             f"{root / PER_CLASS} has {len(per_class)} classes and the dataset {len(dataset.classes)}: they are of different runs; "
             f"{repair('evaluate')}"
         )
-    predictions = _table(root, PREDICTIONS)
+    predictions = read_table(root, PREDICTIONS, "evaluate")
     wrong = predictions.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(most_wrong)
     return Results(
         dataset=dataset,
-        model=model,
+        model=read_description(root),
         evaluation=read_json(root / EVALUATION, "evaluate"),
-        diagnosis=diagnosis,
-        history=history,
+        diagnosis=read_diagnosis(root),
+        history=read_history(root),
         predictions=predictions,
         per_class=per_class,
-        calibration=_table(root, CALIBRATION),
+        calibration=read_table(root, CALIBRATION, "evaluate"),
         most_wrong=wrong,
         images=_test_images(root, wrong["row"].to_numpy()),
         params=_used_params(statements),
         statements=statements,
     )
-
-
-@contextmanager
-def _expecting(path: Path, stage: str) -> Iterator[None]:
-    """Turn what a parser says of a damaged file into an error that names the stage to run."""
-    try:
-        yield
-    except ValueError as error:
-        raise ArtifactError(f"{path} is not what stage '{stage}' writes ({error}): {repair(stage)}") from error
-
-
-def _table(root: Path, path: Path) -> "pd.DataFrame":
-    with _expecting(root / path, "evaluate"):
-        return read_table(root, path, "evaluate")
 
 
 def _used_params(statements: Mapping[str, Any]) -> dict[str, Any]:

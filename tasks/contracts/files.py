@@ -1,7 +1,6 @@
 """Files that appear whole or not at all, and tables and JSON that read back exactly."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,10 @@ from tasks.contracts.errors import ArtifactError
 def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` when the block ends well, remove it otherwise.
 
-    A killed run therefore leaves no believable file.
+    A killed run therefore leaves no believable file; the next one overwrites what it left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         yield temporary
         temporary.chmod(0o644)  # safetensors writes for the owner alone
@@ -55,6 +54,16 @@ def read_json(path: Path, stage: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ArtifactError(f"{path} is not JSON ({error}); expected what stage '{stage}' writes: {repair(stage)}") from None
+
+
+@contextmanager
+def expecting(path: Path, stage: str) -> Iterator[None]:
+    """Turn what a parser says of a damaged file of `stage` into an error that names the stage to run."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:  # of pydantic, pandas and pyarrow; a field too many or too few
+        reason = str(error).partition("\n")[0]
+        raise ArtifactError(f"{path} is not what stage '{stage}' writes ({reason}): {repair(stage)}") from error
 
 
 def missing(path: Path, stage: str) -> ArtifactError:

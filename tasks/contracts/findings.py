@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contracts.files import read_text, write_json
+from tasks.contracts.files import expecting, read_text, write_json
 
 DIAGNOSIS = Path("results/diagnosis.json")
 # What of it fits into the tables of `dvc metrics` and `dvc exp show`: a word and numbers.
@@ -77,4 +77,10 @@ def write_diagnosis(root: Path, diagnosis: Diagnosis) -> None:
 
 
 def read_diagnosis(root: Path) -> Diagnosis:
-    return Diagnosis.model_validate_json(read_text(root / DIAGNOSIS, "diagnose"))
+    """Read the diagnosis.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    with expecting(root / DIAGNOSIS, "diagnose"):
+        return Diagnosis.model_validate_json(read_text(root / DIAGNOSIS, "diagnose"))

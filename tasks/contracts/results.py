@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contracts.files import missing, whole
+from tasks.contracts.files import expecting, missing, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,13 +29,18 @@ def write_table(root: Path, path: Path, table: "pd.DataFrame") -> None:
 
 
 def read_table(root: Path, path: Path, stage: str) -> "pd.DataFrame":
-    """Read a table that `stage` writes."""
+    """Read a table that `stage` writes.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
     import pandas as pd
 
     if not (root / path).exists():
         raise missing(root / path, stage)
-    if path.suffix == ".parquet":
-        return pd.read_parquet(root / path)
     # Only an empty field is a missing number: a class may be called "NA".
     names = {"class": str, "actual": str, "predicted": str}
-    return pd.read_csv(root / path, dtype=names, keep_default_na=False, na_values=[""])
+    with expecting(root / path, stage):
+        if path.suffix == ".parquet":
+            return pd.read_parquet(root / path)
+        return pd.read_csv(root / path, dtype=names, keep_default_na=False, na_values=[""])

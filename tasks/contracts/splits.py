@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contracts.errors import ArtifactError
-from tasks.contracts.files import missing, read_text, repair, whole, write_json
+from tasks.contracts.files import expecting, read_text, write_json
+from tasks.contracts.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,14 +58,7 @@ class Dataset(BaseModel):
 
 
 def write_split(root: Path, name: SplitName, split: Split | Arrays) -> None:
-    """Write tensors or arrays: the same values give the same bytes."""
-    import numpy as np
-    from safetensors.numpy import save_file
-
-    parts = {"images": split.images, "labels": split.labels, "rows": split.rows}
-    with whole(root / FOLDER / f"{name}.safetensors") as temporary:
-        # safetensors writes an array's memory as it lies, whatever its strides.
-        save_file({key: np.ascontiguousarray(np.asarray(part)) for key, part in parts.items()}, temporary)
+    write_tensors(root / FOLDER / f"{name}.safetensors", {"images": split.images, "labels": split.labels, "rows": split.rows})
 
 
 def read_split(root: Path, name: SplitName) -> Split:
@@ -74,16 +67,9 @@ def read_split(root: Path, name: SplitName) -> Split:
     Raises:
         ArtifactError: the file is missing, damaged or lacks a tensor.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = root / FOLDER / f"{name}.safetensors"
-    if not path.exists():
-        raise missing(path, "preprocess")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return Split(*(file.get_tensor(key) for key in ("images", "labels", "rows")))
-    except SafetensorError as error:
-        raise ArtifactError(f"{path} is damaged ({error}): {repair('preprocess')}") from None
+    with expecting(path, "preprocess"):
+        return Split(**read_tensors(path, "preprocess"))
 
 
 def write_dataset(root: Path, dataset: Dataset) -> None:
@@ -91,4 +77,11 @@ def write_dataset(root: Path, dataset: Dataset) -> None:
 
 
 def read_dataset(root: Path) -> Dataset:
-    return Dataset.model_validate_json(read_text(root / FOLDER / "dataset.json", "preprocess"))
+    """Read what is known of the dataset.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    path = root / FOLDER / "dataset.json"
+    with expecting(path, "preprocess"):
+        return Dataset.model_validate_json(read_text(path, "preprocess"))

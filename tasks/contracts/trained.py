@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contracts.errors import ArtifactError
-from tasks.contracts.files import missing, read_text, repair, whole, write_json
+from tasks.contracts.files import expecting, missing, read_text, whole, write_json
 from tasks.contracts.params.train import Model
+from tasks.contracts.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,19 +80,21 @@ def write_history(root: Path, epochs: Iterable[Epoch]) -> None:
 
 
 def read_history(root: Path) -> "pd.DataFrame":
-    """The history as a table with the columns of `Epoch`."""
+    """The history as a table with the columns of `Epoch`.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
     import pandas as pd
 
     if not (root / HISTORY).exists():
         raise missing(root / HISTORY, "train")
-    return pd.read_csv(root / HISTORY)
+    with expecting(root / HISTORY, "train"):
+        return pd.read_csv(root / HISTORY)
 
 
 def write_model(root: Path, model: TrainedModel, weights: "dict[str, Tensor]") -> None:
-    from safetensors.torch import save_file
-
-    with whole(root / WEIGHTS) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary)
+    write_tensors(root / WEIGHTS, weights)
     write_json(root / MODEL, model.model_dump(mode="json"))
 
 
@@ -102,28 +104,28 @@ def read_model(root: Path) -> "tuple[TrainedModel, dict[str, Tensor]]":
     Raises:
         ArtifactError: a file is missing or damaged.
     """
-    return TrainedModel.model_validate_json(read_text(root / MODEL, "train")), _tensors(root / WEIGHTS)
+    return read_description(root), read_tensors(root / WEIGHTS, "train")
+
+
+def read_description(root: Path) -> TrainedModel:
+    """`model.json` alone.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    with expecting(root / MODEL, "train"):
+        return TrainedModel.model_validate_json(read_text(root / MODEL, "train"))
 
 
 def write_dynamics(root: Path, dynamics: Dynamics) -> None:
-    from safetensors.torch import save_file
-
-    with whole(root / DYNAMICS) as temporary:
-        save_file({field.name: getattr(dynamics, field.name).contiguous() for field in fields(Dynamics)}, temporary)
+    write_tensors(root / DYNAMICS, {field.name: getattr(dynamics, field.name) for field in fields(Dynamics)})
 
 
 def read_dynamics(root: Path) -> Dynamics:
-    return Dynamics(**_tensors(root / DYNAMICS))
+    """Read the dynamics.
 
-
-def _tensors(path: Path) -> "dict[str, Tensor]":
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.exists():
-        raise missing(path, "train")
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except SafetensorError as error:
-        raise ArtifactError(f"{path} is damaged ({error}): {repair('train')}") from None
-    return tensors
+    Raises:
+        ArtifactError: the file is missing, damaged or lacks a tensor.
+    """
+    with expecting(root / DYNAMICS, "train"):
+        return Dynamics(**read_tensors(root / DYNAMICS, "train"))

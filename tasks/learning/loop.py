@@ -58,6 +58,8 @@ def fit(learner: Learner, epochs: int) -> list[Epoch]:
 
             learning_rate = optimizer.param_groups[0]["lr"]
             scores = learner.recorder.record(model)
+            if not all(math.isfinite(loss) for loss in (scores.train_loss, scores.val_loss) if loss is not None):
+                raise TrainingError(_diverged(scores.train_loss, step, epoch, len(batches), optimizer))
             history.append(Epoch(epoch, step, learning_rate, batch_loss, **asdict(scores)))
             progress.set_postfix(_summary(history[-1]))
             if learner.stopper.should_stop(epoch, scores.val_loss, model):

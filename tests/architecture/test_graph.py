@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.declaration import read_declarations
+from tasks.contracts.params.download import OUTPUTS
 from tests.conftest import ROOT, STAGES
 
 DECLARED = read_declarations(ROOT)
@@ -95,16 +96,19 @@ def test_one_word_finds_everything(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_yaml_names_the_params_that_the_stage_reads(stage: str) -> None:
-    from tasks.contracts.params import Section
-
     def keys(name: str) -> set[str]:
         module = __import__(f"tasks.contracts.params.{name}", fromlist=["x"])
         return set(getattr(module, f"{name.capitalize()}Params").model_fields)
 
-    assert issubclass(Section, object)
     source = (ROOT / f"tasks/{stage}.py").read_text()
     read = set().union(*(keys(name) for name in STAGES if f"read_params({name.capitalize()}Params" in source))
     assert read == set(DECLARED[stage].params)
+
+
+def test_the_params_know_every_place_where_stages_write() -> None:
+    written = {out for stage in DECLARED.values() for out in stage.outs}
+    assert {out for out in written if not any(out == place or out.startswith(f"{place}/") for place in OUTPUTS)} == set()
+    assert {place for place in OUTPUTS if not any(out == place or out.startswith(f"{place}/") for out in written)} == set()
 
 
 def test_stages_do_not_import_each_other() -> None:

@@ -1,13 +1,15 @@
 """`python -m flows.stage NAME`: the seal, the messages and the exit codes."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from flows.declaration import DeclarationError, read_declaration
 from flows.lineage.digest import digest_paths
-from flows.stage import InputsChangedError, refuse_stale_code, run_stage, seal
+from flows.stage import run_stage, seal
 from tasks.contracts.errors import ArtifactError, GoodfitError
 from tests.conftest import ROOT, Project
 
@@ -66,14 +68,28 @@ def test_the_seal_sees_files_that_come_and_go_and_parameters(pipeline: Path, cha
     assert seal(pipeline, declared) != before
 
 
-def test_code_that_changed_since_this_process_read_it_is_refused(pipeline: Path) -> None:
-    declared = read_declaration(pipeline, "copy")
-    refuse_stale_code(pipeline, declared, seal(pipeline, declared))
-    (pipeline / "in/a.txt").write_text("data may change between two stages")
-    refuse_stale_code(pipeline, declared, seal(pipeline, declared))
-    (pipeline / "in/b.py").write_text("c")
-    with pytest.raises(InputsChangedError, match=r"changed since this process read it: in/b\.py; start the run again"):
-        refuse_stale_code(pipeline, declared, seal(pipeline, declared))
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["tasks/contracts/params/evaluate.py", "tasks/contracts/files.py"])
+def test_code_that_changed_since_this_process_imported_it_is_refused(ran: Project, file: str) -> None:
+    before = ran.text("dvc.lock")
+    edit = f"open({file!r}, 'a').write('raise RuntimeError')"
+    script = f"import flows.overrides; {edit}; from flows.gate import pass_gate; pass_gate('evaluate')"
+    refused = ran.run(sys.executable, "-c", script, check=False)
+    assert refused.returncode == 1
+    assert f"evaluate: changed since this process read it: {file}; start the run again" in refused.stderr
+    assert ran.text("dvc.lock") == before
+
+
+def test_code_is_compiled_from_the_bytes_that_are_hashed_not_from_bytecode(fresh: Project) -> None:
+    """Bytecode whose header fits a source of the same size and mtime is what Python alone would run."""
+    source = fresh.root / "tasks/contracts/errors.py"
+    fresh.run(sys.executable, "-m", "compileall", "-q", "tasks/contracts")
+    before, text = source.stat(), source.read_text()
+    source.write_text(text.replace("class ParamsError", "class ParamsErr0r"))
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    command = (sys.executable, "-c", "import sys; {}; import tasks.contracts.errors as e; print(hasattr(e, 'ParamsErr0r'))")
+    assert fresh.run(*command[:2], command[2].format("pass")).stdout == "False\n"  # Python alone
+    assert fresh.run(*command[:2], command[2].format("import flows")).stdout == "True\n"
 
 
 def test_a_missing_input_is_named(pipeline: Path) -> None:
@@ -135,3 +151,27 @@ def test_a_wrong_call_says_so(fresh: Project, arguments: tuple[str, ...], code: 
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert "usage" in done.stderr or "unknown stage 'trian'; dvc.yaml has download, preprocess" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_an_error_of_one_line_and_leaves_no_output(ran: Project) -> None:
+    before = ran.text("dvc.lock")
+    limited = ran.run("bash", "-c", "ulimit -f 20; exec python -m flows.stage train", check=False)  # files of at most 20 KiB
+    assert limited.returncode == 1
+    assert "Traceback" not in limited.stderr
+    assert "File too large" in limited.stderr
+    assert not (ran.root / "models/model.safetensors").exists()
+    assert not list(ran.root.glob("models/.*.partial"))
+    assert ran.text("dvc.lock") == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["models/model.json", "data/processed/dataset.json", "results/dynamics.safetensors"])
+def test_a_damaged_artifact_is_an_error_of_one_line(ran: Project, file: str) -> None:
+    path = ran.root / file
+    path.unlink()
+    path.write_text("{}")
+    done = ran.run(*STAGE, "diagnose", check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"{file} is" in done.stderr

@@ -134,6 +134,14 @@ def test_a_diverging_run_says_so_and_leaves_no_output(params_with: ParamsWith) -
     assert not (root / "results").exists()
 
 
+def test_a_last_step_that_diverges_is_told_too(params_with: ParamsWith) -> None:
+    one_step = (("epochs: 150 ", "epochs: 1 "), ("batch_size: 32 ", "batch_size: 60 "), ("name: adam ", "name: sgd "))
+    root = processed(params_with(*one_step, ("learning_rate: 0.01 ", "learning_rate: 1.0e+38 ")))
+    with pytest.raises(TrainingError, match=r"at step 1 \(epoch 1, batch 1\)"):
+        train(root)
+    assert not (root / "results").exists()
+
+
 @pytest.mark.parametrize(("damage", "message"), [(None, "is missing"), (b"\x10\x00\x00", "is damaged"), (b"", "is damaged")])
 def test_a_split_that_is_missing_or_damaged_names_the_stage_to_run(
     params_with: ParamsWith, damage: bytes | None, message: str

@@ -1,0 +1,46 @@
+"""The code of `tasks`, compiled from the very bytes that are hashed.
+
+Python would take a module's bytecode from __pycache__ wherever size and mtime of the source still match, and keeps the first version
+of a module that a process imports. Either way the code that runs need not be the file that is sealed. So `tasks` is always compiled
+from source, and what was compiled is remembered.
+"""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+PACKAGE = "tasks"
+
+# SHA-256 of each source file as this process compiled it.
+compiled: dict[Path, str] = {}
+
+
+class FromSource(SourceFileLoader):
+    """Reads no bytecode and writes none."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        source = self.get_data(self.path)
+        compiled[Path(self.path).resolve()] = hashlib.sha256(source).hexdigest()
+        return self.source_to_code(source, self.path)
+
+
+class Finder(MetaPathFinder):
+    """Python's own finder, with the loader above for `tasks`."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname.partition(".")[0] != PACKAGE:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = FromSource(fullname, spec.loader.path)
+        return spec
+
+
+def watch() -> None:
+    """From now on; `flows/__init__.py` calls it, before any module of `flows` imports one of `tasks`."""
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder())
