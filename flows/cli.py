@@ -133,8 +133,12 @@ def _verify(options: argparse.Namespace, root: Path) -> int:
 
 def _relative(path: str, root: Path) -> str:
     """A path as dvc.yaml writes it, from one as the user wrote it."""
-    resolved = Path(path).resolve()
-    return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else path
+    import os
+
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows a link into DVC's cache
+    outside = not absolute.is_relative_to(root)
+    found = absolute.parent.resolve() / absolute.name if outside else absolute  # the project may be reached through a link
+    return found.relative_to(root).as_posix() if found.is_relative_to(root) else path
 
 
 if __name__ == "__main__":

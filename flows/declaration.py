@@ -26,6 +26,7 @@ class Declaration:
     deps: tuple[str, ...]
     params: tuple[str, ...]
     outs: tuple[str, ...]
+    uncached: tuple[str, ...]  # of `outs`, those with `cache: false`: Git has them, `dvc checkout` does not bring them back
 
 
 def read_declarations(root: Path) -> dict[str, Declaration]:
@@ -33,11 +34,15 @@ def read_declarations(root: Path) -> dict[str, Declaration]:
 
     Raises:
         ParamsError: a file is missing or not YAML.
-        DeclarationError: a `${key}` is not in params.yaml.
+        DeclarationError: a `${key}` is not in params.yaml, or a stage is not written as goodfit reads it.
     """
     params = load_yaml(root / PARAMS_FILE)
-    stages = load_yaml(root / PIPELINE_FILE).get("stages", {})
-    return {name: _declaration(name, stage, params) for name, stage in stages.items()}
+    stages = load_yaml(root / PIPELINE_FILE).get("stages")
+    if stages is None:
+        return {}
+    if not isinstance(stages, dict):
+        raise _wrong("stages", stages, "a mapping from name to stage")
+    return {str(name): _declaration(str(name), stage, params) for name, stage in stages.items()}
 
 
 def read_declaration(root: Path, name: str) -> Declaration:
@@ -82,20 +87,51 @@ def writer(declarations: dict[str, Declaration], path: str) -> str:
     return name
 
 
-def _declaration(name: str, stage: dict[str, Any], params: dict[str, Any]) -> Declaration:
-    paths = {kind: tuple(_path(item, params) for item in stage.get(kind, ())) for kind in ("deps", "outs", "metrics", "plots")}
+def _declaration(name: str, stage: Any, params: dict[str, Any]) -> Declaration:
+    where = f"stages.{name}"
+    if not isinstance(stage, dict):
+        raise _wrong(where, stage, "a stage with `cmd`, `deps` and `outs`")
+    if not isinstance(stage.get("cmd"), str):
+        raise _wrong(f"{where}.cmd", stage.get("cmd"), "one command")
+    keys = _list(stage, "params", where)
+    for key in keys:
+        if not isinstance(key, str):
+            raise _wrong(f"{where}.params", key, f"top-level keys of {PARAMS_FILE}")
+    deps = [_entry(item, f"{where}.deps", params) for item in _list(stage, "deps", where)]
+    outs = [
+        _entry(item, f"{where}.{kind}", params) for kind in ("outs", "metrics", "plots") for item in _list(stage, kind, where)
+    ]
     return Declaration(
         name=name,
         command=_filled(stage["cmd"], params),
-        deps=paths["deps"],
-        params=tuple(stage.get("params", ())),
-        outs=(*paths["outs"], *paths["metrics"], *paths["plots"]),
+        deps=tuple(path for path, _ in deps),
+        params=tuple(keys),
+        outs=tuple(path for path, _ in outs),
+        uncached=tuple(path for path, flags in outs if flags.get("cache") is False),
     )
 
 
-def _path(item: str | dict[str, Any], params: dict[str, Any]) -> str:
+def _list(stage: dict[str, Any], kind: str, where: str) -> list[Any]:
+    items = stage.get(kind, [])
+    if not isinstance(items, list):
+        raise _wrong(f"{where}.{kind}", items, "a list")
+    return items
+
+
+def _entry(item: Any, where: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """An entry is a path, or a path with flags such as `cache: false`."""
-    return _filled(item if isinstance(item, str) else next(iter(item)), params)
+    match item:
+        case str():
+            return _filled(item, params), {}
+        case dict() if len(item) == 1:
+            ((path, flags),) = item.items()
+            if isinstance(path, str) and isinstance(flags, dict | None):
+                return _filled(path, params), flags or {}
+    raise _wrong(where, item, "a path, or a path with flags")
+
+
+def _wrong(where: str, found: Any, expected: str) -> DeclarationError:
+    return DeclarationError(f"{PIPELINE_FILE}: {where}: found {found!r}; expected {expected}")
 
 
 def _filled(text: str, params: dict[str, Any]) -> str:

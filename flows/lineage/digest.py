@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# What .dvcignore keeps out of directory hashes.
-IGNORED = frozenset({"__pycache__", ".venv", ".git", ".dvc"})
+from flows.lineage.ignore import ignored
+
 CHUNK = 1 << 20
 
 
@@ -29,17 +29,17 @@ def digest_file(path: Path) -> Digest:
 
 
 def files_below(root: Path, name: str) -> Iterator[str]:
-    """`name` itself where it is a file, every file below it where it is a folder; sorted, with `/`, links followed."""
+    """`name` itself where it is a file, every file below it that DVC counts where it is a folder; with `/`, links followed."""
     top = root / name
     if not top.is_dir():
         yield name
         return
-    for folder, subfolders, files in os.walk(top, followlinks=True):
-        subfolders[:] = sorted(set(subfolders) - IGNORED)
-        below = Path(folder).relative_to(top)
-        yield from (
-            (name / below / file).as_posix() for name in [Path(name)] for file in sorted(files) if not file.endswith(".pyc")
-        )
+    out = ignored(root, top)
+    absolute = os.path.abspath(top)  # noqa: PTH100 - resolve() follows DVC's links
+    for folder, subfolders, files in os.walk(absolute, followlinks=True):
+        subfolders[:] = sorted(entry for entry in subfolders if not out(f"{folder}/{entry}", True))
+        below = Path(name) / Path(folder).relative_to(absolute)
+        yield from ((below / file).as_posix() for file in sorted(files) if not out(f"{folder}/{file}", False))
 
 
 def digest_paths(root: Path, names: Iterable[str]) -> dict[str, Digest]:

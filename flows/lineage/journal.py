@@ -4,8 +4,9 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,19 +42,34 @@ class Entry:
 def journaled(
     root: Path, stage: str, door: Door, flow_run_id: str | None = None, scheduled: str | None = None
 ) -> Iterator[Entry]:
-    """Append a line when the block ends, however it ends; the block sets `outcome`."""
+    """Append a line when the block ends, however it ends; the block sets `outcome`.
+
+    A journal that cannot be written is a warning on stderr: it neither fails the stage nor hides its error.
+
+    The peak of memory is the process's since the block began, where the system can start it anew (Linux); elsewhere since the process
+    began, and None on Windows. Stages side by side in one process (the flow's evaluate and diagnose) share it: each line has the peak
+    of both together since the later of them began.
+    """
     entry = Entry(stage, door, _now(), flow_run_id=flow_run_id, scheduled=scheduled)
+    _reset_peak_memory()
     try:
         yield entry
     except BaseException as error:
         entry.outcome, entry.error = "failed", f"{type(error).__name__}: {error}"
         raise
     finally:
-        statement = root / statement_path(stage)
-        entry.finished, entry.host, entry.commit = _now(), socket.gethostname(), _commit(root)
-        entry.peak_memory_bytes = _peak_memory()
-        entry.statement_md5 = digest_file(statement).md5 if statement.exists() and entry.outcome != "failed" else None
-        _append(root / JOURNAL, entry)
+        try:
+            _complete(root, entry)
+            _append(root / JOURNAL, entry)
+        except OSError as error:
+            print(f"warning: {stage}: no line in {JOURNAL.as_posix()} ({error}); the stage is not affected", file=sys.stderr)
+
+
+def _complete(root: Path, entry: Entry) -> None:
+    statement = root / statement_path(entry.stage)
+    entry.finished, entry.host, entry.commit = _now(), socket.gethostname(), _commit(root)
+    entry.peak_memory_bytes = _peak_memory()
+    entry.statement_md5 = digest_file(statement).md5 if statement.exists() and entry.outcome != "failed" else None
 
 
 def _append(path: Path, entry: Entry) -> None:
@@ -71,15 +87,29 @@ def _now() -> str:
 
 
 def _commit(root: Path) -> str | None:
-    """HEAD, with `-dirty` where tracked files differ from it; None outside Git."""
+    """HEAD, with `-dirty` where tracked files differ from it; None outside Git or without its program."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    described = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    try:
+        described = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
     return described.stdout.strip() or None
 
 
+def _reset_peak_memory() -> None:
+    """Start VmHWM anew (man 5 proc: 5 in clear_refs); where that cannot be done, the peak stays the process's."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_memory() -> int | None:
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024  # "VmHWM:   13660 kB"
     try:
         import resource
     except ImportError:  # Windows
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,20 +1,23 @@
 """A stage's statement: what it made, and from what. An in-toto Statement v1 with the SLSA provenance v1 predicate.
 
 It holds no time, host, user or run, so that the same inputs in the same environment give the same bytes. The Git commit is not in
-it either: it would change the bytes with every commit; the digests of the code say more, and the journal has the commit.
+it either: it would change the bytes with every commit; the digests of the code say more, and the journal has the commit. For the
+same reason the builder is goodfit's version without a digest: every edit under flows/, which decides and records but computes nothing,
+would give every statement other bytes, and dvc.lock with them. What computes is tasks/: each file of it is an input with its digests.
 """
 
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flows.declaration import Declaration
 from flows.lineage.digest import Digest, digest_paths
 from tasks.contracts.errors import ArtifactError
 from tasks.contracts.files import read_json, repair, write_json
 
+Kind = TypeVar("Kind")
 FOLDER = Path("lineage")
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -81,24 +84,35 @@ def read_statement(root: Path, stage: str) -> Statement:
         ArtifactError: it is missing, is not JSON or is not a statement of this stage.
     """
     path = root / statement_path(stage)
-    document = read_json(path, stage)
     try:
+        document = read_json(path, stage)
         definition = document["predicate"]["buildDefinition"]
         external, resolved = definition["externalParameters"], definition["resolvedDependencies"]
         if (document["_type"], document["predicateType"], external["stage"]) != (STATEMENT_TYPE, PREDICATE_TYPE, stage):
             raise ArtifactError(f"{path} is not the statement of '{stage}'; {repair(stage)}")
-        digests = {entry["name"]: Digest(**entry["digest"]) for entry in resolved if "digest" in entry}
+        digests = dict(_named_digest(entry) for entry in resolved if "digest" in entry)
         digests.pop(REQUIREMENTS, None)  # part of the environment: the file may move on without the stage having to run again
         return Statement(
-            outputs={entry["name"]: Digest(**entry["digest"]) for entry in document["subject"]},
+            outputs=dict(_named_digest(entry) for entry in document["subject"]),
             inputs=digests,
             packages={entry["name"]: entry["uri"] for entry in resolved if "uri" in entry},
-            params=external["parameters"],
-            environment=definition["internalParameters"],
-            command=external["command"],
+            params=_typed(dict, external["parameters"]),
+            environment=_typed(dict, definition["internalParameters"]),
+            command=_typed(str, external["command"]),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, UnicodeDecodeError, OSError) as error:  # OSError: a folder stands there
         raise ArtifactError(f"{path} is not an in-toto statement with SLSA provenance ({error!r}); {repair(stage)}") from None
+
+
+def _named_digest(entry: dict[str, Any]) -> tuple[str, Digest]:
+    digest = Digest(**entry["digest"])
+    return _typed(str, entry["name"]), Digest(_typed(str, digest.sha256), _typed(str, digest.md5))
+
+
+def _typed(kind: type[Kind], value: Any) -> Kind:
+    if not isinstance(value, kind):
+        raise TypeError(f"found {value!r}, expected {kind.__name__}")
+    return value
 
 
 def environment(*, computes: bool) -> dict[str, str]:

@@ -1,20 +1,20 @@
-"""Verify: every byte is hashed again, back to the raw data; statement against dvc.lock against files.
+"""Verify: every byte is hashed again, back to the raw data; statement against dvc.lock against dvc.yaml against files.
 
 Neither mtimes nor DVC's own state count.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
-from flows.declaration import PIPELINE_FILE, Declaration, read_declarations, upstream, writer
+from flows.declaration import PIPELINE_FILE, Declaration, producer, read_declarations, upstream, writer
 from flows.lineage.digest import Digest, digest_file, directory_md5, files_below
-from flows.lineage.statement import read_statement, statement_path
+from flows.lineage.lock import LOCK_FILE, Locked, read_lock
+from flows.lineage.statement import Statement, read_statement, statement_path
+from tasks.contracts.errors import ArtifactError
 from tasks.contracts.params import PARAMS_FILE, load_yaml
-
-LOCK_FILE = "dvc.lock"
 
 
 class ExitCode(IntEnum):
@@ -35,7 +35,7 @@ class Mismatch:
     kind: ExitCode
     expected: str
     found: str
-    source: str  # who expects it: "statement", "dvc.lock" or "params.yaml"
+    source: str  # who expects it: "statement", "dvc.lock" or "dvc.yaml"
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.path}: {self.source} has {self.expected}, found {self.found}"
@@ -61,67 +61,130 @@ def verify(root: Path, path: str | None = None) -> Verification:
     """Check the stage that writes `path` and all before it, or every stage.
 
     Raises:
-        DeclarationError: no stage writes `path`.
+        DeclarationError: no stage writes `path`, or dvc.yaml is not as goodfit reads it.
+        LockFileError: dvc.lock is not what DVC writes.
     """
     declarations = read_declarations(root)
     chain = upstream(declarations, writer(declarations, path)) if path else list(declarations)
-    lock = load_yaml(root / LOCK_FILE).get("stages", {}) if (root / LOCK_FILE).exists() else {}
+    lock = read_lock(root)
     mismatches: list[Mismatch] = []
     hashed: dict[str, Digest] = {}
     for name in chain:
-        mismatches += _verify_stage(root, declarations[name], lock.get(name), hashed)
+        mismatches += _verify_stage(root, declarations, name, lock.get(name), hashed)
     return Verification(chain, len(hashed), mismatches)
 
 
 def _verify_stage(
-    root: Path, declared: Declaration, locked: dict[str, Any] | None, hashed: dict[str, Digest]
+    root: Path, declarations: dict[str, Declaration], name: str, locked: Locked | None, hashed: dict[str, Digest]
 ) -> Iterator[Mismatch]:
-    def mismatch(path: str, kind: ExitCode, expected: str, found: str, source: str) -> Mismatch:
-        return Mismatch(declared.name, path, kind, expected, found, source)
-
-    own = statement_path(declared.name)
+    declared, own = declarations[name], statement_path(name).as_posix()
     if locked is None:
-        yield mismatch(LOCK_FILE, ExitCode.MISSING, "an entry", "none: run `dvc repro`", PIPELINE_FILE)
+        yield Mismatch(name, LOCK_FILE, ExitCode.MISSING, "an entry", "none: run `dvc repro`", PIPELINE_FILE)
         return
+    yield from _listed(root, declared, locked)
     if not (root / own).exists():
-        yield mismatch(str(own), ExitCode.NO_STATEMENT, "a statement", "none: run `dvc checkout` or `dvc repro`", LOCK_FILE)
+        none = "none: run `dvc checkout` or `dvc repro`"
+        yield Mismatch(name, own, ExitCode.NO_STATEMENT, "a statement", none, LOCK_FILE)
         return
+    statement = None
+    try:
+        statement = read_statement(root, name)
+    except ArtifactError as error:
+        yield Mismatch(name, own, ExitCode.MISMATCH, "the stage's statement", str(error), PIPELINE_FILE)
     actual = _hash(root, (*declared.deps, *declared.outs), hashed)
-    statement = read_statement(root, declared.name)
-    for path, digest in statement.files.items():
-        if path not in actual:
-            yield mismatch(
-                path, ExitCode.MISSING, f"sha256 {digest.sha256}", "no file: `dvc checkout` brings it back", "statement"
+    if statement:
+        yield from _stated(declarations, name, statement, actual)
+    yield from _locked(root, declarations, name, locked, actual)
+    yield from _called(root, declared, locked, statement)
+
+
+def _listed(root: Path, declared: Declaration, locked: Locked) -> Iterator[Mismatch]:
+    """dvc.lock lists what dvc.yaml declares, no less and no more: what it does not list, its digests do not prove."""
+    for kind, paths, digests in (("input", declared.deps, locked.deps), ("output", declared.outs, locked.outs)):
+        wanted = {_as_locked(root, path) for path in paths}
+        for path in sorted(wanted - digests.keys()):
+            yield Mismatch(
+                declared.name, path, ExitCode.MISMATCH, f"it as an {kind}", f"no such entry in {LOCK_FILE}", PIPELINE_FILE
             )
+        for path in sorted(digests.keys() - wanted):
+            yield Mismatch(
+                declared.name, path, ExitCode.MISMATCH, f"no such {kind}", f"md5 {digests[path]} in {LOCK_FILE}", PIPELINE_FILE
+            )
+
+
+def _stated(
+    declarations: dict[str, Declaration], name: str, statement: Statement, actual: dict[str, Digest]
+) -> Iterator[Mismatch]:
+    """The files are those of the statement."""
+    for path, digest in statement.files.items():
+        expected = f"sha256 {digest.sha256}"
+        if path not in actual:
+            yield Mismatch(name, path, ExitCode.MISSING, expected, _gone(declarations, path), "statement")
         elif actual[path] != digest:
-            yield mismatch(path, ExitCode.MISMATCH, f"sha256 {digest.sha256}", f"sha256 {actual[path].sha256}", "statement")
-    for path in sorted(actual.keys() - statement.files.keys() - {str(own)}):
-        yield mismatch(path, ExitCode.MISMATCH, "no such file", f"sha256 {actual[path].sha256}", "statement")
-    for entry in (*locked.get("deps", ()), *locked.get("outs", ())):
-        found = _locked_md5(entry["path"], actual)
-        if found is not None and found != entry["md5"]:
-            yield mismatch(entry["path"], ExitCode.MISMATCH, f"md5 {entry['md5']}", f"md5 {found}", LOCK_FILE)
+            yield Mismatch(name, path, ExitCode.MISMATCH, expected, f"sha256 {actual[path].sha256}", "statement")
+    own = statement_path(name).as_posix()
+    for path in sorted(actual.keys() - statement.files.keys() - {own}):
+        yield Mismatch(name, path, ExitCode.MISMATCH, "no such file", f"sha256 {actual[path].sha256}", "statement")
+
+
+def _locked(
+    root: Path, declarations: dict[str, Declaration], name: str, locked: Locked, actual: dict[str, Digest]
+) -> Iterator[Mismatch]:
+    """The declared files and folders are those of dvc.lock."""
+    recorded = locked.deps | locked.outs
+    for path in (*declarations[name].deps, *declarations[name].outs):
+        md5 = recorded.get(_as_locked(root, path))
+        found = _md5(root, path, actual)
+        if md5 is not None and found is None:
+            yield Mismatch(name, path, ExitCode.MISSING, f"md5 {md5}", _gone(declarations, path), LOCK_FILE)
+        elif md5 is not None and found != md5:
+            yield Mismatch(name, path, ExitCode.MISMATCH, f"md5 {md5}", f"md5 {found}", LOCK_FILE)
+
+
+def _called(root: Path, declared: Declaration, locked: Locked, statement: Statement | None) -> Iterator[Mismatch]:
+    """Command and parameters are the same in dvc.yaml and params.yaml, in dvc.lock and in the statement."""
     params = load_yaml(root / PARAMS_FILE)
-    recorded = locked.get("params", {}).get(PARAMS_FILE, {})
-    for key in declared.params:
-        for source, value in (("statement", statement.params.get(key)), (LOCK_FILE, recorded.get(key))):
-            if value != params.get(key):
-                yield mismatch(f"{PARAMS_FILE}: {key}", ExitCode.MISMATCH, repr(value), repr(params.get(key)), source)
+    now = {key: params.get(key) for key in declared.params}
+    sources = [(LOCK_FILE, locked.command, locked.params)]
+    if statement:
+        sources.insert(0, ("statement", statement.command, statement.params))
+    for source, command, recorded in sources:
+        if command != declared.command:
+            place = f"{PIPELINE_FILE}: cmd"
+            yield Mismatch(declared.name, place, ExitCode.MISMATCH, repr(command), repr(declared.command), source)
+        for key in dict.fromkeys((*now, *recorded)):
+            if recorded.get(key) != now.get(key):
+                place = f"{PARAMS_FILE}: {key}"
+                yield Mismatch(declared.name, place, ExitCode.MISMATCH, repr(recorded.get(key)), repr(now.get(key)), source)
+
+
+def _gone(declarations: dict[str, Declaration], path: str) -> str:
+    """What is said of a file that is not there: `dvc checkout` brings back only what DVC's cache holds."""
+    stage = producer(declarations, path)
+    if stage is None:
+        return f"no file, and no stage writes it: `git checkout {path}` brings it back if Git has it"
+    if any(path == out or path.startswith(f"{out}/") for out in declarations[stage].uncached):
+        return f"no file: `git checkout {path}` or `dvc repro {stage}` brings it back"
+    return "no file: `dvc checkout` brings it back"
 
 
 def _hash(root: Path, names: tuple[str, ...], hashed: dict[str, Digest]) -> dict[str, Digest]:
     """Digest what exists of `names`; a file that two stages name is read once."""
-    existing = [name for name in names if (root / name).exists()]
-    files = [file for name in existing for file in files_below(root, name)]
+    files = [file for name in names for file in files_below(root, name) if (root / file).exists()]
     for file in files:
         if file not in hashed:
             hashed[file] = digest_file(root / file)
     return {file: hashed[file] for file in files}
 
 
-def _locked_md5(path: str, actual: dict[str, Digest]) -> str | None:
+def _as_locked(root: Path, path: str) -> str:
+    """A declared path as dvc.lock has it: one inside the repository relative and without detours."""
+    absolute, top = Path(os.path.abspath(root / path)), Path(os.path.abspath(root))  # noqa: PTH100 - resolve() follows links
+    return absolute.relative_to(top).as_posix() if absolute.is_relative_to(top) else path
+
+
+def _md5(root: Path, path: str, actual: dict[str, Digest]) -> str | None:
     """What dvc.lock should hold for `path`: of the file, or of the folder's listing; None where nothing is there."""
-    if path in actual:
-        return actual[path].md5
-    below = {name: digest for name, digest in actual.items() if name.startswith(f"{path}/")}
-    return directory_md5(below, path) if below else None
+    if (root / path).is_dir():
+        return directory_md5(actual, Path(path).as_posix())
+    return actual[path].md5 if path in actual else None

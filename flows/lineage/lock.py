@@ -1,0 +1,74 @@
+"""What dvc.lock records of a stage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.contracts.errors import GoodfitError
+from tasks.contracts.params import PARAMS_FILE, load_yaml
+
+LOCK_FILE = "dvc.lock"
+
+
+class LockFileError(GoodfitError):
+    """dvc.lock is not what DVC writes."""
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A stage's entry; `deps` and `outs` are from path to MD5, a folder's with `.dir` behind it."""
+
+    command: str
+    deps: dict[str, str]
+    outs: dict[str, str]
+    params: dict[str, Any]
+
+
+def read_lock(root: Path) -> dict[str, Locked]:
+    """Every stage of dvc.lock; none where the file is missing.
+
+    Raises:
+        ParamsError: the file is not YAML.
+        LockFileError: it is not what DVC writes.
+    """
+    if not (root / LOCK_FILE).exists():
+        return {}
+    stages = load_yaml(root / LOCK_FILE).get("stages")
+    if stages is None:
+        return {}
+    if not isinstance(stages, dict):
+        raise _wrong("stages", stages, "a mapping from stage to entry")
+    return {str(name): _locked(f"stages.{name}", entry) for name, entry in stages.items()}
+
+
+def _locked(where: str, entry: Any) -> Locked:
+    if not isinstance(entry, dict):
+        raise _wrong(where, entry, "an entry with `cmd`, `deps` and `outs`")
+    command, params = entry.get("cmd"), entry.get("params", {})
+    if not isinstance(command, str):
+        raise _wrong(f"{where}.cmd", command, "one command")
+    recorded = params.get(PARAMS_FILE, {}) if isinstance(params, dict) else params
+    if not isinstance(recorded, dict):
+        raise _wrong(f"{where}.params", recorded, f"the values of {PARAMS_FILE} by key")
+    deps, outs = (_digests(f"{where}.{kind}", entry.get(kind, [])) for kind in ("deps", "outs"))
+    return Locked(command, deps, outs, recorded)
+
+
+def _digests(where: str, items: Any) -> dict[str, str]:
+    if not isinstance(items, list):
+        raise _wrong(where, items, "a list of paths with digests")
+    digests: dict[str, str] = {}
+    for item in items:
+        if not (isinstance(item, dict) and isinstance(item.get("path"), str) and isinstance(item.get("md5"), str)):
+            raise _wrong(where, item, "a path and its md5")
+        if item["path"] in digests:
+            raise _wrong(where, item["path"], "each path once")
+        digests[item["path"]] = item["md5"]
+    return digests
+
+
+def _wrong(where: str, found: Any, expected: str) -> LockFileError:
+    return LockFileError(
+        f"{LOCK_FILE}: {where}: found {found!r}; expected {expected}: "
+        f"`git checkout {LOCK_FILE}` brings the committed one back, `dvc repro` writes it anew"
+    )
