@@ -13,7 +13,7 @@ from tasks.charts.confusion import confusion_chart, count_confusions, most_frequ
 from tasks.charts.formats import Estimate, read_estimate
 from tasks.charts.learning_curves import learning_curve
 from tasks.charts.pictures import picture
-from tasks.charts.reliability import expected_calibration_error, reliability_chart
+from tasks.charts.reliability import reliability_chart
 from tasks.contracts.findings import Diagnosis, Finding
 from tasks.contracts.splits import SPLITS, Dataset
 from tasks.contracts.trained import TrainedModel
@@ -80,9 +80,9 @@ def _context(results: Results) -> dict[str, Any]:
         "findings": [(finding, _numbers(finding)) for finding in results.diagnosis.findings],
         **_learning(results),
         **_errors(results),
-        "reliability": reliability_chart(results.calibration),
+        "reliability": reliability_chart(results.calibration, results.evaluation["ece"]),
         "bins": results.calibration.to_dict("records"),
-        "calibration_error": expected_calibration_error(results.calibration),
+        "calibration_error": results.evaluation["ece"],
         "pictures": _pictures(results),
         "params": [(key, branch) for key, branch in _used(results.params).items() if isinstance(branch, dict)],
         "shared": {key: leaf for key, leaf in results.params.items() if not isinstance(leaf, dict)},

@@ -10,13 +10,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def expected_calibration_error(bins: "pd.DataFrame") -> float:
-    """Mean distance between confidence and accuracy over the bins, weighted by their examples (Guo et al. 2017, equation 3)."""
-    return float((bins["n"] * (bins["confidence"] - bins["accuracy"]).abs()).sum() / max(int(bins["n"].sum()), 1))
+def reliability_chart(bins: "pd.DataFrame", calibration_error: float) -> Markup:
+    """Accuracy with its interval against mean confidence, a point a bin; below it the examples a bin.
 
-
-def reliability_chart(bins: "pd.DataFrame") -> Markup:
-    """Accuracy with its interval against mean confidence, a point a bin; below it the examples a bin."""
+    The calibration error is named in the description; it is that of the evaluation, not computed anew from rounded bins.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
@@ -43,7 +41,5 @@ def reliability_chart(bins: "pd.DataFrame") -> Markup:
         lower.set(ylabel="examples", xlabel="predicted probability of the predicted class")
         lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
         lower.grid(visible=False, axis="x")
-        error = expected_calibration_error(bins)
-        return to_svg(
-            figure, "reliability", f"Reliability diagram of {len(bins)} bins; expected calibration error {error:.3f}."
-        )
+        description = f"Reliability diagram of {len(bins)} bins; expected calibration error {calibration_error:.3f}."
+        return to_svg(figure, "reliability", description)

