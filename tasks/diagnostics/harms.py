@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tasks.contracts.findings import Status
 from tasks.diagnostics.crossfit import Comparison
 from tasks.diagnostics.measured import Limits
 from tasks.diagnostics.statistics import Contrast, detectable, holm
@@ -29,7 +30,12 @@ class Harm:
     @property
     def answered(self) -> bool:
         """A harm that matters would have been seen, or the interval excludes it."""
-        return self.mde <= self.matters or self.contrast.high < self.matters
+        return self.mde <= self.matters or self.excluded
+
+    @property
+    def excluded(self) -> bool:
+        """The interval shows that any harm is smaller than what matters."""
+        return self.contrast.high < self.matters
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,21 @@ class Harms:
     def overconfident(self, alpha: float) -> bool:
         """More log-loss, a temperature above 1 lowers it, and what it leaves is not shown to be a harm.
 
+        Not shown to be one is not shown to be none: that the temperature removes the harm is known only where `scaled.excluded`.
+
         A temperature below 1 mends probabilities that are too cautious, as those of a squared-error loss are.
         """
         return self.raw.proven(alpha) and self.temperature > 1 and not self.overtrained(alpha)
+
+    def overtrained_status(self, alpha: float) -> Status:
+        """Flag, or what the absence of one is worth.
+
+        With log-loss proven to be lost, power is no proof that a temperature takes all of it: the interval must show it.
+        """
+        if self.overtrained(alpha):
+            return "flag"
+        split = self.scaled.excluded or not self.overconfident(alpha)
+        return "pass" if split and self.scaled.answered and self.error.answered else "inconclusive"
 
 
 def harms(comparison: Comparison, limits: Limits) -> Harms:

@@ -1,4 +1,4 @@
-"""Do the same images stand in train and in what the model is judged by?"""
+"""Do the same images stand in what the model was made with and in what it is judged by?"""
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -16,18 +16,23 @@ NAMED = 100  # rows that the evidence names; it always counts them all
 def check(measured: Measured, limits: Limits) -> Finding:
     """Count test and validation images that are, pixel for pixel, also train images; any of them is a leak.
 
+    A test image that also stands in validation is a leak where validation chose the delivered epoch (early stopping); where the
+    last epoch is delivered validation chose nothing, and such images are counted only.
+
     Where images hold few pixels, equal ones can be genuine: the evidence names the rows, to be looked at.
     """
     train, val, test = (digests(split.images) for split in (measured.train, measured.val, measured.test))
     in_train = set(train)
-    leaked_test, leaked_val = stands_in(test, in_train), stands_in(val, in_train)
+    test_in_train, leaked_val = stands_in(test, in_train), stands_in(val, in_train)
+    test_in_val, val_chose = stands_in(test, set(val)), measured.chosen_by != "last epoch"
+    leaked_test = test_in_train | test_in_val if val_chose else test_in_train
     leaked = int(leaked_test.sum() + leaked_val.sum())
     evidence: dict[str, str | int | float | list[int] | list[str] | list[float]] = {
-        "summary": _summary(leaked_test, leaked_val),
+        "summary": _summary(test_in_train, leaked_val, test_in_val, val_chose=val_chose),
         "row_numbers": measured.row_numbers,
-        "test_rows_in_train": int(leaked_test.sum()),
+        "test_rows_in_train": int(test_in_train.sum()),
         "val_rows_in_train": int(leaked_val.sum()),
-        "test_rows_in_val": int(stands_in(test, set(val)).sum()),
+        "test_rows_in_val": int(test_in_val.sum()),
         "train_duplicates": len(train) - len(in_train),
         "train_images_with_several_labels": contradictions(train, measured.train),
         "leaked_test_rows": measured.test.rows[leaked_test][:NAMED].tolist(),
@@ -37,7 +42,7 @@ def check(measured: Measured, limits: Limits) -> Finding:
     if leaked:
         evidence |= _accuracies(measured, leaked_test, limits.confidence)
         remedy = Remedy(
-            action="remove the leaked rows from train, or keep all copies of an image in one split, and train again",
+            action="keep all copies of an image in one split, and train again",
             expected_gain=None,
             ci=None,
             source="the pixel bytes of each image, hashed (BLAKE2b)",
@@ -45,8 +50,10 @@ def check(measured: Measured, limits: Limits) -> Finding:
     return Finding(
         code="integrity",
         title="Images that stand in two splits",
-        definition="A test or validation image that is also a train image, byte for byte: the model is asked what it was told.",
-        estimand="share of the test and validation images that also stand in train (of these splits: a count, not a sample)",
+        definition="A test or validation image that is also a train image, or a test image that helped to choose the epoch, "
+        "byte for byte: the model is asked what it was told.",
+        estimand="share of the test and validation images that also stand in train, or, of the test images, in a validation set that "
+        "chose the epoch (of these splits: a count, not a sample)",
         estimate=leaked / (len(test) + len(val)),
         ci_low=None,
         ci_high=None,
@@ -86,12 +93,19 @@ def contradictions(hashes: list[bytes], split: Rows) -> int:
     return len(several)
 
 
-def _summary(leaked_test: Bools, leaked_val: Bools) -> str:
-    if not leaked_test.any() and not leaked_val.any():
-        return "No test or validation image stands in train as well, byte for byte."
+def _summary(test_in_train: Bools, val_in_train: Bools, test_in_val: Bools, *, val_chose: bool) -> str:
+    in_train, in_val = test_in_train.any() or val_in_train.any(), f"{test_in_val.sum()} of {len(test_in_val)} test images"
+    told = (
+        f"{test_in_train.sum()} of {len(test_in_train)} test images and {val_in_train.sum()} of {len(val_in_train)} validation images "
+        "also stand in train"
+    )
+    if not in_train and not (val_chose and test_in_val.any()):
+        chose = " (it chose nothing: the last epoch is delivered)" if test_in_val.any() else ""
+        return f"No test or validation image stands in train as well, byte for byte; {in_val} stand in validation{chose}."
+    chosen = f"{in_val} {'also ' if not in_train else ''}stand in validation{', which chose the epoch' if val_chose else ''}"
     return (
-        f"Leakage: {leaked_test.sum()} of {len(leaked_test)} test images and {leaked_val.sum()} of {len(leaked_val)} validation "
-        "images also stand in train, so what is measured on them is no evidence; remove them and train again."
+        f"Leakage: {f'{told}, and {chosen}' if in_train else chosen}, so what is measured on them is no evidence; "
+        "keep all copies of an image in one split and train again."
     )
 
 

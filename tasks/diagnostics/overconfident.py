@@ -7,10 +7,10 @@ from tasks.diagnostics.measured import Limits, Measured
 
 
 def check(measured: Measured, limits: Limits) -> Finding:
-    """Flag when the delivered epoch has more log-loss than the cross-fitted best one and an out-of-fold temperature removes it.
+    """Flag when the delivered epoch has more log-loss than the cross-fitted best one and an out-of-fold temperature lowers it.
 
-    Removes: the temperature is above 1 and lowers the delivered epoch's log-loss (one-sided, at alpha), and `overtrained` is not
-    flagged.
+    Lowers: the temperature is above 1 and lowers the delivered epoch's log-loss (one-sided, at alpha), and `overtrained` is not
+    flagged. Removes is said only where the interval of what is left ends below `harm_nats`.
     """
     comparison = measured.comparison
     if isinstance(comparison, str):
@@ -36,6 +36,7 @@ def check(measured: Measured, limits: Limits) -> Finding:
             "temperature_gain_ci": [found.gain.low, found.gain.high],
             "harm_left_by_temperature": left.estimate,
             "harm_left_by_temperature_ci": [left.low, left.high],
+            "temperature_removes_the_harm": "shown" if found.scaled.excluded else "not shown",
             "smallest_harm_nats": limits.harm_nats,
         },
         _remedy(comparison, found) if status == "flag" else None,
@@ -47,7 +48,7 @@ def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limit
     if status == "flag":
         return (
             f"Overconfident: epoch {comparison.delivered} loses {raw.estimate:.3f} nats ({raw.low:.3f} to {raw.high:.3f}) against "
-            f"{comparison.against()} on {rows}, but a temperature removes that; divide the logits by {comparison.temperature:.2f}."
+            f"{comparison.against()} on {rows}, but {_mended(found, limits)}; divide the logits by {comparison.temperature:.2f}."
         )
     if status == "inconclusive":
         return (
@@ -59,6 +60,19 @@ def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limit
     if found.raw.proven(limits.alpha):
         return f"The probabilities are too cautious, not too extreme (T = {comparison.temperature:.2f}): that is no overconfidence."
     return f"No log-loss that matters is lost to overconfidence, on {rows}."
+
+
+def _mended(found: Harms, limits: Limits) -> str:
+    """What a temperature is shown to do, and what stays open."""
+    if not found.scaled.excluded:
+        left = found.scaled.contrast
+        return (
+            f"a temperature takes {found.gain.estimate:.3f} nats off; whether the rest, {left.estimate:.3f} ({left.low:.3f} to "
+            f"{left.high:.3f}), is harm cannot be told (overtrained: inconclusive)"
+        )
+    if found.overtrained_status(limits.alpha) == "inconclusive":
+        return "a temperature removes that; whether it also makes more errors cannot be told (overtrained: inconclusive)"
+    return "a temperature removes that"
 
 
 def _remedy(comparison: Comparison, found: Harms) -> Remedy:
@@ -81,7 +95,7 @@ def _finding(
     return Finding(
         code="overconfident",
         title="Overconfident",
-        definition="The delivered epoch has more log-loss than an earlier one, and one temperature for all probabilities removes it.",
+        definition="The delivered epoch has more log-loss than an earlier one, and one temperature for all probabilities lowers it.",
         estimand="expected log-loss of the delivered epoch minus that of the epoch that validation chooses, in nats",
         estimate=harm.contrast.estimate if harm else None,
         ci_low=harm.contrast.low if harm else None,

@@ -16,11 +16,7 @@ def check(measured: Measured, limits: Limits) -> Finding:
     if isinstance(comparison, str):
         return _finding(None, len(measured.val.labels), "not_run", {"summary": comparison, "reason": comparison}, None)
     found = harms(comparison, limits)
-    status: Status = "pass"
-    if found.overtrained(limits.alpha):
-        status = "flag"
-    elif not (found.scaled.answered and found.error.answered):
-        status = "inconclusive"
+    status = found.overtrained_status(limits.alpha)
     raw, error = found.raw.contrast, found.error.contrast
     return _finding(
         found,
@@ -51,6 +47,12 @@ def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limit
     if status == "pass":
         return (
             f"No epoch is better than epoch {comparison.delivered} by what matters, once each has its temperature, on {rows}."
+        )
+    if status == "inconclusive" and not found.scaled.excluded and found.overconfident(limits.alpha):
+        left = found.scaled.contrast
+        return (
+            f"{rows} cannot show whether what a temperature leaves of the lost log-loss, {left.estimate:.3f} nats ({left.low:.3f} to "
+            f"{left.high:.3f}), is a harm of {limits.harm_nats:g} nats from training too far"
         )
     if status == "inconclusive":
         return (

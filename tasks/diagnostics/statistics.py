@@ -104,6 +104,28 @@ def paired_errors(first: Bools, second: Bools, confidence: float, spread: tuple[
     return Contrast((worse - better) / n, error, max(-1.0, centre - width), min(1.0, centre + width), p_value)
 
 
+def advantage_limit(gains: int, losses: int, n: int, confidence: float) -> float:
+    """One-sided upper limit of the paired advantage (gains - losses) / n: the largest that the score test does not reject.
+
+    Of n examples `gains` are right in the first of two models only and `losses` in the second only (Tango 1998, section 3). Unlike
+    an interval from the standard error it holds for few differing examples: with none of n its limit is z² / (n + z²).
+    """
+    from scipy.optimize import brentq
+
+    z = quantile(confidence)
+
+    def excess(advantage: float) -> float:
+        """The score statistic plus z, times its standard deviation: falls from above to below zero at the limit."""
+        spread = advantage * (1 - advantage)
+        linear = (2 * n - gains + losses) * advantage - gains - losses
+        lost = max(0.0, (np.sqrt(linear**2 + 8 * n * losses * spread) - linear) / (4 * n))  # restricted estimate of P(loss)
+        return float(gains - losses - n * advantage + z * np.sqrt(n * max(0.0, 2 * lost + spread)))
+
+    seen = (gains - losses) / n
+    start = seen + 1e-9
+    return 1.0 if excess(1.0) >= 0 else float(brentq(excess, start, 1.0)) if excess(start) > 0 else start
+
+
 def fit_temperature(logits: NDArray[np.floating], labels: Ints) -> float:
     """The temperature T > 0 with the lowest log-loss of logits / T (Guo et al. 2017, section 4.2).
 

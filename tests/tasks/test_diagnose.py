@@ -72,6 +72,8 @@ def test_gap_and_performance_are_of_the_delivered_weights(tmp_path: Path, splits
     diagnose(write_project(tmp_path, splits, even(4, N)))
     _, performance, gap, *_ = read_diagnosis(tmp_path).findings
     assert performance.estimate == pytest.approx(0.9)
+    assert performance.evidence["log_loss"] == gap.evidence["test_log_loss"]
+    assert "log_loss_ci" not in performance.evidence  # its interval is that of evaluate: one number, one interval
     assert gap.evidence["train_accuracy"] == pytest.approx(0.9)
     assert gap.evidence["accuracy_gap"] == pytest.approx(0)
 

@@ -31,3 +31,20 @@ def test_a_harm_is_one_of_training_or_of_confidence(
 
 def test_answered_needs_power_or_an_interval_that_excludes_the_harm() -> None:
     assert [harm.answered for harm in (UNSEEN, BLIND, EXCLUDED)] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("raw", "scaled", "error", "status"),
+    [
+        (UNSEEN, UNSEEN, UNSEEN, "pass"),  # the power to see a harm, and none seen
+        (SEEN, UNSEEN, UNSEEN, "inconclusive"),  # a temperature may leave a harm: its interval reaches what matters
+        (SEEN, EXCLUDED, UNSEEN, "pass"),  # what a temperature leaves is shown to be no harm
+        (SEEN, EXCLUDED, BLIND, "inconclusive"),  # but errors may have grown
+        (UNSEEN, BLIND, UNSEEN, "inconclusive"),
+        (SEEN, SEEN, UNSEEN, "flag"),
+    ],
+)
+def test_training_too_far_is_ruled_out_only_by_power_or_by_the_interval(
+    raw: Harm, scaled: Harm, error: Harm, status: str
+) -> None:
+    assert Harms(raw, scaled, error, GAIN, removable=True, temperature=2.0).overtrained_status(0.05) == status

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from tasks.diagnostics.statistics import (
+    advantage_limit,
     bootstrap_mean,
     calibration,
     calibration_error,
@@ -68,6 +70,30 @@ def test_no_difference_in_few_examples_is_not_no_difference_for_certain() -> Non
     result = paired_errors(none, none, 0.95)
     assert result.p_value == 1
     assert detectable(result.error, 0.05, 0.8) > 0.1
+
+
+@pytest.mark.parametrize("n", [20, 100, 5000])
+def test_advantage_limit_without_differing_examples_is_that_of_the_closed_form(n: int) -> None:
+    z = norm.ppf(0.95)
+    assert advantage_limit(0, 0, n, 0.95) == pytest.approx(z**2 / (n + z**2), rel=1e-4)
+
+
+def test_advantage_limit_of_many_differing_examples_is_the_normal_one() -> None:
+    n, gains, losses = 20_000, 2300, 2000
+    error = np.sqrt((gains + losses) / n - ((gains - losses) / n) ** 2) / np.sqrt(n)
+    assert advantage_limit(gains, losses, n, 0.95) == pytest.approx((gains - losses) / n + norm.ppf(0.95) * error, rel=1e-3)
+
+
+@pytest.mark.parametrize(("gains", "losses"), [(100, 0), (0, 100), (50, 50), (1, 0), (0, 1)])
+def test_advantage_limit_lies_between_what_was_seen_and_one(gains: int, losses: int) -> None:
+    assert (gains - losses) / 100 <= advantage_limit(gains, losses, 100, 0.95) <= 1
+
+
+@pytest.mark.parametrize(("gain", "loss"), [(0.005, 0.0), (0.01, 0.005), (0.1, 0.08)])
+def test_advantage_limit_lies_below_the_true_advantage_in_about_alpha_of_samples(gain: float, loss: float) -> None:
+    counts = np.random.default_rng(0).multinomial(1000, [gain, loss, 1 - gain - loss], size=2000)[:, :2]
+    below = [advantage_limit(int(gains), int(losses), 1000, 0.95) < gain - loss for gains, losses in counts]
+    assert np.mean(below) < 0.07
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
