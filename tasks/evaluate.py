@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tasks.diagnostics.statistics import Bin, Bools, Floats, Ints
 
-RESAMPLES = 2000  # of the log-loss interval; its ends move by about 2 % of its width from one seed to another
-
 
 def evaluate(root: Path = Path()) -> None:
     """Write `metrics/evaluation.json` and the tables of `tasks.contracts.results`; the same inputs give the same bytes.
@@ -28,7 +26,7 @@ def evaluate(root: Path = Path()) -> None:
 
     from tasks.contracts.splits import read_split
     from tasks.contracts.trained import read_model
-    from tasks.diagnostics.statistics import calibration, log_softmax
+    from tasks.diagnostics.statistics import BOOTSTRAP, bootstrap_mean, calibration, generator, log_softmax
     from tasks.models import rebuild
     from tasks.models.inference import Preparation, predict, use_threads
 
@@ -46,19 +44,22 @@ def evaluate(root: Path = Path()) -> None:
     bins = calibration(probabilities.max(axis=1), predicted == labels, params.evaluate.calibration_bins)
 
     confidence = params.evaluate.confidence
-    write_json(root / EVALUATION, metrics(predicted == labels, losses, bins, confidence, params.seed))
+    loss_interval = bootstrap_mean(losses, confidence, params.evaluate.bootstrap_resamples, generator(params.seed, BOOTSTRAP))
+    write_json(root / EVALUATION, metrics(predicted == labels, losses, loss_interval, bins, confidence))
     write_table(root, PREDICTIONS, predictions(test.rows.numpy(), labels, predicted, losses, probabilities))
     write_table(root, PER_CLASS, per_class(trained.classes, labels, predicted, confidence))
     write_table(root, CONFUSION, confusion(trained.classes, labels, predicted))
     write_table(root, CALIBRATION, reliability(bins, confidence))
 
 
-def metrics(correct: "Bools", losses: "Floats", bins: "list[Bin]", confidence: float, seed: int) -> dict[str, int | float]:
+def metrics(
+    correct: "Bools", losses: "Floats", loss_interval: tuple[float, float], bins: "list[Bin]", confidence: float
+) -> dict[str, int | float]:
     """Accuracy with its Wilson interval, log-loss (nats) with its percentile bootstrap interval, expected calibration error."""
-    from tasks.diagnostics.statistics import BOOTSTRAP, bootstrap_mean, calibration_error, generator, wilson
+    from tasks.diagnostics.statistics import calibration_error, wilson
 
     accuracy_low, accuracy_high = wilson(int(correct.sum()), len(correct), confidence)
-    loss_low, loss_high = bootstrap_mean(losses, confidence, RESAMPLES, generator(seed, BOOTSTRAP))
+    loss_low, loss_high = loss_interval
     return {
         "n": len(correct),
         "accuracy": float(correct.mean()),

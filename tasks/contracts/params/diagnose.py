@@ -12,7 +12,6 @@ class Diagnose(Section):
     # The smallest harm that matters: a check that could not have seen it is inconclusive.
     harm_nats: float = Field(gt=0)
     harm_accuracy: float = Field(gt=0, lt=1)
-    bootstrap_resamples: int = Field(ge=200, le=100_000)
 
 
 class DiagnoseParams(Computing):
