@@ -3,10 +3,16 @@
 DVC decides what has to run; Prefect orders, retries, schedules and watches.
 """
 
+import ctypes
 import logging
+import os
+import signal
 import sys
+import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +21,13 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
+from prefect.exceptions import TerminationSignal
 from prefect.futures import wait
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.declaration import DeclarationError
+from flows.declaration import DeclarationError, read_declarations, upstream
 from flows.gate import pass_gate
 from flows.lineage.journal import Outcome, journaled
 from flows.overrides import overridden_params, override_params
@@ -30,8 +37,9 @@ from tasks.contracts.findings import Diagnosis, read_diagnosis
 from tasks.contracts.params import PARAMS_FILE
 from tasks.contracts.params.pipeline import check_params
 from tasks.contracts.results import EVALUATION
+from tasks.datasets.fetching import DownloadError
 
-# A stage and the stages that it waits for. dvc.yaml says which files it reads from them; a test compares the two.
+# The flow: a stage and the stages that it waits for. dvc.yaml says which files it reads from them; a test compares the two.
 AFTER: dict[str, tuple[str, ...]] = {
     "download": (),
     "preprocess": ("download",),
@@ -40,9 +48,42 @@ AFTER: dict[str, tuple[str, ...]] = {
     "diagnose": ("train",),
     "report": ("evaluate", "diagnose"),
 }
-UNREACHABLE = "could not be downloaded"  # how tasks/datasets/fetching.py begins when no address gave the file
 DOWNLOAD_RETRY_SECONDS = [10.0, 30.0, 90.0]
 STATES: dict[Outcome, str] = {"ran": "Ran", "restored": "Restored", "unchanged": "Unchanged"}
+TELL_AGAIN_SECONDS = 5.0
+
+
+class StageThreads:
+    """The threads in which stages run. Ctrl-C and SIGTERM reach only the main thread, and Prefect would wait for the others."""
+
+    def __init__(self) -> None:
+        self._running: set[int] = set()
+        self._ending = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """The current thread runs a stage in this block, which `interrupt` ends with KeyboardInterrupt."""
+        thread = threading.get_ident()
+        with self._lock:
+            if self._ending:
+                raise KeyboardInterrupt
+            self._running.add(thread)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(thread)
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in every thread that runs a stage, as soon as it is in Python code; none begins another."""
+        with self._lock:
+            self._ending = True
+            for thread in self._running:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
+
+
+threads = StageThreads()
 
 
 def run_name() -> str:
@@ -69,17 +110,24 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
     """
     root = Path.cwd()
     try:
-        chosen = with_upstream(stages)
+        chosen = with_upstream(root, stages)
         override_params(root, overrides)
         check_params(root / PARAMS_FILE)
-    except GoodfitError as error:
+    except (GoodfitError, OSError) as error:
         return Failed(message=str(error))
 
     runs: dict[str, Any] = {}
-    for name in chosen:
-        earlier = [runs[before] for before in AFTER[name]]
-        runs[name] = stage_task(name).submit(name, force, wait_for=earlier, return_state=False)
-    wait(list(runs.values()))
+    try:
+        for name in chosen:
+            earlier = [runs[before] for before in AFTER[name]]
+            runs[name] = stage_task(name).submit(name, force, wait_for=earlier, return_state=False)
+        wait(list(runs.values()))
+    except KeyboardInterrupt:
+        end_stages(runs)
+        return Cancelled(message="interrupted")
+    except TerminationSignal:  # of a worker or of `kill`: Prefect knows what it means
+        end_stages(runs)
+        raise
     states = {name: run.state for name, run in runs.items()}
     publish(root, [name for name, state in states.items() if state.is_completed()])
     return conclusion(states)
@@ -93,11 +141,13 @@ def stage(name: str, force: bool) -> State[Any]:
     _calm_logs()
     root = Path.cwd()
     try:
-        with journaled(root, name, door="flow", **_origin()) as entry:
+        with journaled(root, name, door="flow", **_origin()) as entry, threads.one():
             entry.outcome = pass_gate(name, root, force=force, say=get_run_logger().info)
     except (GoodfitError, DvcException, OSError) as error:
         message = str(error)
-        return Failed(message=message if message.startswith(f"{name}:") else f"{name}: {message}")
+        return Failed(message=message if message.startswith(f"{name}:") else f"{name}: {message}", data=error)
+    except KeyboardInterrupt:
+        return Cancelled(message=f"{name}: interrupted")
     return Completed(name=STATES[entry.outcome])
 
 
@@ -116,10 +166,10 @@ def stage_task(name: str) -> Task[[str, bool], State[Any]]:
 
 def worth_a_retry(_: object, __: object, state: State[Any]) -> bool:
     """Whether the network failed; a parameter or a folder that is wrong stays wrong."""
-    return UNREACHABLE in (state.message or "")
+    return isinstance(state.data, DownloadError)
 
 
-def with_upstream(stages: Sequence[str] | None) -> list[str]:
+def with_upstream(root: Path, stages: Sequence[str] | None) -> list[str]:
     """The stages and all that they depend on, in the pipeline's order.
 
     Raises:
@@ -131,11 +181,27 @@ def with_upstream(stages: Sequence[str] | None) -> list[str]:
     if unknown:
         raise DeclarationError(f"unknown stage '{unknown[0]}'; the flow has {', '.join(AFTER)}")
 
-    def upstream(names: Iterable[str]) -> set[str]:
-        return {found for name in names for found in (name, *upstream(AFTER[name]))}
+    return upstream(read_declarations(root), *stages)
 
-    needed = upstream(stages)
-    return [name for name in AFTER if name in needed]
+
+def end_stages(runs: dict[str, Any]) -> None:
+    """End the stages that run, which removes their outputs, and wait for them; a second Ctrl-C leaves at once."""
+    previous = signal.signal(signal.SIGINT, _leave)
+    get_run_logger().warning("interrupted; ending the stages that run (Ctrl-C again leaves at once)")
+    left = [run.wrapped_future for run in runs.values()]
+    while left:
+        threads.interrupt()  # told again while a library's import swallows it
+        left = list(futures.wait(left, TELL_AGAIN_SECONDS).not_done)
+    wait(list(runs.values()))
+    signal.signal(signal.SIGINT, previous)
+
+
+def _leave(*_: object) -> None:
+    """Without waiting for any thread: a stage may be in a long call outside Python, a download asleep until it is tried again."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    SubprocessASGIServer().stop()
+    os._exit(130)
 
 
 def conclusion(states: dict[str, State[Any]]) -> State[Any]:
@@ -199,15 +265,17 @@ def _rounded(number: float | None) -> str:
 
 
 def run(stages: Sequence[str] | None = None, force: bool = False, overrides: Sequence[str] = ()) -> int:
-    """Run the flow in this terminal: 0 when every stage is up to date, 1 with the reason when not.
+    """Run the flow in this terminal: 0 when every stage is up to date, 1 with the reason when not, 130 after Ctrl-C.
 
     Raises:
         GoodfitError: an unknown stage, parameters that are not valid, or no server at PREFECT_API_URL; nothing was started.
     """
-    with_upstream(stages)  # these two before a server is waited for
-    overridden_params(Path.cwd(), overrides)
-    _announce_server()
+    root = Path.cwd()
+    with_upstream(root, stages)  # these two before a server is waited for
+    overridden_params(root, overrides)
+    signal.signal(signal.SIGTERM, _terminated)
     try:
+        _start_server()
         state = training(list(stages) if stages else None, force, list(overrides), return_state=True)
     except RuntimeError as error:
         if not str(error).startswith("Failed to reach API"):
@@ -215,6 +283,10 @@ def run(stages: Sequence[str] | None = None, force: bool = False, overrides: Seq
         raise GoodfitError(
             f"{error}; start a server there (`make serve`), or unset PREFECT_API_URL for a temporary one"
         ) from None
+    except KeyboardInterrupt:
+        return _interrupted()
+    if state.is_cancelled():
+        return _interrupted()
     outcomes = state.result(raise_on_failure=False)
     _summarise(outcomes if isinstance(outcomes, dict) else {})
     if state.is_completed():
@@ -233,14 +305,40 @@ def _summarise(outcomes: dict[str, str]) -> None:
         print(f"\nVerdict: {diagnosis.verdict}\n{diagnosis.headline}")
 
 
-def _announce_server() -> None:
+def _interrupted() -> int:
+    print("interrupted; what had finished is kept, the next run goes on from there", file=sys.stderr)
+    return 130
+
+
+def _terminated(*_: object) -> None:
+    sys.exit(143)  # and not the default, which would leave the temporary server behind
+
+
+def _start_server() -> None:
+    """Start Prefect's temporary server where no other is named.
+
+    Prefect would start it just so, but Ctrl-C reaches the whole process group: the server would end before the run's last state is
+    told. It inherits the signals that are blocked in the thread that starts it; this one can be interrupted meanwhile.
+    """
     from prefect.settings import get_current_settings
 
-    if not get_current_settings().api.url:
-        print(
-            "starting a temporary Prefect server (about 10 s, the first time 20 s); set PREFECT_API_URL to use a running one",
-            file=sys.stderr,
-        )
+    settings = get_current_settings()
+    if settings.api.url or not settings.server.ephemeral.enabled:
+        return
+    print(
+        "starting a temporary Prefect server (about 10 s, the first time 20 s); set PREFECT_API_URL to use a running one",
+        file=sys.stderr,
+    )
+
+    def start() -> None:
+        from prefect.server.api.server import SubprocessASGIServer
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        SubprocessASGIServer().start()
+
+    starting = threading.Thread(target=start, daemon=True)
+    starting.start()
+    starting.join()
 
 
 def _origin() -> dict[str, str | None]:
@@ -271,7 +369,7 @@ def main() -> int:
     """The command: the whole pipeline; `goodfit run` has the options."""
     try:
         return run()
-    except GoodfitError as error:
+    except (GoodfitError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -19,6 +19,10 @@ MIRROR = "GOODFIT_MIRROR"
 TIMEOUT_SECONDS = 30.0  # without a byte
 
 
+class DownloadError(DataError):
+    """No address gave the file: the network may, later."""
+
+
 @dataclass(frozen=True)
 class Published:
     """A file as its publisher names it, its MD5 and the addresses to try in this order."""
@@ -32,7 +36,8 @@ def fetch_file(dataset: str, file: Published, folder: Path) -> None:
     """Download `file` into `folder`: from `$GOODFIT_MIRROR/<dataset>/<name>` first where that is set, then from its own addresses.
 
     Raises:
-        DataError: no address gave the right bytes; each is named with its reason.
+        DownloadError: no address gave the right bytes; each is named with its reason.
+        DataError: the mirror is not a URL.
     """
     tried = []
     for url in _addresses(dataset, file):
@@ -40,7 +45,7 @@ def fetch_file(dataset: str, file: Published, folder: Path) -> None:
         if reason is None:
             return
         tried.append(f"  {url}: {reason}")
-    raise DataError(
+    raise DownloadError(
         f"{file.name} of {dataset} could not be downloaded; tried\n" + "\n".join(tried) + "\n"
         f"expected a file with md5 {file.md5}: try again, or set {MIRROR} to a URL (file:///…, http://…, https://…) "
         f"under which {dataset}/{file.name} lies"

@@ -1,16 +1,20 @@
 """The flow on real Git and DVC repositories, with a real Prefect server."""
 
 import json
+import logging
+import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +23,9 @@ from flows.training import AFTER, DOWNLOAD_RETRY_SECONDS, conclusion, stage_task
 from tasks.contracts.errors import DataError
 from tasks.contracts.findings import read_diagnosis
 from tests.conftest import ROOT, STAGES, Project, environment
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 ALL_UNCHANGED = dict.fromkeys(STAGES, "unchanged")
 
@@ -106,7 +113,7 @@ def test_the_order_is_that_of_dvc_yaml() -> None:
     assert list(AFTER) == list(declarations) == list(STAGES)
     for name, stage in declarations.items():
         reads_from = {writer[dep] for dep in stage.deps if dep in writer}
-        waits_for = set(with_upstream([name])) - {name}
+        waits_for = set(with_upstream(ROOT, [name])) - {name}
         assert reads_from <= waits_for, f"{name} would not wait for all that it reads from"
         assert set(AFTER[name]) <= reads_from, f"{name} waits for a stage whose files it does not read"
 
@@ -122,32 +129,49 @@ def test_only_download_is_tried_again_and_waits_longer_each_time() -> None:
 
 
 def test_the_network_is_worth_a_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from prefect.states import Failed
-
     from tasks.datasets.fetching import Published, fetch_file
 
+    def no_network(*_: object, **__: object) -> None:
+        fetch_file("mnist", Published("train.gz", "0" * 32, ((tmp_path / "nothing").as_uri(),)), tmp_path)
+
     monkeypatch.delenv("GOODFIT_MIRROR", raising=False)
-    file = Published("train.gz", "0" * 32, ((tmp_path / "nothing").as_uri(),))
-    with pytest.raises(DataError) as caught:
-        fetch_file("mnist", file, tmp_path)
-    assert worth_a_retry(None, None, Failed(message=f"download: {caught.value}"))
+    assert worth_a_retry(None, None, failed_state(no_network, tmp_path, monkeypatch))
 
 
-def test_what_stays_wrong_is_not_worth_a_retry() -> None:
-    from prefect.states import Failed
+def test_what_stays_wrong_is_not_worth_a_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_data(*_: object, **__: object) -> None:
+        raise DataError("data/source is missing; expected a folder a class")
 
-    assert not worth_a_retry(None, None, Failed(message="download: data/source is missing; expected a folder a class"))
+    assert not worth_a_retry(None, None, failed_state(no_data, tmp_path, monkeypatch))
+
+
+def failed_state(gate: Callable[..., None], folder: Path, monkeypatch: pytest.MonkeyPatch) -> "State[Any]":
+    """What the task `download` ends with when its gate raises."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("flows.training.pass_gate", gate)
+    monkeypatch.setattr("flows.training.get_run_logger", lambda: logging.getLogger("test"))
+    state = stage_task("download").fn("download", False)
+    assert state.is_failed()
+    return state
 
 
 def test_stages_bring_what_they_depend_on() -> None:
-    assert with_upstream(None) == list(STAGES)
-    assert with_upstream(["evaluate"]) == ["download", "preprocess", "train", "evaluate"]
-    assert with_upstream(["diagnose", "preprocess"]) == ["download", "preprocess", "train", "diagnose"]
+    assert with_upstream(ROOT, None) == list(STAGES)
+    assert with_upstream(ROOT, ["evaluate"]) == ["download", "preprocess", "train", "evaluate"]
+    assert with_upstream(ROOT, ["diagnose", "preprocess"]) == ["download", "preprocess", "train", "diagnose"]
 
 
 def test_an_unknown_stage_is_named_with_those_there_are() -> None:
     with pytest.raises(DeclarationError, match="unknown stage 'trian'; the flow has download, preprocess, train"):
-        with_upstream(["train", "trian"])
+        with_upstream(ROOT, ["train", "trian"])
+
+
+def test_a_folder_that_cannot_be_written_is_said(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fresh.root / ".params.yaml.partial").mkdir()  # in the way of the new params.yaml
+    monkeypatch.chdir(fresh.root)
+    state = training.fn(None, False, ["train.epochs=2"])
+    assert state.is_failed()
+    assert "Is a directory" in str(state.message)
 
 
 def test_one_stage_that_did_not_complete_fails_the_flow() -> None:
@@ -247,26 +271,26 @@ def test_a_failing_stage_fails_the_flow_and_the_other_branch_finishes(ran: Proje
 
 
 @pytest.mark.prefect
-def test_what_cannot_run_is_said_before_anything_starts(ran: Project, tmp_path: Path) -> None:
+def test_what_cannot_run_is_said_before_anything_starts(fresh: Project, tmp_path: Path) -> None:
     variables = {"PREFECT_HOME": str(tmp_path / "prefect")}
-    params = ran.text("params.yaml")
-    unknown = ran.run(sys.executable, "-m", "flows.cli", "run", "trian", check=False, **variables)
-    override = ran.run(sys.executable, "-m", "flows.cli", "run", "-S", "train.epoch=2", check=False, **variables)
-    ran.edit("params.yaml", "name: mlp ", "name: mpl ")
-    invalid = ran.run(sys.executable, "-m", "flows.training", check=False, **variables)
+    params = fresh.text("params.yaml")
+    unknown = fresh.run(sys.executable, "-m", "flows.cli", "run", "trian", check=False, **variables)
+    override = fresh.run(sys.executable, "-m", "flows.cli", "run", "-S", "train.epoch=2", check=False, **variables)
+    fresh.edit("params.yaml", "name: mlp ", "name: mpl ")
+    invalid = fresh.run(sys.executable, "-m", "flows.training", check=False, **variables)
     assert (unknown.returncode, override.returncode, invalid.returncode) == (1, 1, 1)
     assert unknown.stderr.startswith("error: unknown stage 'trian'")
     assert "did you mean 'epochs'?" in override.stderr
     assert "train.model.name: 'mpl' is not a known name" in invalid.stderr
     assert all("server" not in done.stderr for done in (unknown, override, invalid))
-    assert ran.text("params.yaml") == params.replace("name: mlp ", "name: mpl ")
-    assert '"door": "flow"' not in ran.text("lineage/journal.jsonl")
+    assert fresh.text("params.yaml") == params.replace("name: mlp ", "name: mpl ")
+    assert not (fresh.root / "lineage/journal.jsonl").exists()
 
 
 @pytest.mark.prefect
-def test_a_server_that_is_not_there_is_named(ran: Project, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_named(fresh: Project, tmp_path: Path) -> None:
     variables = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
-    done = ran.run(sys.executable, "-m", "flows.training", check=False, **variables)
+    done = fresh.run(sys.executable, "-m", "flows.training", check=False, **variables)
     assert done.returncode == 1
     assert done.stderr.startswith("error: Failed to reach API at http://127.0.0.1:9/api")
     assert "Traceback" not in done.stderr
@@ -281,6 +305,67 @@ def test_a_temporary_server_is_announced_and_ends(ran: Project, tmp_path: Path) 
     port = re.findall(r"Starting temporary server on http://127.0.0.1:(\d+)", done.stdout + done.stderr)[0]
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_and_leaves_the_record(ran: Project, server: Server, number: signal.Signals) -> None:
+    lock = ran.text("dvc.lock")
+    printed, code = signalled(ran, number, server.variables)
+    assert code == {signal.SIGINT: 130, signal.SIGTERM: 143}[number], printed
+    assert "Traceback" not in printed
+    assert ran.text("dvc.lock") == lock
+    assert not (ran.root / "models/model.safetensors").exists()
+    assert not (ran.root / "lineage/train.json").exists()
+    run = server.last_run()
+    assert run["state_type"] == {signal.SIGINT: "CANCELLED", signal.SIGTERM: "CRASHED"}[number]
+    assert server.tasks_of(run)["train"]["state_type"] == "CANCELLED"
+    entry = json.loads(ran.text("lineage/journal.jsonl").splitlines()[-1])
+    assert (entry["stage"], entry["outcome"]) == ("train", "failed")
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_a_temporary_server_hears_of_the_end_after_ctrl_c(ran: Project, tmp_path: Path) -> None:
+    printed, code = signalled(ran, signal.SIGINT, {"PREFECT_HOME": str(tmp_path / "prefect")})
+    assert code == 130, printed
+    assert "Traceback" not in printed
+    assert "\ninterrupted; what had finished is kept" in printed
+    with closing(sqlite3.connect(tmp_path / "prefect/prefect.db")) as database:
+        assert database.execute("select state_type from flow_run").fetchall() == [("CANCELLED",)]
+    port = re.findall(r"Starting temporary server on http://127.0.0.1:(\d+)", printed)[0]
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(port))) != 0
+
+
+def signalled(project: Project, number: signal.Signals, variables: dict[str, str]) -> tuple[str, int]:
+    """Run the flow with many epochs, signal it once in the middle of `train` as a terminal does, the whole group; it has 30 s."""
+    project.edit("params.yaml", "epochs: 3 ", "epochs: 100000 ")
+    log = project.root.parent / "flow.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.training"],
+            cwd=project.root,
+            env=environment() | variables,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 180
+        while "libtorch_cpu" not in Path(f"/proc/{process.pid}/maps").read_text():  # `train` has begun
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        time.sleep(1)
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        return_code = process.wait(30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    return log.read_text(), return_code
 
 
 def evaluate_entry(lock: str) -> Any:

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 
 from tasks.contracts.errors import ArtifactError, DataError
-from tasks.datasets.fetching import MIRROR, Published, fetch_file, md5_of, verify
+from tasks.datasets.fetching import MIRROR, DownloadError, Published, fetch_file, md5_of, verify
 
 BODY = bytes(range(256)) * 400
 MD5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
@@ -55,7 +55,7 @@ def published(*urls: str) -> Published:
 
 def failure(folder: Path, *urls: str) -> str:
     """The message of a download that cannot succeed; nothing may be left behind."""
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DownloadError) as caught:
         fetch_file("mnist", published(*urls), folder)
     assert list(folder.iterdir()) == []
     return str(caught.value)
