@@ -22,7 +22,7 @@ PREPARE = "from tasks.download import download; from tasks.preprocess import pre
 
 @dataclass
 class Textbook:
-    """Both sides, each in a process of its own; keeps what each run of them said."""
+    """Both sides, each in a process of its own; keeps what each run of them said, and `process_seconds`, imports included."""
 
     place: Workplace
     ours: list[dict[str, Any]] = field(default_factory=list)
@@ -34,18 +34,18 @@ class Textbook:
 
     def run_ours(self) -> float:
         """Seconds of the stage `train` for all epochs: reading, the loop, recording and writing."""
-        printed = self.place.run(
-            sys.executable, "-m", "benchmarks.textbook_ours", str(self.place.folder / "ours"), at=ROOT
-        ).printed
-        self.ours.append(json.loads(printed.splitlines()[-1]))
+        self.ours.append(self._said("benchmarks.textbook_ours", str(self.place.folder / "ours")))
         return float(self.ours[-1]["seconds"])
 
     def run_plain(self, epochs: int = 1) -> float:
         """Seconds of the plain script's loop for all epochs; of fewer, as many times as it takes."""
         arguments = (str(self.place.folder / "plain"), str(epochs), str(self.threads))
-        printed = self.place.run(sys.executable, "-m", "benchmarks.textbook_plain", *arguments, at=ROOT).printed
-        self.plain.append(json.loads(printed.splitlines()[-1]))
+        self.plain.append(self._said("benchmarks.textbook_plain", *arguments))
         return float(sum(self.plain[-1]["epoch_seconds"])) * self.epochs / epochs
+
+    def _said(self, module: str, *arguments: str) -> dict[str, Any]:
+        done = self.place.run(sys.executable, "-m", module, *arguments, at=ROOT)
+        return {**json.loads(done.printed.splitlines()[-1]), "process_seconds": done.seconds}
 
 
 def measure() -> Iterator[str]:
@@ -61,11 +61,15 @@ def measure() -> Iterator[str]:
         ours, plain = in_turns(book.run_ours, book.run_plain, ROUNDS, warm_up=False)
     peer_name = f"plain script ({book.epochs} times one epoch)"
     yield str(Comparison(f"textbook recipe, {book.epochs} epochs, {threads(book)}", peer_name, GOAL, ours, plain))
-    yield (
-        f"  all {book.epochs} epochs of both once: {whole_ours:.2f} s and {whole_plain:.2f} s, ratio {whole_ours / whole_plain:.3f}"
-    )
+    yield f"  all {book.epochs} epochs of both once: {pair(whole_ours, whole_plain)}"
+    processes = pair(book.ours[0]["process_seconds"], book.plain[0]["process_seconds"])
+    yield f"  the same as whole processes, imports and the data's reading included: {processes}"
     yield losses(book)
     yield str(Single("  peak resident set of our side", "GB", MEMORY_GOAL, tuple(run["peak_bytes"] / 1e9 for run in book.ours)))
+
+
+def pair(ours: float, plain: float) -> str:
+    return f"{ours:.2f} s and {plain:.2f} s, ratio {ours / plain:.3f}"
 
 
 def prepare(place: Workplace) -> None:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # the first optimizer of a process imports it, for over a second: before the clock on both sides
 
 from tasks import train as stage
 from tasks.contracts.trained import HISTORY

@@ -8,6 +8,7 @@ import sys
 import time
 
 import torch
+import torch._dynamo  # the first optimizer of a process imports it, for over a second: before the clock on both sides
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
