@@ -71,7 +71,7 @@ def repository() -> Path:
 def _run(options: argparse.Namespace, root: Path) -> int:
     import os
 
-    from flows.training import run
+    from flows.terminal import run
 
     os.chdir(root)  # the flow's tasks work where it was started, as a worker's do
     return run(stages=options.stages or None, force=options.force, overrides=options.overrides)

@@ -3,21 +3,14 @@
 DVC decides what has to run; Prefect orders, retries, schedules and watches.
 """
 
-import ctypes
 import logging
-import os
-import signal
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent import futures
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prefect import Task, flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -29,14 +22,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.declaration import DeclarationError, read_declarations, upstream
 from flows.gate import pass_gate
+from flows.interrupts import end_stages, threads
 from flows.lineage.journal import Outcome, journaled
-from flows.overrides import overridden_params, override_params
+from flows.overrides import override_params
+from flows.publishing import publish
 from tasks.contracts.errors import GoodfitError
-from tasks.contracts.files import read_json
-from tasks.contracts.findings import Diagnosis, read_diagnosis
 from tasks.contracts.params import PARAMS_FILE
 from tasks.contracts.params.pipeline import check_params
-from tasks.contracts.results import EVALUATION
 from tasks.datasets.fetching import DownloadError
 
 # The flow: a stage and the stages that it waits for. dvc.yaml says which files it reads from them; a test compares the two.
@@ -50,40 +42,6 @@ AFTER: dict[str, tuple[str, ...]] = {
 }
 DOWNLOAD_RETRY_SECONDS = [10.0, 30.0, 90.0]
 STATES: dict[Outcome, str] = {"ran": "Ran", "restored": "Restored", "unchanged": "Unchanged"}
-TELL_AGAIN_SECONDS = 5.0
-
-
-class StageThreads:
-    """The threads in which stages run. Ctrl-C and SIGTERM reach only the main thread, and Prefect would wait for the others."""
-
-    def __init__(self) -> None:
-        self._running: set[int] = set()
-        self._ending = False
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """The current thread runs a stage in this block, which `interrupt` ends with KeyboardInterrupt."""
-        thread = threading.get_ident()
-        with self._lock:
-            if self._ending:
-                raise KeyboardInterrupt
-            self._running.add(thread)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running.discard(thread)
-
-    def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in every thread that runs a stage, as soon as it is in Python code; none begins another."""
-        with self._lock:
-            self._ending = True
-            for thread in self._running:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
-
-
-threads = StageThreads()
 
 
 def run_name() -> str:
@@ -184,26 +142,6 @@ def with_upstream(root: Path, stages: Sequence[str] | None) -> list[str]:
     return upstream(read_declarations(root), *stages)
 
 
-def end_stages(runs: dict[str, Any]) -> None:
-    """End the stages that run, which removes their outputs, and wait for them; a second Ctrl-C leaves at once."""
-    previous = signal.signal(signal.SIGINT, _leave)
-    get_run_logger().warning("interrupted; ending the stages that run (Ctrl-C again leaves at once)")
-    left = [run.wrapped_future for run in runs.values()]
-    while left:
-        threads.interrupt()  # told again while a library's import swallows it
-        left = list(futures.wait(left, TELL_AGAIN_SECONDS).not_done)
-    wait(list(runs.values()))
-    signal.signal(signal.SIGINT, previous)
-
-
-def _leave(*_: object) -> None:
-    """Without waiting for any thread: a stage may be in a long call outside Python, a download asleep until it is tried again."""
-    from prefect.server.api.server import SubprocessASGIServer
-
-    SubprocessASGIServer().stop()
-    os._exit(130)
-
-
 def conclusion(states: dict[str, State[Any]]) -> State[Any]:
     """The flow's final state: the messages of the stages that failed, or what was done."""
     outcomes = {name: outcome(state) for name, state in states.items()}
@@ -217,128 +155,6 @@ def conclusion(states: dict[str, State[Any]]) -> State[Any]:
 def outcome(state: State[Any]) -> str:
     """`ran`, `restored`, `unchanged`, `failed`, or `not run` for a stage behind a failed one."""
     return "not run" if state.is_pending() else str(state.name).lower()
-
-
-def publish(root: Path, completed: Sequence[str]) -> None:
-    """Show the results on Prefect's page; those of a stage that did not complete may be an earlier run's, and are left out."""
-    evaluation = read_json(root / EVALUATION, "evaluate") if "evaluate" in completed else None
-    if evaluation:
-        rows = [{"metric": key, "value": value} for key, value in evaluation.items()]
-        create_table_artifact(rows, key="metrics", description="On the test set (metrics/evaluation.json)")
-    if "diagnose" in completed:
-        diagnosis = read_diagnosis(root)
-        create_markdown_artifact(
-            verdict_page(diagnosis, evaluation), key="verdict", description="What the diagnosis says of the model"
-        )
-        create_table_artifact(finding_rows(diagnosis), key="findings", description="The checks behind the verdict")
-
-
-def verdict_page(diagnosis: Diagnosis, evaluation: dict[str, float] | None) -> str:
-    """The verdict in Markdown, with the accuracy and its interval where they are known."""
-    lines = [f"# {diagnosis.verdict.replace('_', ' ')}", diagnosis.headline]
-    if evaluation:
-        low, high = evaluation["accuracy_ci_low"], evaluation["accuracy_ci_high"]
-        lines.append(f"**Accuracy** {evaluation['accuracy']:.4f} [{low:.4f}, {high:.4f}] on {evaluation['n']} test examples")
-    lines.append("**Flags** " + (", ".join(diagnosis.flags) or "none"))
-    remedies = [finding.remedy.action for finding in diagnosis.findings if finding.status == "flag" and finding.remedy]
-    if remedies:
-        lines.append("**What helps**\n\n" + "\n".join(f"- {action}" for action in remedies))
-    return "\n\n".join(lines)
-
-
-def finding_rows(diagnosis: Diagnosis) -> list[dict[str, Any]]:
-    """A row a check."""
-    return [
-        {
-            "check": finding.code,
-            "question": finding.title,
-            "status": finding.status.replace("_", " "),
-            "estimate": _rounded(finding.estimate),
-            "interval": " to ".join(filter(None, (_rounded(finding.ci_low), _rounded(finding.ci_high)))),
-        }
-        for finding in diagnosis.findings
-    ]
-
-
-def _rounded(number: float | None) -> str:
-    return "" if number is None else f"{number:.4f}"
-
-
-def run(stages: Sequence[str] | None = None, force: bool = False, overrides: Sequence[str] = ()) -> int:
-    """Run the flow in this terminal: 0 when every stage is up to date, 1 with the reason when not, 130 after Ctrl-C.
-
-    Raises:
-        GoodfitError: an unknown stage, parameters that are not valid, or no server at PREFECT_API_URL; nothing was started.
-    """
-    root = Path.cwd()
-    with_upstream(root, stages)  # these two before a server is waited for
-    overridden_params(root, overrides)
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        _start_server()
-        state = training(list(stages) if stages else None, force, list(overrides), return_state=True)
-    except RuntimeError as error:
-        if not str(error).startswith("Failed to reach API"):
-            raise
-        raise GoodfitError(
-            f"{error}; start a server there (`make serve`), or unset PREFECT_API_URL for a temporary one"
-        ) from None
-    except KeyboardInterrupt:
-        return _interrupted()
-    if state.is_cancelled():
-        return _interrupted()
-    outcomes = state.result(raise_on_failure=False)
-    _summarise(outcomes if isinstance(outcomes, dict) else {})
-    if state.is_completed():
-        return 0
-    print(f"error: {state.message}", file=sys.stderr)
-    return 1
-
-
-def _summarise(outcomes: dict[str, str]) -> None:
-    if outcomes:
-        print()
-    for name, done in outcomes.items():
-        print(f"{name:<12} {done}")
-    if outcomes.get("diagnose") in ("ran", "restored", "unchanged"):
-        diagnosis = read_diagnosis(Path.cwd())
-        print(f"\nVerdict: {diagnosis.verdict}\n{diagnosis.headline}")
-
-
-def _interrupted() -> int:
-    print("interrupted; what had finished is kept, the next run goes on from there", file=sys.stderr)
-    return 130
-
-
-def _terminated(*_: object) -> None:
-    sys.exit(143)  # and not the default, which would leave the temporary server behind
-
-
-def _start_server() -> None:
-    """Start Prefect's temporary server where no other is named.
-
-    Prefect would start it just so, but Ctrl-C reaches the whole process group: the server would end before the run's last state is
-    told. It inherits the signals that are blocked in the thread that starts it; this one can be interrupted meanwhile.
-    """
-    from prefect.settings import get_current_settings
-
-    settings = get_current_settings()
-    if settings.api.url or not settings.server.ephemeral.enabled:
-        return
-    print(
-        "starting a temporary Prefect server (about 10 s, the first time 20 s); set PREFECT_API_URL to use a running one",
-        file=sys.stderr,
-    )
-
-    def start() -> None:
-        from prefect.server.api.server import SubprocessASGIServer
-
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        SubprocessASGIServer().start()
-
-    starting = threading.Thread(target=start, daemon=True)
-    starting.start()
-    starting.join()
 
 
 def _origin() -> dict[str, str | None]:
@@ -367,6 +183,8 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def main() -> int:
     """The command: the whole pipeline; `goodfit run` has the options."""
+    from flows.terminal import run
+
     try:
         return run()
     except (GoodfitError, OSError) as error:
