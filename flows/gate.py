@@ -7,7 +7,7 @@ method: pyproject.toml pins DVC's minor version, and the parity tests hold both 
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,13 @@ _turn = threading.Lock()
 
 
 def pass_gate(
-    name: str, root: Path = Path(), *, force: bool = False, wait_seconds: float = 600, say: Callable[[str], None] = print
+    name: str,
+    root: Path = Path(),
+    *,
+    force: bool = False,
+    wait_seconds: float = 600,
+    say: Callable[[str], None] = print,
+    running: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Outcome:
     """Bring one stage up to date: `unchanged`, `restored` from the run-cache, or `ran`. Its upstream stages are left as they are.
 
@@ -37,6 +43,7 @@ def pass_gate(
         force: run it though nothing changed; ignored for a frozen stage, as DVC would record new parameters against its old output.
         wait_seconds: how long to wait for another process that holds the stage's files.
         say: told once what is being waited for.
+        running: a context for the stage's own code, where it may be interrupted; DVC's work around it is short, and is let finish.
 
     Raises:
         BusyError: the files were still held after `wait_seconds`.
@@ -48,7 +55,7 @@ def pass_gate(
     said = False
     while True:
         try:
-            return _pass(name, root, force)
+            return _pass(name, root, force, running)
         except LockError as error:
             if time.monotonic() > deadline:
                 raise BusyError(f"{name}: still busy after {wait_seconds:g} s; nothing was changed. {error}") from None
@@ -58,7 +65,7 @@ def pass_gate(
             time.sleep(RETRY_SECONDS)
 
 
-def _pass(name: str, root: Path, force: bool) -> Outcome:
+def _pass(name: str, root: Path, force: bool, running: Callable[[], AbstractContextManager[None]]) -> Outcome:
     from dvc.repo import Repo, lock_repo
     from dvc.stage.cache import RunCacheNotFoundError
     from dvc.stage.decorators import rwlocked, unlocked_repo
@@ -81,7 +88,7 @@ def _pass(name: str, root: Path, force: bool) -> Outcome:
 
     def run(_: Any) -> None:
         # Inside, so that the turn comes back before the repository's lock: the order in which everybody takes them.
-        with _others_turn():
+        with _others_turn(), running():
             run_stage(name, root)
 
     # One Repo a call and thread: a shared one breaks its lock.

@@ -99,8 +99,8 @@ def stage(name: str, force: bool) -> State[Any]:
     _calm_logs()
     root = Path.cwd()
     try:
-        with journaled(root, name, door="flow", **_origin()) as entry, threads.one():
-            entry.outcome = pass_gate(name, root, force=force, say=get_run_logger().info)
+        with journaled(root, name, door="flow", **_origin()) as entry:
+            entry.outcome = pass_gate(name, root, force=force, say=get_run_logger().info, running=threads.one)
     except (GoodfitError, DvcException, OSError) as error:
         message = str(error)
         return Failed(message=message if message.startswith(f"{name}:") else f"{name}: {message}", data=error)
