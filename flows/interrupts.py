@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -12,7 +13,7 @@ from typing import Any
 from prefect import get_run_logger
 from prefect.futures import wait
 
-TELL_AGAIN_SECONDS = 5.0
+TELL_AGAIN_SECONDS = 2.0
 
 
 class StageThreads:
@@ -52,12 +53,20 @@ def end_stages(runs: dict[str, Any]) -> None:
     """End the stages that run, which removes their outputs, and wait for them; a second Ctrl-C leaves at once."""
     previous = signal.signal(signal.SIGINT, _leave)
     get_run_logger().warning("interrupted; ending the stages that run (Ctrl-C again leaves at once)")
+    sys.unraisablehook = _not_of_interrupts
     left = [run.wrapped_future for run in runs.values()]
     while left:
-        threads.interrupt()  # told again while a library's import swallows it
+        threads.interrupt()  # told again while a library's import or a destructor swallows it
         left = list(futures.wait(left, TELL_AGAIN_SECONDS).not_done)
     wait(list(runs.values()))
+    sys.unraisablehook = sys.__unraisablehook__
     signal.signal(signal.SIGINT, previous)
+
+
+def _not_of_interrupts(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Where an interrupt meets a destructor, Python can only print it: it is no news, the stage is told again."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
 
 
 def _leave(*_: object) -> None:
