@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("download", "preprocess", "train", "evaluate", "diagnose", "report")
 GATE = "import sys; from flows.gate import pass_gate; print(*(pass_gate(name) for name in sys.argv[1:]))"
+
+
+def pytest_configure() -> None:
+    """Let the tests' processes hear Ctrl-C: they inherit that it is ignored where a shell started this one in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass

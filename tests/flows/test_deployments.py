@@ -130,6 +130,7 @@ class Served:
                 process.wait(40)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
         for line in self.left():
             os.kill(int(line.split()[0]), signal.SIGKILL)
 
