@@ -13,6 +13,7 @@ from typing import Any
 from flows.declaration import Declaration, read_declaration
 from flows.lineage.digest import Digest, digest_paths
 from flows.lineage.statement import write_statement
+from flows.process import collect_rarely, leave
 from flows.sources import compiled
 from tasks.contracts.errors import ArtifactError, GoodfitError
 from tasks.contracts.params import PARAMS_FILE, load_yaml
@@ -132,4 +133,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    collect_rarely()
+    leave(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.overrides import overridden_params
+from flows.process import collect_rarely
 from flows.training import training, with_upstream
 from tasks.contracts.errors import GoodfitError
 from tasks.contracts.findings import read_diagnosis
@@ -18,6 +19,7 @@ def run(stages: Sequence[str] | None = None, force: bool = False, overrides: Seq
     Raises:
         GoodfitError: an unknown stage, parameters that are not valid, or no server at PREFECT_API_URL; nothing was started.
     """
+    collect_rarely()
     root = Path.cwd()
     with_upstream(root, stages)  # these two before a server is waited for
     overridden_params(root, overrides)
