@@ -11,7 +11,7 @@ from benchmarks.workplace import ROOT, Workplace, workplace
 from tasks.contracts.params import load_yaml
 
 GOAL = 0.1
-ROUNDS = 3
+ROUNDS = 5
 RECIPE = ROOT / "recipes/mnist-linear.yaml"
 MNIST = ROOT.parent / "shared/data/mnist"
 REFERENCE_LOSS = 0.14105679094791412  # of the plain script with torch 2.15 on an x86-64 CPU

@@ -11,10 +11,15 @@ from torch import Tensor
 from tasks.contracts.splits import Split
 from tasks.models.inference import Preparation
 
+BLOCK_VALUES = 2**18  # float32: 1 MiB
+
 
 @dataclass(frozen=True)
 class Batches:
-    """All of a split once an epoch; the last batch is smaller where the sizes do not divide."""
+    """All of a split once an epoch; the last batch is smaller where the sizes do not divide.
+
+    Batches are prepared a block at a time, as each call of torch costs more than the work on a small batch.
+    """
 
     split: Split
     prepare: Preparation
@@ -27,14 +32,19 @@ class Batches:
         return math.ceil(len(self.split) / self.batch_size)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (B, C, H, W) float32 and labels (B,) int64. Whole tensors are sliced: no example is touched one by one."""
-        images, labels, size = self.split.images, self.split.labels, self.batch_size
+        """Yield images (B, C, H, W) float32 and labels (B,) int64, cut from blocks: no example is touched one by one."""
+        for images, labels in self._blocks(number):
+            yield from zip(self.prepare(images).split(self.batch_size), labels.split(self.batch_size), strict=True)
+
+    def _blocks(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The stored images and labels in the epoch's order, as many whole batches at once as a processor's cache holds."""
+        batch_values = self.batch_size * math.prod(self.split.images.shape[1:])
+        size = self.batch_size * max(1, BLOCK_VALUES // max(1, batch_values))
         if self.shuffle:
-            for chosen in torch.split(self._order(number), size):
-                yield self.prepare(images[chosen]), labels[chosen]
+            for chosen in self._order(epoch).split(size):
+                yield self.split.images[chosen], self.split.labels[chosen]
         else:
-            for start in range(0, len(labels), size):
-                yield self.prepare(images[start : start + size]), labels[start : start + size]
+            yield from zip(self.split.images.split(size), self.split.labels.split(size), strict=True)
 
     def _order(self, epoch: int) -> Tensor:
         """Keyed by seed and epoch, so that an epoch's order does not depend on the epochs before it."""

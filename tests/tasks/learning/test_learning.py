@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -156,6 +156,19 @@ def test_batches_hold_every_row_once_and_the_rest_at_the_end() -> None:
     assert [len(labels) for _, labels in batches.epoch(1)] == [16, 16, 16, 2]
     assert len(batches) == 4
     assert sorted(seen(batches, 1).tolist()) == list(range(50))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("batches_a_block", [0.5, 1, 2.5, 4, 100])
+def test_blocks_change_neither_the_batches_nor_their_images(batches_a_block: float, shuffle: bool, monkeypatch: Any) -> None:
+    data = blobs(50)
+    numbered = Split(data.images, torch.arange(50), data.rows)
+    monkeypatch.setattr("tasks.learning.batches.BLOCK_VALUES", int(batches_a_block * 8 * 4))
+    epoch = list(Batches(numbered, AS_STORED, 8, shuffle, seed=0).epoch(1))
+    assert [len(labels) for _, labels in epoch] == [8, 8, 8, 8, 8, 8, 2]
+    rows = torch.cat([labels for _, labels in epoch])
+    assert sorted(rows.tolist()) == list(range(50))
+    assert torch.equal(torch.cat([images for images, _ in epoch]), AS_STORED(data.images[rows]))
 
 
 def test_the_order_follows_from_seed_and_epoch_alone() -> None:
