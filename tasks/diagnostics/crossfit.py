@@ -16,6 +16,7 @@ from tasks.diagnostics.statistics import (
     Contrast,
     Floats,
     Ints,
+    exceedance,
     fit_temperature,
     generator,
     log_losses,
@@ -153,12 +154,10 @@ def paired_mean(values: Floats, half: Bools, confidence: float, spread: Floats) 
     raised 5.9, 7.1 and 6.4 % false alarms among 3, 5 and 10 equal epochs (1500 runs each, V = 1000). What is flagged is decided
     after Holm over the family of three, and kept alpha: 3.5, 4.1 and 3.5 %.
     """
-    from scipy.stats import t
-
     n, estimate = len(values), float(values.mean())
     parts = (spread[half], spread[~half])
     error = float(np.sqrt(sum((len(part) / n) ** 2 * part.var(ddof=1) / len(part) for part in parts)))
     if error == 0:
         return Contrast(estimate, 0.0, estimate, estimate, 0.0 if estimate > 0 else 1.0)
     width = quantile((1 + confidence) / 2, n - 2) * error
-    return Contrast(estimate, error, estimate - width, estimate + width, float(t.sf(estimate / error, n - 2)))
+    return Contrast(estimate, error, estimate - width, estimate + width, exceedance(estimate / error, n - 2))

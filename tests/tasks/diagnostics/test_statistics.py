@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 
 from tasks.diagnostics.statistics import (
     advantage_limit,
@@ -8,6 +9,7 @@ from tasks.diagnostics.statistics import (
     calibration,
     calibration_error,
     detectable,
+    exceedance,
     fit_temperature,
     holm,
     log_losses,
@@ -22,6 +24,17 @@ def test_wilson_is_the_published_interval() -> None:
     # Newcombe 1998, table I: 81 of 263, and 0 of 20.
     assert wilson(81, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert wilson(0, 20, 0.95) == pytest.approx((0.0, 0.1611), abs=1e-4)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 539), (519, 539), (539, 539), (3, 10_000_000)])
+def test_wilson_is_scipys(successes: int, n: int) -> None:
+    interval = binomtest(successes, n).proportion_ci(0.9, method="wilson")
+    assert wilson(successes, n, 0.9) == pytest.approx((interval.low, interval.high), rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("statistic", [-3.0, 0.0, 1.7, 40.0])
+def test_exceedance_is_the_tail_of_students_t(statistic: float) -> None:
+    assert exceedance(statistic, 502) == pytest.approx(student.sf(statistic, 502), rel=1e-12)
 
 
 def test_log_loss_is_finite_where_the_probability_rounds_to_zero() -> None:
