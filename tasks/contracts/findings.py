@@ -23,6 +23,8 @@ Verdict = Literal[
     "inconclusive",
     "good_fit",
 ]
+# What was seen, by name; each value as the report and JSON show it.
+Evidence = dict[str, str | int | float | list[int] | list[str] | list[float]]
 
 
 class Remedy(BaseModel):
@@ -54,7 +56,7 @@ class Finding(BaseModel):
     p_holm: float | None
     mde: float | None  # minimum detectable effect, in the estimate's unit
     status: Status
-    evidence: dict[str, str | int | float | list[int] | list[str] | list[float]]
+    evidence: Evidence
     remedy: Remedy | None
 
 

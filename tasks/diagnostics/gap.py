@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.contracts.findings import Finding, Status
+from tasks.contracts.findings import Evidence, Finding, Status
 from tasks.diagnostics.measured import Limits, Measured
 from tasks.diagnostics.statistics import detectable, log_losses, quantile, wilson
 
@@ -57,7 +57,7 @@ def _finding(
     status: Status,
     interval: tuple[float, float, float] | None,
     mde: float | None,
-    evidence: dict[str, str | int | float | list[int] | list[str] | list[float]],
+    evidence: Evidence,
     n: int,
 ) -> Finding:
     estimate, low, high = interval or (None, None, None)

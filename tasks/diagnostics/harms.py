@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.contracts.findings import Status
+from tasks.contracts.findings import Evidence, Finding, Remedy, Status
 from tasks.diagnostics.crossfit import Comparison
 from tasks.diagnostics.measured import Limits
 from tasks.diagnostics.statistics import Contrast, detectable, holm
@@ -39,6 +39,36 @@ class Harm:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a check of the family asks, in the words of its finding."""
+
+    code: str
+    title: str
+    definition: str
+    estimand: str
+
+    def answer(self, harm: Harm | None, n: int, status: Status, evidence: Evidence, remedy: Remedy | None = None) -> Finding:
+        """The finding, with the harm that it is about; None where nothing was estimated."""
+        return Finding(
+            code=self.code,
+            title=self.title,
+            definition=self.definition,
+            estimand=self.estimand,
+            estimate=harm.contrast.estimate if harm else None,
+            ci_low=harm.contrast.low if harm else None,
+            ci_high=harm.contrast.high if harm else None,
+            method=METHOD,
+            n=n,
+            p_value=harm.contrast.p_value if harm else None,
+            p_holm=harm.p_holm if harm else None,
+            mde=harm.mde if harm else None,
+            status=status,
+            evidence=evidence,
+            remedy=remedy,
+        )
+
+
+@dataclass(frozen=True)
 class Harms:
     """What the delivered epoch loses: in log-loss, in log-loss once both are temperature-scaled, and in errors."""
 
@@ -50,7 +80,7 @@ class Harms:
     temperature: float  # of the delivered epoch
 
     def overtrained(self, alpha: float) -> bool:
-        """More errors, or more log-loss that a temperature does not remove."""
+        """More errors, or more log-loss that a temperature is not seen to lower."""
         stays = self.raw.proven(alpha) and not self.removable
         return self.error.proven(alpha) or self.scaled.proven(alpha) or stays
 

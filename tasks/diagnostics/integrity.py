@@ -6,7 +6,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.findings import Finding, Remedy
+from tasks.contracts.findings import Evidence, Finding, Remedy
 from tasks.diagnostics.measured import Limits, Measured, Rows
 from tasks.diagnostics.statistics import Bools, wilson
 
@@ -27,7 +27,7 @@ def check(measured: Measured, limits: Limits) -> Finding:
     test_in_val, val_chose = stands_in(test, set(val)), measured.chosen_by != "last epoch"
     leaked_test = test_in_train | test_in_val if val_chose else test_in_train
     leaked = int(leaked_test.sum() + leaked_val.sum())
-    evidence: dict[str, str | int | float | list[int] | list[str] | list[float]] = {
+    evidence: Evidence = {
         "summary": _summary(test_in_train, leaked_val, test_in_val, val_chose=val_chose),
         "row_numbers": measured.row_numbers,
         "test_rows_in_train": int(test_in_train.sum()),

@@ -2,8 +2,15 @@
 
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.diagnostics.crossfit import Comparison
-from tasks.diagnostics.harms import METHOD, Harms, harms
+from tasks.diagnostics.harms import Harms, Question, harms
 from tasks.diagnostics.measured import Limits, Measured
+
+QUESTION = Question(
+    code="overconfident",
+    title="Overconfident",
+    definition="The delivered epoch has more log-loss than an earlier one, and one temperature for all probabilities lowers it.",
+    estimand="expected log-loss of the delivered epoch minus that of the epoch that validation chooses, in nats",
+)
 
 
 def check(measured: Measured, limits: Limits) -> Finding:
@@ -14,7 +21,7 @@ def check(measured: Measured, limits: Limits) -> Finding:
     """
     comparison = measured.comparison
     if isinstance(comparison, str):
-        return _finding(None, len(measured.val.labels), "not_run", {"summary": comparison, "reason": comparison}, None)
+        return QUESTION.answer(None, len(measured.val.labels), "not_run", {"summary": comparison, "reason": comparison})
     found = harms(comparison, limits)
     status: Status = "pass"
     if found.overconfident(limits.alpha):
@@ -22,8 +29,8 @@ def check(measured: Measured, limits: Limits) -> Finding:
     elif not (found.raw.answered or found.raw.proven(limits.alpha) or found.overtrained(limits.alpha)):
         status = "inconclusive"
     left = found.scaled.contrast
-    return _finding(
-        found,
+    return QUESTION.answer(
+        found.raw,
         len(comparison.half),
         status,
         {
@@ -81,31 +88,4 @@ def _remedy(comparison: Comparison, found: Harms) -> Remedy:
         expected_gain=found.gain.estimate,
         ci=(found.gain.low, found.gain.high),
         source="log-loss, in nats, that a temperature fitted on one half of the validation set saves on the other",
-    )
-
-
-def _finding(
-    found: Harms | None,
-    n: int,
-    status: Status,
-    evidence: dict[str, str | int | float | list[int] | list[str] | list[float]],
-    remedy: Remedy | None,
-) -> Finding:
-    harm = found.raw if found else None
-    return Finding(
-        code="overconfident",
-        title="Overconfident",
-        definition="The delivered epoch has more log-loss than an earlier one, and one temperature for all probabilities lowers it.",
-        estimand="expected log-loss of the delivered epoch minus that of the epoch that validation chooses, in nats",
-        estimate=harm.contrast.estimate if harm else None,
-        ci_low=harm.contrast.low if harm else None,
-        ci_high=harm.contrast.high if harm else None,
-        method=METHOD,
-        n=n,
-        p_value=harm.contrast.p_value if harm else None,
-        p_holm=harm.p_holm if harm else None,
-        mde=harm.mde if harm else None,
-        status=status,
-        evidence=evidence,
-        remedy=remedy,
     )

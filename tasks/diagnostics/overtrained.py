@@ -2,8 +2,16 @@
 
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.diagnostics.crossfit import Comparison
-from tasks.diagnostics.harms import METHOD, Harms, harms
+from tasks.diagnostics.harms import Harms, Question, harms
 from tasks.diagnostics.measured import Limits, Measured
+
+QUESTION = Question(
+    code="overtrained",
+    title="Trained too far",
+    definition="The delivered epoch is worse than an earlier one, in a way that no temperature is seen to mend: stopping early helps.",
+    estimand="expected log-loss of the delivered epoch minus that of the epoch that validation chooses, both temperature-scaled, "
+    "in nats; for errors see the evidence",
+)
 
 
 def check(measured: Measured, limits: Limits) -> Finding:
@@ -14,12 +22,12 @@ def check(measured: Measured, limits: Limits) -> Finding:
     """
     comparison = measured.comparison
     if isinstance(comparison, str):
-        return _finding(None, len(measured.val.labels), "not_run", {"summary": comparison, "reason": comparison}, None)
+        return QUESTION.answer(None, len(measured.val.labels), "not_run", {"summary": comparison, "reason": comparison})
     found = harms(comparison, limits)
     status = found.overtrained_status(limits.alpha)
     raw, error = found.raw.contrast, found.error.contrast
-    return _finding(
-        found,
+    return QUESTION.answer(
+        found.scaled,
         len(comparison.half),
         status,
         {
@@ -76,32 +84,4 @@ def _remedy(found: Harms) -> Remedy:
         expected_gain=gain.estimate,
         ci=(gain.low, gain.high),
         source=f"cross-fitted estimate on the validation set, in {unit}",
-    )
-
-
-def _finding(
-    found: Harms | None,
-    n: int,
-    status: Status,
-    evidence: dict[str, str | int | float | list[int] | list[str] | list[float]],
-    remedy: Remedy | None,
-) -> Finding:
-    harm = found.scaled if found else None
-    return Finding(
-        code="overtrained",
-        title="Trained too far",
-        definition="The delivered epoch is worse than an earlier one in a way that no temperature mends: stopping early would help.",
-        estimand="expected log-loss of the delivered epoch minus that of the epoch that validation chooses, both temperature-scaled, "
-        "in nats; for errors see the evidence",
-        estimate=harm.contrast.estimate if harm else None,
-        ci_low=harm.contrast.low if harm else None,
-        ci_high=harm.contrast.high if harm else None,
-        method=METHOD,
-        n=n,
-        p_value=harm.contrast.p_value if harm else None,
-        p_holm=harm.p_holm if harm else None,
-        mde=harm.mde if harm else None,
-        status=status,
-        evidence=evidence,
-        remedy=remedy,
     )
