@@ -76,7 +76,7 @@ def _context(results: Results) -> dict[str, Any]:
         "level": formats.percent(results.params["evaluate"]["confidence"], 0),
         "accuracy": _spelled(accuracy, 1 if total < 5000 else 2, formats.percent),
         "loss": _spelled(loss, 3, formats.fixed),
-        "headline": _headline(results.diagnosis),
+        "headline": results.diagnosis.headline,
         "findings": [(finding, _numbers(finding)) for finding in results.diagnosis.findings],
         **_learning(results),
         **_errors(results),
@@ -96,12 +96,6 @@ def _spelled(estimate: Estimate, decimals: int, spell: Any) -> dict[str, str]:
     """An estimate and its interval as text; the interval is empty where there is none."""
     value, low, high = (spell(number, decimals) for number in (estimate.value, estimate.low, estimate.high))
     return {"value": value, "interval": "" if estimate.low is None or estimate.high is None else formats.between(low, high)}
-
-
-def _headline(diagnosis: Diagnosis) -> str:
-    """The sentence without the verdict in front: the page's title says it already."""
-    sentence = diagnosis.headline.removeprefix(f"{formats.words(diagnosis.verdict)}: ")
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _numbers(finding: Finding) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Diagnosis(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Verdict
-    headline: str
+    headline: str  # one sentence, which does not repeat the verdict
     flags: list[str]
     findings: list[Finding]
 

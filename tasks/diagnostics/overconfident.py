@@ -54,7 +54,7 @@ def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limit
     raw, rows = found.raw.contrast, f"{len(comparison.half)} validation rows"
     if status == "flag":
         return (
-            f"Overconfident: epoch {comparison.delivered} loses {raw.estimate:.3f} nats ({raw.low:.3f} to {raw.high:.3f}) against "
+            f"Epoch {comparison.delivered} loses {raw.estimate:.3f} nats ({raw.low:.3f} to {raw.high:.3f}) against "
             f"{comparison.against()} on {rows}, but {_mended(found, limits)}; divide the logits by {comparison.temperature:.2f}."
         )
     if status == "inconclusive":

@@ -71,7 +71,7 @@ def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limit
         loss = f"loses {raw.estimate:.3f} nats ({raw.low:.3f} to {raw.high:.3f})"
     else:
         loss = f"makes {100 * error.estimate:.1f} more errors in 100 ({100 * error.low:.1f} to {100 * error.high:.1f})"
-    return f"Trained too far: epoch {comparison.delivered} {loss} against {against} on {rows}; stop early."
+    return f"Epoch {comparison.delivered} {loss} against {against} on {rows}; stop early."
 
 
 def _remedy(found: Harms) -> Remedy:

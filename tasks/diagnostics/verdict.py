@@ -20,10 +20,9 @@ def conclude(findings: Sequence[Finding]) -> Diagnosis:
         finding for finding in findings if finding.status in ("inconclusive", "not_run") and REGISTRY[finding.code].verdict
     ]
     if unanswered:
-        reasons = dict.fromkeys(summary(finding).rstrip(".") for finding in unanswered)
-        return Diagnosis(
-            verdict="inconclusive", headline=f"Cannot tell: {'; '.join(reasons)}.", flags=[], findings=list(findings)
-        )
+        reasons = "; ".join(dict.fromkeys(summary(finding).rstrip(".") for finding in unanswered))
+        headline = f"{reasons[:1].upper()}{reasons[1:]}."
+        return Diagnosis(verdict="inconclusive", headline=headline, flags=[], findings=list(findings))
     return Diagnosis(verdict="good_fit", headline=_praise(findings), flags=[], findings=list(findings))
 
 
@@ -35,13 +34,13 @@ def summary(finding: Finding) -> str:
 def _praise(findings: Sequence[Finding]) -> str:
     known = next(finding for finding in findings if finding.code == "performance")
     return (
-        f"Good fit: accuracy {known.estimate:.3f} ({known.ci_low:.3f} to {known.ci_high:.3f}) on {known.n} test rows, "
+        f"Accuracy {known.estimate:.3f} ({known.ci_low:.3f} to {known.ci_high:.3f}) on {known.n} test rows, "
         "and no check raised a flag although each could have seen a harm that matters."
     )
 
 
 def as_text(diagnosis: Diagnosis) -> str:
-    """The headline, then a line a finding: status, code, estimate with interval, what it says."""
+    """Verdict and headline, then a line a finding: status, code, estimate with interval, what it says."""
     return "\n".join([f"{diagnosis.verdict}: {diagnosis.headline}", *(_line(finding) for finding in diagnosis.findings)])
 
 

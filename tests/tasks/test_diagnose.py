@@ -53,7 +53,7 @@ def test_a_last_epoch_that_unlearned_is_overtrained(tmp_path: Path, splits: dict
     diagnose(write_project(tmp_path, splits, torch.stack([good, good, last])))
     diagnosis = read_diagnosis(tmp_path)
     assert diagnosis.verdict == "overtrained"
-    assert "Trained too far: epoch 3" in diagnosis.headline
+    assert "Epoch 3" in diagnosis.headline
     assert "against epoch 1" in diagnosis.headline
 
 
@@ -85,7 +85,7 @@ def test_without_validation_rows_the_verdict_is_inconclusive_and_says_why(
     diagnose(write_project(tmp_path, splits, even(4, 0)))
     diagnosis = read_diagnosis(tmp_path)
     assert (diagnosis.verdict, diagnosis.flags) == ("inconclusive", [])
-    assert diagnosis.headline == "Cannot tell: no validation set: preprocess.val_fraction is 0."
+    assert diagnosis.headline == "No validation set: preprocess.val_fraction is 0."
     assert [found.status for found in diagnosis.findings[3:]] == ["not_run", "not_run"]
 
 
