@@ -45,6 +45,11 @@ class StageThreads:
             for thread in self._running:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
 
+    def allow(self) -> None:
+        """Stages may begin again: a notebook goes on after an interrupted flow."""
+        with self._lock:
+            self._ending = False
+
 
 threads = StageThreads()
 
@@ -59,6 +64,7 @@ def end_stages(runs: dict[str, Any]) -> None:
         threads.interrupt()  # told again while a library's import or a destructor swallows it
         left = list(futures.wait(left, TELL_AGAIN_SECONDS).not_done)
     wait(list(runs.values()))
+    threads.allow()
     sys.unraisablehook = sys.__unraisablehook__
     signal.signal(signal.SIGINT, previous)
 

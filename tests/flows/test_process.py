@@ -1,0 +1,42 @@
+"""The end of a process that lives for one command."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SCRIPT = "import atexit, pathlib; from flows.process import leave; {before}; print('done'); leave({code})"
+BUFFERED = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+
+
+def ended(redirection: str = "", before: str = "pass", code: int = 0) -> "subprocess.CompletedProcess[str]":
+    """The script in a shell, with its output where `redirection` says."""
+    command = f'{sys.executable} -c "$SCRIPT" {redirection}'
+    environment = BUFFERED | {"SCRIPT": SCRIPT.format(before=before, code=code)}
+    return subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_what_was_printed_arrives_and_the_code_is_kept() -> None:
+    done = ended(code=3)
+    assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 3)
+
+
+def test_exit_handlers_run(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    ended(before=f"atexit.register(pathlib.Path({str(left)!r}).touch)")
+    assert left.exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_cannot_be_written_does_not_change_the_exit_code() -> None:
+    done = ended("> /dev/full")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_output_that_is_closed_does_not_change_the_exit_code() -> None:
+    done = ended(">&-")
+    assert (done.returncode, done.stderr) == (0, "")
