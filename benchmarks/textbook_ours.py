@@ -6,12 +6,14 @@ import sys
 import time
 from pathlib import Path
 
+import ruamel.yaml  # noqa: F401 (imports are not what is timed, here and below)
+import safetensors.torch  # noqa: F401
 import torch
 import torch._dynamo  # the first optimizer of a process imports it, for over a second: before the clock on both sides
 
 from tasks import train as stage
 from tasks.contracts.trained import HISTORY
-from tasks.learning import loop, losses, optimizers, penalties, schedules  # noqa: F401 (imports are not what is timed)
+from tasks.learning import loop, losses, optimizers, penalties, schedules  # noqa: F401
 
 
 def main(root: Path) -> None:

@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     )
     show.add_argument("--json", action="store_true", help="as JSON, with whole digests")
     show.set_defaults(call=_show)
-    verify = verbs.add_parser("verify", help="hash everything again: exit 0 proven, 1 mismatch, 2 missing, 3 no statement")
+    verify = verbs.add_parser(
+        "verify", help="hash everything again: exit 0 proven, 1 mismatch, 2 missing, 3 no statement, 4 not checked"
+    )
     verify.add_argument("path", metavar="PATH", nargs="?", help="a file that a stage writes (default: everything)")
     verify.add_argument("--json", action="store_true", help="as JSON")
     verify.set_defaults(call=_verify)
@@ -110,9 +112,13 @@ def _show(options: argparse.Namespace, root: Path) -> int:
 
 
 def _verify(options: argparse.Namespace, root: Path) -> int:
-    from flows.lineage.verify import verify
+    from flows.lineage.verify import ExitCode, verify
 
-    result = verify(root, _relative(options.path, root) if options.path else None)
+    try:
+        result = verify(root, _relative(options.path, root) if options.path else None)
+    except (GoodfitError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ExitCode.NOT_CHECKED
     if options.json:
         mismatches = [vars(mismatch) | {"kind": mismatch.kind.name.lower()} for mismatch in result.mismatches]
         summary = {

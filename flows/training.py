@@ -62,7 +62,7 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
     """Bring the pipeline in the current folder up to date; only what changed runs.
 
     Args:
-        stages: these and what they depend on, as `dvc repro STAGE` does; null for all.
+        stages: these and what they depend on, as `dvc repro STAGE` does; null or none for all.
         force: run them though nothing changed.
         overrides: changes of params.yaml, as `dvc exp run -S` takes them: `train.optimizer.learning_rate=0.01`.
     """
@@ -133,7 +133,7 @@ def with_upstream(root: Path, stages: Sequence[str] | None) -> list[str]:
     Raises:
         DeclarationError: there is no such stage.
     """
-    if stages is None:
+    if not stages:
         return list(AFTER)
     unknown = [name for name in stages if name not in AFTER]
     if unknown:

@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     MISMATCH = 1
     MISSING = 2
     NO_STATEMENT = 3
+    NOT_CHECKED = 4  # no such file, or a dvc.yaml or dvc.lock that cannot be read: nothing was compared
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def failed_state(gate: Callable[..., None], folder: Path, monkeypatch: pytest.Mo
 
 
 def test_stages_bring_what_they_depend_on() -> None:
-    assert with_upstream(ROOT, None) == list(STAGES)
+    assert with_upstream(ROOT, None) == with_upstream(ROOT, []) == list(STAGES)
     assert with_upstream(ROOT, ["evaluate"]) == ["download", "preprocess", "train", "evaluate"]
     assert with_upstream(ROOT, ["diagnose", "preprocess"]) == ["download", "preprocess", "train", "diagnose"]
 

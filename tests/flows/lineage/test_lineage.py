@@ -162,6 +162,12 @@ def test_a_file_that_no_stage_writes_is_refused_with_those_that_are(ran: Project
     assert "no stage writes 'models/modl.safetensors'; expected one of data/raw" in done.stderr
 
 
+def test_verify_of_a_file_that_no_stage_writes_is_no_mismatch(ran: Project) -> None:
+    done = ran.run("python", "-m", "flows.cli", "lineage", "verify", "models/modl.safetensors", check=False)
+    assert done.returncode == ExitCode.NOT_CHECKED
+    assert "no stage writes 'models/modl.safetensors'" in done.stderr
+
+
 def test_show_leads_from_the_report_back_to_the_raw_data(ran: Project) -> None:
     printed = ran.run("python", "-m", "flows.cli", "lineage", "show", "report/index.html").stdout
     raw = digest_file(next(file for file in (ran.root / "data/raw").rglob("*") if file.is_file())).sha256
@@ -379,7 +385,7 @@ def test_a_line_of_dvcignore_that_is_no_pattern_is_named(fresh: Project) -> None
 def test_a_malformed_file_is_an_error_of_one_line(fresh: Project, file: str, content: str, message: str) -> None:
     (fresh.root / file).write_text(content)
     done = fresh.run("python", "-m", "flows.cli", "lineage", "verify", "--json", check=False)
-    assert done.returncode == 1
+    assert done.returncode == ExitCode.NOT_CHECKED
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
