@@ -30,7 +30,7 @@ def diagnose(root: Path = Path()) -> None:
     params = read_params(DiagnoseParams, root)
     use_threads(params.threads)
     measured = measure(root, params.seed)
-    limits = Limits(**params.diagnose.model_dump(), seed=params.seed)
+    limits = Limits(**params.diagnose.model_dump())
     diagnosis = conclude([entry.check(measured, limits) for entry in REGISTRY.values()])
     write_diagnosis(root, diagnosis)
     print(as_text(diagnosis))

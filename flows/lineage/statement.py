@@ -24,7 +24,20 @@ PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:goodfit:stage:v1"
 REQUIREMENTS = "requirements.lock"
 # The packages whose arithmetic or file formats reach the outputs.
-PACKAGES = ("matplotlib", "numpy", "pandas", "pyarrow", "safetensors", "scikit-learn", "scipy", "torch", "torchvision")
+PACKAGES = (
+    "jinja2",
+    "markupsafe",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "torchvision",
+)
 
 
 def statement_path(stage: str) -> Path:

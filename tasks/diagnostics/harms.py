@@ -67,6 +67,10 @@ class Question:
             remedy=remedy,
         )
 
+    def not_run(self, reason: str, n: int) -> Finding:
+        """The finding where there is nothing to compare."""
+        return self.answer(None, n, "not_run", {"summary": reason, "reason": reason})
+
 
 @dataclass(frozen=True)
 class Harms:
@@ -79,10 +83,15 @@ class Harms:
     removable: bool  # that gain is above zero at alpha
     temperature: float  # of the delivered epoch
 
+    def overtrained_by(self, alpha: float) -> Harm | None:
+        """The harm that shows it: log-loss, as it is or with a temperature for each epoch, or errors; None where none does."""
+        if self.raw.proven(alpha) and (self.scaled.proven(alpha) or not self.removable):
+            return self.raw
+        return next((harm for harm in (self.scaled, self.error) if harm.proven(alpha)), None)
+
     def overtrained(self, alpha: float) -> bool:
-        """More errors, or more log-loss that a temperature is not seen to lower."""
-        stays = self.raw.proven(alpha) and not self.removable
-        return self.error.proven(alpha) or self.scaled.proven(alpha) or stays
+        """Worse in a way that no temperature is seen to mend."""
+        return self.overtrained_by(alpha) is not None
 
     def overconfident(self, alpha: float) -> bool:
         """More log-loss, a temperature above 1 lowers it, and what it leaves is not shown to be a harm.

@@ -103,10 +103,8 @@ def _summary(test_in_train: Bools, val_in_train: Bools, test_in_val: Bools, *, v
         chose = " (it chose nothing: the last epoch is delivered)" if test_in_val.any() else ""
         return f"No test or validation image stands in train as well, byte for byte; {in_val} stand in validation{chose}."
     chosen = f"{in_val} {'also ' if not in_train else ''}stand in validation{', which chose the epoch' if val_chose else ''}"
-    return (
-        f"Leakage: {f'{told}, and {chosen}' if in_train else chosen}, so what is measured on them is no evidence; "
-        "keep all copies of an image in one split and train again."
-    )
+    copies = f"{told}, and {chosen}" if in_train else chosen
+    return f"{copies}, so what is measured on them is no evidence; keep all copies of an image in one split and train again."
 
 
 def _accuracies(measured: Measured, leaked: Bools, confidence: float) -> dict[str, float | list[float]]:

@@ -19,7 +19,6 @@ class Limits:
     power: float
     harm_nats: float
     harm_accuracy: float
-    seed: int
 
 
 @dataclass(frozen=True, eq=False)

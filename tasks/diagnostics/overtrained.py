@@ -2,7 +2,7 @@
 
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.diagnostics.crossfit import Comparison
-from tasks.diagnostics.harms import Harms, Question, harms
+from tasks.diagnostics.harms import Harm, Harms, Question, harms
 from tasks.diagnostics.measured import Limits, Measured
 
 QUESTION = Question(
@@ -22,9 +22,9 @@ def check(measured: Measured, limits: Limits) -> Finding:
     """
     comparison = measured.comparison
     if isinstance(comparison, str):
-        return QUESTION.answer(None, len(measured.val.labels), "not_run", {"summary": comparison, "reason": comparison})
+        return QUESTION.not_run(comparison, len(measured.val.labels))
     found = harms(comparison, limits)
-    status = found.overtrained_status(limits.alpha)
+    status, harm = found.overtrained_status(limits.alpha), found.overtrained_by(limits.alpha)
     raw, error = found.raw.contrast, found.error.contrast
     return QUESTION.answer(
         found.scaled,
@@ -45,43 +45,44 @@ def check(measured: Measured, limits: Limits) -> Finding:
             "smallest_harm_nats": limits.harm_nats,
             "smallest_harm_accuracy": limits.harm_accuracy,
         },
-        _remedy(found) if status == "flag" else None,
+        _remedy(found, harm) if harm else None,
     )
 
 
 def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limits) -> str:
-    raw, error, against = found.raw.contrast, found.error.contrast, comparison.against()
+    raw, scaled, error = found.raw.contrast, found.scaled.contrast, found.error.contrast
     rows = f"{len(comparison.half)} validation rows"
     if status == "pass":
         return (
             f"No epoch is better than epoch {comparison.delivered} by what matters, once each has its temperature, on {rows}."
         )
     if status == "inconclusive" and not found.scaled.excluded and found.overconfident(limits.alpha):
-        left = found.scaled.contrast
         return (
-            f"{rows} cannot show whether what a temperature leaves of the lost log-loss, {left.estimate:.3f} nats ({left.low:.3f} to "
-            f"{left.high:.3f}), is a harm of {limits.harm_nats:g} nats from training too far"
+            f"{rows} cannot show whether what a temperature leaves of the lost log-loss, {scaled.estimate:.3f} nats ({scaled.low:.3f} "
+            f"to {scaled.high:.3f}), is a harm of {limits.harm_nats:g} nats from training too far"
         )
     if status == "inconclusive":
         return (
             f"{rows} cannot show a harm as small as {limits.harm_nats:g} nats or {limits.harm_accuracy:g} in accuracy from training "
             f"too far (smallest that they can: {found.scaled.mde:.3f} nats, {found.error.mde:.3f})"
         )
-    if raw.low > 0:
-        loss = f"loses {raw.estimate:.3f} nats ({raw.low:.3f} to {raw.high:.3f})"
-    else:
+    harm = found.overtrained_by(limits.alpha)
+    if harm is found.error:
         loss = f"makes {100 * error.estimate:.1f} more errors in 100 ({100 * error.low:.1f} to {100 * error.high:.1f})"
-    return f"Epoch {comparison.delivered} {loss} against {against} on {rows}; stop early."
+    elif harm is found.scaled:
+        loss = f"loses {scaled.estimate:.3f} nats ({scaled.low:.3f} to {scaled.high:.3f}), each with its temperature,"
+    else:
+        loss = f"loses {raw.estimate:.3f} nats ({raw.low:.3f} to {raw.high:.3f})"
+    return f"Epoch {comparison.delivered} {loss} against {comparison.against()} on {rows}; stop early."
 
 
-def _remedy(found: Harms) -> Remedy:
-    """Early stopping: in nats, or in accuracy where the harm is one of errors only."""
-    in_nats = found.raw.contrast.low > 0
-    gain = found.raw.contrast if in_nats else found.error.contrast
-    unit = "nats of log-loss" if in_nats else "accuracy"
+def _remedy(found: Harms, harm: Harm) -> Remedy:
+    """Early stopping, which gives back the harm that was shown."""
+    unit = "accuracy" if harm is found.error else "nats of log-loss"
+    scaled = ", both epochs temperature-scaled" if harm is found.scaled else ""
     return Remedy(
         action="set train.early_stopping.enabled: true",
-        expected_gain=gain.estimate,
-        ci=(gain.low, gain.high),
-        source=f"cross-fitted estimate on the validation set, in {unit}",
+        expected_gain=harm.contrast.estimate,
+        ci=(harm.contrast.low, harm.contrast.high),
+        source=f"cross-fitted estimate on the validation set, in {unit}{scaled}",
     )

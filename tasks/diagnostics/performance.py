@@ -31,10 +31,10 @@ def check(measured: Measured, limits: Limits) -> Finding:
     elif advantage.p_value <= limits.alpha:
         status = "pass"
     mde = detectable(advantage.error, limits.alpha, limits.power)
-    known = f"accuracy {accuracy:.3f} ({low:.3f} to {high:.3f}) on {n} test rows"
+    known = f"Accuracy {accuracy:.3f} ({low:.3f} to {high:.3f}) on {n} test rows"
     summaries = {
-        "pass": f"{known[0].upper()}{known[1:]}; always naming the most frequent class reaches {majority:.3f}.",
-        "flag": f"Underfit: {known}, no better by what matters than always naming the most frequent class ({majority:.3f}; better by "
+        "pass": f"{known}; always naming the most frequent class reaches {majority:.3f}.",
+        "flag": f"{known}, no better by what matters than always naming the most frequent class ({majority:.3f}; better by "
         f"{at_most:.4f} at most); train longer, raise the learning rate or use a larger model.",
         "inconclusive": f"{n} test rows cannot show whether the accuracy of {accuracy:.3f} beats always naming the most frequent "
         f"class ({majority:.3f}; better by {at_most:.3f} at most; smallest advantage that they can show: {mde:.3f})",

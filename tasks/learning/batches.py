@@ -11,7 +11,8 @@ from torch import Tensor
 from tasks.contracts.splits import Split
 from tasks.models.inference import Preparation
 
-BLOCK_VALUES = 2**18  # float32: 1 MiB
+# float32: 1 MiB. Part of the result where a batch is no multiple of 64 bytes: it then begins where vectors are added in another order.
+BLOCK_VALUES = 2**18
 
 
 @dataclass(frozen=True)

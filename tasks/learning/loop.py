@@ -49,7 +49,7 @@ def fit(learner: Learner, epochs: int) -> list[Epoch]:
                 loss = learner.loss(logits, labels)
                 (loss if learner.penalty is None else loss + learner.penalty()).backward()
                 optimizer.step()
-                model.zero_grad()
+                optimizer.zero_grad()
 
                 step += 1
                 if not math.isfinite(batch_loss := loss.item()):

@@ -4,11 +4,13 @@ import ast
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from flows.declaration import read_declarations
+from flows.lineage.statement import PACKAGES
 from tasks.contracts.params.download import OUTPUTS
 from tests.conftest import ROOT, STAGES
 
@@ -109,6 +111,20 @@ def test_the_params_know_every_place_where_stages_write() -> None:
     written = {out for stage in DECLARED.values() for out in stage.outs}
     assert {out for out in written if not any(out == place or out.startswith(f"{place}/") for place in OUTPUTS)} == set()
     assert {place for place in OUTPUTS if not any(out == place or out.startswith(f"{place}/") for out in written)} == set()
+
+
+def test_statements_name_every_package_that_reaches_the_outputs() -> None:
+    only_read_or_shown = {"pydantic", "pydantic_core", "ruamel", "tqdm"}
+    names = {
+        name.split(".")[0]
+        for file in below("tasks")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([str(node.module)] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    third_party = names - set(sys.stdlib_module_names) - {"tasks"} - only_read_or_shown
+    packages = packages_distributions()
+    assert {distribution.lower() for name in third_party for distribution in packages[name]} <= set(PACKAGES)
 
 
 def test_stages_do_not_import_each_other() -> None:

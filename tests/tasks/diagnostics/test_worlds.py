@@ -10,6 +10,8 @@ from scipy.stats import binom
 
 from tasks.contracts.findings import Diagnosis, Finding
 from tasks.diagnostics import REGISTRY, performance
+from tasks.diagnostics.crossfit import Comparison
+from tasks.diagnostics.harms import harms
 from tasks.diagnostics.measured import Limits, Measured, Rows
 from tasks.diagnostics.statistics import wilson
 from tasks.diagnostics.verdict import as_text, conclude
@@ -17,7 +19,7 @@ from tests.tasks.diagnostics.worlds import LIMITS, epochs, images, measured, tru
 
 
 def diagnosed(world: Measured, limits: Limits = LIMITS) -> tuple[Diagnosis, dict[str, Finding]]:
-    diagnosis = conclude([entry.check(world, replace(limits, seed=world.seed)) for entry in REGISTRY.values()])
+    diagnosis = conclude([entry.check(world, limits) for entry in REGISTRY.values()])
     return diagnosis, {finding.code: finding for finding in diagnosis.findings}
 
 
@@ -113,6 +115,57 @@ def test_last_epoch_with_more_errors_is_overtrained_and_early_stopping_gains_the
     assert remedy.action == "set train.early_stopping.enabled: true"
     assert remedy.expected_gain == findings["overconfident"].estimate
     assert f"Epoch 6 loses {remedy.expected_gain:.3f} nats" in diagnosis.headline
+
+
+def sharper_and_worse(n: int = 1000, seed: int = 0) -> Measured:
+    """Epoch 1 is too sure and epoch 2 is not, but knows less: their log-losses are alike until each has its temperature."""
+    random = np.random.default_rng(seed)
+    logits, labels = truth(n, 3, random)
+    recorded = np.stack([2.2 * logits, 0.8 * (logits + 1.0 * random.normal(size=logits.shape))])
+    return measured(recorded.astype(np.float32), labels, seed=seed)
+
+
+def swayed(n: int = 2000, seed: int = 0) -> Measured:
+    """Epoch 2 turns decisions that were right and close: more errors at hardly any log-loss."""
+    random = np.random.default_rng(seed)
+    logits, labels = truth(n, 3, random)
+    ranked = np.sort(logits, axis=1)
+    turned = logits.copy()
+    close = (logits.argmax(axis=1) == labels) & (ranked[:, 2] - ranked[:, 1] < 0.3)
+    turned[close, labels[close]] -= 0.3
+    return measured(np.stack([logits, turned]).astype(np.float32), labels, seed=seed)
+
+
+def test_sentence_and_remedy_of_overtrained_cite_the_harm_that_was_shown() -> None:
+    cited = Counter[str]()
+    for world in (make(seed=seed) for make in (overtrained, sharper_and_worse, swayed) for seed in range(15)):
+        finding = diagnosed(world)[1]["overtrained"]
+        if finding.status != "flag":
+            continue
+        assert isinstance(world.comparison, Comparison)
+        found, remedy, said = harms(world.comparison, LIMITS), finding.remedy, str(finding.evidence["summary"])
+        assert remedy is not None
+        kind = "error" if "more errors" in said else "scaled" if "each with its temperature" in said else "raw"
+        harm = {"raw": found.raw, "scaled": found.scaled, "error": found.error}[kind]
+        assert harm.proven(LIMITS.alpha)
+        assert (remedy.expected_gain, remedy.ci) == (harm.contrast.estimate, (harm.contrast.low, harm.contrast.high))
+        assert ("accuracy" in remedy.source, "temperature-scaled" in remedy.source) == (kind == "error", kind == "scaled")
+        cited[kind] += 1
+    assert min(cited[kind] for kind in ("raw", "scaled", "error")) >= 1
+
+
+@pytest.mark.parametrize("code", [code for code, entry in REGISTRY.items() if entry.verdict])
+def test_no_headline_repeats_its_verdict(code: str) -> None:
+    worlds = {
+        "integrity": leaking(clean(), [1, 2, 3]),
+        "performance": useless(),
+        "overtrained": overtrained(),
+        "overconfident": overconfident(),
+    }
+    diagnosis = diagnosed(worlds[code])[0]
+    assert diagnosis.verdict == REGISTRY[code].verdict
+    assert not diagnosis.headline.lower().startswith(diagnosis.verdict[:6])
+    assert diagnosis.headline[0].isupper() or diagnosis.headline[0].isdigit()
 
 
 def test_last_epoch_with_tripled_logits_is_overconfident_not_overtrained() -> None:
@@ -261,8 +314,8 @@ def test_models_that_are_a_little_better_than_the_most_frequent_class_are_not_ca
     n: int, majority: float, advantage: float, loss: float
 ) -> None:
     """Of 200 runs 0, 0, 0 and 3 are flagged; "not significant, and below the middle to no error" flagged 38, 47, 53 and 69 in 100."""
-    limits, runs = replace(LIMITS, seed=0), 200
-    found = [performance.check(binary(n, majority, advantage + loss, loss, seed), limits) for seed in range(runs)]
+    runs = 200
+    found = [performance.check(binary(n, majority, advantage + loss, loss, seed), LIMITS) for seed in range(runs)]
     assert sum(finding.status == "flag" for finding in found) <= LIMITS.alpha * runs
     unsure = [finding for finding in found if finding.status == "inconclusive"]
     assert len(unsure) > 0.2 * runs  # without power it is said, with what could have been seen

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from tasks.diagnostics.measured import Limits, Measured, Rows
 
-LIMITS = Limits(confidence=0.95, alpha=0.05, power=0.8, harm_nats=0.03, harm_accuracy=0.02, seed=0)
+LIMITS = Limits(confidence=0.95, alpha=0.05, power=0.8, harm_nats=0.03, harm_accuracy=0.02)
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
