@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from tasks.contracts.errors import GoodfitError
@@ -12,6 +14,7 @@ def parser() -> argparse.ArgumentParser:
     goodfit = argparse.ArgumentParser(
         prog="goodfit", description="A PyTorch training pipeline for people who must trust their models."
     )
+    goodfit.add_argument("--version", action="version", version=f"goodfit {version('goodfit')}")
     commands = goodfit.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run the pipeline as a Prefect flow: only what changed")
@@ -27,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     use.add_argument("-f", "--force", action="store_true", help="overwrite changes that are not committed")
     use.set_defaults(call=_use)
 
-    verdict = commands.add_parser("verdict", help="the diagnosis in one sentence, and where to read on")
+    verdict = commands.add_parser("verdict", help="the diagnosis in one sentence; exit 1 where it is out of date")
     verdict.set_defaults(call=_verdict)
 
     lineage = commands.add_parser("lineage", help="where a number comes from, and the proof")
@@ -52,6 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return int(options.call(options, repository()))
+    except BrokenPipeError:  # `goodfit lineage show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
+        return 141  # as of a program that SIGPIPE ended
     except (GoodfitError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -71,8 +77,6 @@ def repository() -> Path:
 
 
 def _run(options: argparse.Namespace, root: Path) -> int:
-    import os
-
     from flows.terminal import run
 
     os.chdir(root)  # the flow's tasks work where it was started, as a worker's do
@@ -91,11 +95,15 @@ def _use(options: argparse.Namespace, root: Path) -> int:
 
 
 def _verdict(_: argparse.Namespace, root: Path) -> int:
-    from tasks.contracts.findings import read_diagnosis
+    from flows.lineage.verify import verify
+    from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 
     diagnosis = read_diagnosis(root)
-    print(f"\nVerdict: {diagnosis.verdict}\n{diagnosis.headline}\nRead on: report/index.html")
-    return 0
+    print(f"\nVerdict: {diagnosis.verdict}\n{diagnosis.headline}\nRead on: report/index.html", flush=True)
+    mismatches = verify(root, DIAGNOSIS.as_posix()).mismatches
+    if mismatches:
+        print(f"error: this verdict is out of date, run `dvc repro`: {mismatches[0]}", file=sys.stderr)
+    return int(len(mismatches) > 0)
 
 
 def _show(options: argparse.Namespace, root: Path) -> int:
@@ -107,7 +115,7 @@ def _show(options: argparse.Namespace, root: Path) -> int:
     else:
         from rich.console import Console
 
-        Console(highlight=False).print(render(node), soft_wrap=True)
+        Console(highlight=False).print(render(node))
     return 0
 
 
@@ -139,8 +147,6 @@ def _verify(options: argparse.Namespace, root: Path) -> int:
 
 def _relative(path: str, root: Path) -> str:
     """A path as dvc.yaml writes it, from one as the user wrote it."""
-    import os
-
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows a link into DVC's cache
     outside = not absolute.is_relative_to(root)
     found = absolute.parent.resolve() / absolute.name if outside else absolute  # the project may be reached through a link

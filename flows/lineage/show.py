@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.declaration import Declaration, producer, read_declarations, upstream, writer
-from flows.lineage.statement import Statement, read_statement
+from flows.lineage.statement import Statement, flat, read_statement
 
 SHORT = 12  # hex digits of a digest on the screen; --json has them all
 
@@ -56,17 +56,9 @@ def render(node: dict[str, Any]) -> Any:
             branch.add(f"{escape(name)}  [dim]sha256 {sha256[:SHORT]}[/]")
     if node["parameters"]:
         branch = tree.add("parameters")
-        for key, value in _flat(node["parameters"]):
+        for key, value in flat(node["parameters"]).items():
             branch.add(f"{escape(key)}: {escape(str(value))}")
     tree.add("environment  [dim]" + escape(", ".join(f"{key} {value}" for key, value in node["environment"].items())) + "[/]")
     for before in node["made_by"]:
         tree.add(render(before))
     return tree
-
-
-def _flat(params: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """`train.optimizer.name: sgd`, a line a value."""
-    lines: list[tuple[str, Any]] = []
-    for key, value in params.items():
-        lines += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return lines

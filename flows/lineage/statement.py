@@ -117,6 +117,14 @@ def read_statement(root: Path, stage: str) -> Statement:
         raise ArtifactError(f"{path} is not an in-toto statement with SLSA provenance ({error!r}); {repair(stage)}") from None
 
 
+def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every value under its whole key: `train.optimizer.name`."""
+    lines: dict[str, Any] = {}
+    for key, value in params.items():
+        lines |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return lines
+
+
 def _named_digest(entry: dict[str, Any]) -> tuple[str, Digest]:
     digest = Digest(**entry["digest"])
     return _typed(str, entry["name"]), Digest(_typed(str, digest.sha256), _typed(str, digest.md5))

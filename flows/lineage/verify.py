@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.declaration import PIPELINE_FILE, Declaration, producer, read_declarations, upstream, writer
 from flows.lineage.digest import Digest, digest_file, directory_md5, files_below
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
-from flows.lineage.statement import Statement, read_statement, statement_path
+from flows.lineage.statement import Statement, flat, read_statement, statement_path
 from tasks.contracts.errors import ArtifactError
 from tasks.contracts.params import PARAMS_FILE, load_yaml
 
@@ -145,11 +145,12 @@ def _locked(
 def _called(root: Path, declared: Declaration, locked: Locked, statement: Statement | None) -> Iterator[Mismatch]:
     """Command and parameters are the same in dvc.yaml and params.yaml, in dvc.lock and in the statement."""
     params = load_yaml(root / PARAMS_FILE)
-    now = {key: params.get(key) for key in declared.params}
+    now = flat({key: params.get(key) for key in declared.params})
     sources = [(LOCK_FILE, locked.command, locked.params)]
     if statement:
         sources.insert(0, ("statement", statement.command, statement.params))
-    for source, command, recorded in sources:
+    for source, command, stated in sources:
+        recorded = flat(stated)
         if command != declared.command:
             place = f"{PIPELINE_FILE}: cmd"
             yield Mismatch(declared.name, place, ExitCode.MISMATCH, repr(command), repr(declared.command), source)

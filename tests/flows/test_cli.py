@@ -1,5 +1,7 @@
 """The `goodfit` command."""
 
+from importlib.metadata import version
+
 import pytest
 
 from tests.conftest import ROOT, Project
@@ -62,3 +64,25 @@ def test_the_verdict_is_one_word_and_one_sentence(ran: Project) -> None:
     printed = ran.run(*GOODFIT, "verdict").stdout
     assert printed.splitlines()[1].startswith("Verdict: ")
     assert "report/index.html" in printed
+
+
+@pytest.mark.slow
+def test_a_verdict_of_other_parameters_is_said_to_be_out_of_date(ran: Project) -> None:
+    ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
+    done = ran.run(*GOODFIT, "verdict", check=False)
+    assert done.returncode == 1
+    assert "Verdict: " in done.stdout
+    assert (
+        "error: this verdict is out of date, run `dvc repro`: train: params.yaml: train.epochs: statement has 3" in done.stderr
+    )
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_is_no_error(ran: Project) -> None:
+    done = ran.run("sh", "-c", "goodfit lineage show | head -1")
+    assert done.stderr == ""
+    assert done.stdout.startswith("report ")
+
+
+def test_the_version_is_that_of_the_package(fresh: Project) -> None:
+    assert fresh.run(*GOODFIT, "--version").stdout == f"goodfit {version('goodfit')}\n"

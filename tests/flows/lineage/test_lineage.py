@@ -116,7 +116,7 @@ def test_a_changed_parameter_is_found(ran: Project) -> None:
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
     result = verify(ran.root, "models/model.safetensors")
     assert result.exit_code == ExitCode.MISMATCH
-    assert {m.path for m in result.mismatches} == {"params.yaml: train"}
+    assert {m.path for m in result.mismatches} == {"params.yaml: train.epochs"}
 
 
 def test_a_changed_lock_is_found(ran: Project) -> None:
