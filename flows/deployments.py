@@ -106,7 +106,9 @@ def server(port: int) -> Iterator[None]:
         yield
         return
     if _taken(port):
-        raise ServerError(f"port {port} is taken, and not by a Prefect server; choose another with --port")
+        raise ServerError(
+            f"port {port} is taken, and not by a Prefect server; choose another with `python -m flows.deployments --port N`"
+        )
     print(f"starting a Prefect server at {url} (about 10 s, the first time 20 s)", flush=True)
     signal.signal(signal.SIGTERM, _leave)  # until the runner sets its own: the server is ended on every way out
     process = _start(port)

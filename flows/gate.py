@@ -13,7 +13,7 @@ from typing import Any
 
 from flows.lineage.journal import Outcome
 from flows.stage import run_stage
-from tasks.contracts.errors import GoodfitError
+from tasks.contracts.errors import ArtifactError, GoodfitError
 
 RETRY_SECONDS = 1.0
 
@@ -95,7 +95,11 @@ def _pass(name: str, root: Path, force: bool, running: Callable[[], AbstractCont
     with _turn, Repo(str(root.resolve()), _wait_for_lock=True) as repo, lock_repo(repo):
         (stage,) = repo.stage.collect(name)
         stage._run_stage = lambda dry, force, **_: restore_or_run(stage, force)
-        if stage.reproduce(force=force and not stage.frozen) is not None:
+        try:
+            changed = stage.reproduce(force=force and not stage.frozen) is not None
+        except FileNotFoundError as error:  # of DVC, which hashes what the stage depends on
+            raise ArtifactError(f"{name}: its input {error.filename} is missing") from None
+        if changed:
             stage.dump(update_pipeline=False)
     return outcome
 

@@ -27,7 +27,7 @@ from flows.lineage.journal import Outcome, journaled
 from flows.overrides import override_params
 from flows.publishing import publish
 from tasks.contracts.errors import GoodfitError
-from tasks.contracts.params import PARAMS_FILE
+from tasks.contracts.params import PARAMS_FILE, load_yaml
 from tasks.contracts.params.pipeline import check_params
 from tasks.datasets.fetching import DownloadError
 
@@ -71,6 +71,7 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
         chosen = with_upstream(root, stages)
         override_params(root, overrides)
         check_params(root / PARAMS_FILE)
+        params = load_yaml(root / PARAMS_FILE)
     except (GoodfitError, OSError) as error:
         return Failed(message=str(error))
 
@@ -78,7 +79,7 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
     try:
         for name in chosen:
             earlier = [runs[before] for before in AFTER[name]]
-            runs[name] = stage_task(name).submit(name, force, wait_for=earlier, return_state=False)
+            runs[name] = stage_task(name).submit(name, force, params, wait_for=earlier, return_state=False)
         wait(list(runs.values()))
     except KeyboardInterrupt:
         end_stages(runs)
@@ -92,12 +93,17 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{name}")
-def stage(name: str, force: bool) -> State[Any]:
-    """One stage through the gate. The state says what was done: Unchanged, Restored, Ran, or Failed with the stage's message."""
+def stage(name: str, force: bool, params: dict[str, Any]) -> State[Any]:
+    """One stage through the gate. The state says what was done: Unchanged, Restored, Ran, or Failed with the stage's message.
+
+    `params` are those that the run began with: with others it would do what it was not asked for.
+    """
     from dvc.exceptions import DvcException
 
     _calm_logs()
     root = Path.cwd()
+    if load_yaml(root / PARAMS_FILE) != params:
+        return Failed(message=f"{name}: {PARAMS_FILE} changed since this run began; what had finished is kept: run it again")
     try:
         with journaled(root, name, door="flow", **_origin()) as entry:
             entry.outcome = pass_gate(name, root, force=force, say=get_run_logger().info, running=threads.one)
@@ -109,7 +115,7 @@ def stage(name: str, force: bool) -> State[Any]:
     return Completed(name=STATES[entry.outcome])
 
 
-def stage_task(name: str) -> Task[[str, bool], State[Any]]:
+def stage_task(name: str) -> Task[[str, bool, dict[str, Any]], State[Any]]:
     """The task of a stage carries its name; only a network mends itself, so only download is tried again."""
     named = stage.with_options(name=name)
     if name != "download":
@@ -167,7 +173,8 @@ def _origin() -> dict[str, str | None]:
 
 
 def _calm_logs() -> None:
-    """The task's state says what was done: DVC need not say on two handlers that it updates its lock, nor Prefect each failure twice.
+    """The task's state says what was done: DVC need not say on two handlers that it updates its lock, nor Prefect each failure
+    twice and once more for every stage behind it.
 
     After DVC's import, which sets its own level.
     """
@@ -178,7 +185,9 @@ def _calm_logs() -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return record.levelno < logging.ERROR or not record.getMessage().startswith("Task run failed with state")
+    return record.levelno < logging.ERROR or not record.getMessage().startswith(
+        ("Task run failed with", "Finished in state NotReady")
+    )
 
 
 def main() -> int:

@@ -150,9 +150,18 @@ def failed_state(gate: Callable[..., None], folder: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(folder)
     monkeypatch.setattr("flows.training.pass_gate", gate)
     monkeypatch.setattr("flows.training.get_run_logger", lambda: logging.getLogger("test"))
-    state = stage_task("download").fn("download", False)
+    (folder / "params.yaml").write_text("seed: 0\n")
+    state = stage_task("download").fn("download", False, {"seed": 0})
     assert state.is_failed()
     return state
+
+
+def test_a_stage_refuses_parameters_that_its_run_did_not_begin_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    state = stage_task("train").fn("train", False, {"seed": 0})
+    assert state.is_failed()
+    assert str(state.message).startswith("train: params.yaml changed since this run began;")
 
 
 def test_stages_bring_what_they_depend_on() -> None:
