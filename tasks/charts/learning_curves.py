@@ -9,7 +9,7 @@ from tasks.charts.figure import ACCENT, INK, MUTED, drawing, to_svg
 if TYPE_CHECKING:
     import pandas as pd
 
-LOG_ABOVE = 50  # a loss that falls by more than this is drawn on a log scale: a linear one would show a line along the floor
+STEEP = 50  # a loss that falls by more than this leaves a linear scale a line along the floor
 
 
 def learning_curve(history: "pd.DataFrame", quantity: str, chosen_epoch: int, unit: str = "") -> Markup:
@@ -31,7 +31,7 @@ def learning_curve(history: "pd.DataFrame", quantity: str, chosen_epoch: int, un
         room = max(0.5, 0.02 * len(epochs))
         axes.set_xlim(epochs[0] - room, epochs[-1] + room)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _scale(axes, quantity, unit)
+        _scale(axes, history, quantity, unit)
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, handlelength=1.8, borderaxespad=0.2)
         return to_svg(figure, quantity, _words(history, quantity, chosen_epoch))
 
@@ -41,9 +41,22 @@ def _mark(axes: Any, history: "pd.DataFrame", quantity: str, chosen_epoch: int) 
     chosen = history[history["epoch"] == chosen_epoch]
     for split, colour in (("train", MUTED), ("val", ACCENT)):
         axes.plot(chosen["epoch"], chosen[f"{split}_{quantity}"].astype(float), "o", color=colour, markersize=4.5)
+    best = _best(history)
+    if quantity == "loss" and best is not None and (epoch := int(history["epoch"][best])) != chosen_epoch:
+        lowest = float(history["val_loss"][best])
+        axes.plot(epoch, lowest, "o", color=ACCENT, markersize=5, fillstyle="none")
+        axes.annotate(f"lowest: epoch {epoch}", (epoch, lowest), (4, -11), textcoords="offset points", color=ACCENT)
 
 
-def _scale(axes: Any, quantity: str, unit: str) -> None:
+def _best(history: "pd.DataFrame") -> int | None:
+    """Position of the lowest validation loss; None without a validation set."""
+    import numpy as np
+
+    losses = history["val_loss"].to_numpy(dtype=float)
+    return None if np.isnan(losses).all() else int(np.nanargmin(losses))
+
+
+def _scale(axes: Any, history: "pd.DataFrame", quantity: str, unit: str) -> None:
     from matplotlib.ticker import FuncFormatter
 
     if quantity == "accuracy":
@@ -51,14 +64,21 @@ def _scale(axes: Any, quantity: str, unit: str) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
         axes.set_ylim(low, min(high, 1 + 0.02 * (1 - low)))
         return
-    values = [value for line in axes.get_lines()[:2] for value in line.get_ydata() if value > 0]
-    if values and max(values) > LOG_ABOVE * min(values):
+    values = [value for split in ("train", "val") for value in history[f"{split}_loss"].dropna() if value > 0]
+    steep, best = bool(values) and max(values) > STEEP * min(values), _best(history)
+    axes.set_ylabel(unit)
+    if steep and best is None:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_ylabel(f"{unit}, log scale")
-    else:
-        axes.set_ylim(bottom=0)
-        axes.set_ylabel(unit)
+        return
+    axes.set_ylim(bottom=0)
+    if steep and best is not None:
+        # The question is what val loses again after its best epoch: the first epochs may leave at the top.
+        top = 2 * float(history["val_loss"][best:].max())
+        if top < max(values):
+            axes.set_ylim(top=top)
+            axes.set_ylabel(f"{unit}, first epochs above")
 
 
 def _words(history: "pd.DataFrame", quantity: str, chosen_epoch: int) -> str:

@@ -62,10 +62,10 @@ def _summary(status: Status, comparison: Comparison, found: Harms, limits: Limit
             f"to {scaled.high:.3f}), is a harm of {limits.harm_nats:g} nats from training too far"
         )
     if status == "inconclusive":
-        return (
-            f"{rows} cannot show a harm as small as {limits.harm_nats:g} nats or {limits.harm_accuracy:g} in accuracy from training "
-            f"too far (smallest that they can: {found.scaled.mde:.3f} nats, {found.error.mde:.3f})"
-        )
+        unseen = [(found.scaled, f"{limits.harm_nats:g} nats"), (found.error, f"{limits.harm_accuracy:g} in accuracy")]
+        harms_named = " or ".join(named for harm, named in unseen if not harm.answered)
+        smallest = ", ".join(f"{harm.mde:.3f}" for harm, _ in unseen if not harm.answered)
+        return f"{rows} cannot show a harm as small as {harms_named} from training too far (smallest that they can: {smallest})"
     harm = found.overtrained_by(limits.alpha)
     if harm is found.error:
         loss = f"makes {100 * error.estimate:.1f} more errors in 100 ({100 * error.low:.1f} to {100 * error.high:.1f})"

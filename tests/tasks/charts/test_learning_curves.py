@@ -36,6 +36,20 @@ def test_draws_a_single_epoch() -> None:
     assert "over 1 epochs" in learning_curve(history(1), "accuracy", 1)
 
 
-def test_takes_a_log_scale_only_for_a_loss_that_falls_far() -> None:
+def test_takes_a_log_scale_only_for_a_train_loss_alone_that_falls_far() -> None:
     assert ">nats<" in learning_curve(history(5), "loss", 5, "nats")
-    assert "nats, log scale" in learning_curve(history(5, last=0.001), "loss", 5, "nats")
+    assert ">nats<" in learning_curve(history(5, validation=False), "loss", 5, "nats")
+    assert "nats, log scale" in learning_curve(history(5, validation=False, last=0.001), "loss", 5, "nats")
+
+
+def test_a_loss_that_rises_again_is_drawn_large_and_its_lowest_epoch_is_named() -> None:
+    rising = history(5)
+    rising["train_loss"] = [2.0, 0.5, 0.1, 0.01, 0.001]
+    rising["val_loss"] = [2.0, 0.4, 0.2, 0.25, 0.3]
+    drawn = learning_curve(rising, "loss", 5, "nats")
+    assert "nats, first epochs above" in drawn
+    assert ">lowest: epoch 3<" in drawn
+    assert ">0.6<" in drawn
+    assert ">2.0<" not in drawn  # the axis ends at twice the 0.3
+    assert "lowest" not in learning_curve(rising, "loss", 3, "nats")
+    assert "lowest" not in learning_curve(rising, "accuracy", 5, "nats")
