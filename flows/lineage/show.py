@@ -29,6 +29,9 @@ def _node(stage: str, declarations: dict[str, Declaration], statements: dict[str
     statement = statements[stage]
     inputs: dict[str, Any] = {name: digest.sha256 for name, digest in statement.inputs.items()}
     made = {name: producer(declarations, name) for name in inputs}
+    written = {
+        name: statements[maker].outputs[name] for name, maker in made.items() if maker and name in statements[maker].outputs
+    }
     before = sorted({name for name in made.values() if name}, key=list(declarations).index, reverse=True)
     return {
         "stage": stage,
@@ -38,6 +41,7 @@ def _node(stage: str, declarations: dict[str, Declaration], statements: dict[str
         "environment": statement.environment | {name: uri.rpartition("@")[2] for name, uri in statement.packages.items()},
         "code": {name: sha256 for name, sha256 in inputs.items() if name.endswith(".py")},
         "data": {name: sha256 for name, sha256 in inputs.items() if not name.endswith(".py")},
+        "written_since": {name: digest.sha256 for name, digest in written.items() if digest.sha256 != inputs[name]},
         "made_by": [_node(name, declarations, statements, seen) for name in before],
     }
 
@@ -53,7 +57,9 @@ def render(node: dict[str, Any]) -> Any:
     for title in ("outputs", "data", "code"):
         branch = tree.add(f"{title} [dim]({len(node[title])} files)[/]" if title == "code" else title)
         for name, sha256 in node[title].items():
-            branch.add(f"{escape(name)}  [dim]sha256 {sha256[:SHORT]}[/]")
+            since = node["written_since"].get(name)
+            newer = f"  [yellow]out of date: since written anew, {since[:SHORT]}[/]" if since and title == "data" else ""
+            branch.add(f"{escape(name)}  [dim]sha256 {sha256[:SHORT]}[/]{newer}")
     if node["parameters"]:
         branch = tree.add("parameters")
         for key, value in flat(node["parameters"]).items():

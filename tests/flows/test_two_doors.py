@@ -247,3 +247,11 @@ def test_the_statement_and_the_journal_are_written(ran: Project) -> None:
     assert all('"outcome": "ran"' in line and '"door": "dvc"' in line for line in journal)
     ignored = ran.run("git", "check-ignore", "lineage/journal.jsonl", "lineage/train.json").stdout.split()
     assert ignored == ["lineage/journal.jsonl", "lineage/train.json"]
+
+
+def test_a_folder_of_ones_own_that_is_missing_is_named(fresh: Project) -> None:
+    fresh.edit("params.yaml", "dataset: digits ", "dataset: image_folder ")
+    fresh.edit("params.yaml", "path: data/source ", "path: pictures ")
+    refused = fresh.run(sys.executable, "-c", GATE, "download", check=False)
+    assert refused.returncode == 1
+    assert f"download: its input {fresh.root}/pictures is missing" in refused.stderr

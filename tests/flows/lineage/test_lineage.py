@@ -162,6 +162,17 @@ def test_a_file_that_no_stage_writes_is_refused_with_those_that_are(ran: Project
     assert "no stage writes 'models/modl.safetensors'; expected one of data/raw" in done.stderr
 
 
+def test_show_marks_what_was_written_anew_since_it_was_read(ran: Project) -> None:
+    show = ("python", "-m", "flows.cli", "lineage", "show", "metrics/evaluation.json")
+    assert "out of date" not in ran.run(*show).stdout
+    ran.edit("params.yaml", "epochs: 3 ", "epochs: 2 ")
+    ran.repro("train")
+    marked = [line for line in ran.run(*show).stdout.splitlines() if "out of date" in line]
+    assert ["models/model.json" in marked[0], "models/model.safetensors" in marked[1], len(marked)] == [True, True, 2]
+    document = json.loads(ran.run(*show, "--json").stdout)
+    assert document["written_since"].keys() == {"models/model.json", "models/model.safetensors"}
+
+
 def test_verify_of_a_file_that_no_stage_writes_is_no_mismatch(ran: Project) -> None:
     done = ran.run("python", "-m", "flows.cli", "lineage", "verify", "models/modl.safetensors", check=False)
     assert done.returncode == ExitCode.NOT_CHECKED
