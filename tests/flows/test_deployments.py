@@ -174,7 +174,8 @@ def test_a_port_that_another_program_has_is_refused(
         port = other.getsockname()[1]
         monkeypatch.setattr("flows.deployments.ANSWER_SECONDS", 0.2)
         assert main(["--port", str(port)]) == 1
-    assert capsys.readouterr().err == f"error: port {port} is taken, and not by a Prefect server; choose another with --port\n"
+    expected = f"port {port} is taken, and not by a Prefect server; choose another with `python -m flows.deployments --port N`"
+    assert capsys.readouterr().err == f"error: {expected}\n"
 
 
 @pytest.mark.slow
