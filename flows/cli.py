@@ -10,11 +10,17 @@ from pathlib import Path
 from tasks.contracts.errors import GoodfitError
 
 
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"goodfit {version('goodfit')}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     goodfit = argparse.ArgumentParser(
         prog="goodfit", description="A PyTorch training pipeline for people who must trust their models."
     )
-    goodfit.add_argument("--version", action="version", version=f"goodfit {version('goodfit')}")
+    goodfit.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = goodfit.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run the pipeline as a Prefect flow: only what changed")
@@ -54,13 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 for done, 1 with a message for a failure (`lineage verify` has its own), 2 for a wrong call."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.call(options, repository()))
+        code = int(options.call(options, repository()))
+        sys.stdout.flush()
     except BrokenPipeError:  # `goodfit lineage show | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
         return 141  # as of a program that SIGPIPE ended
     except (GoodfitError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 4 if options.call is _verify else 1  # of `lineage verify` 1 is a mismatch, 4 says that it was not checked
+    return code
 
 
 def repository() -> Path:
@@ -95,14 +103,18 @@ def _use(options: argparse.Namespace, root: Path) -> int:
 
 
 def _verdict(_: argparse.Namespace, root: Path) -> int:
-    from flows.lineage.verify import verify
+    from flows.lineage.verify import ExitCode, verify
     from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 
     diagnosis = read_diagnosis(root)
     print(f"\nVerdict: {diagnosis.verdict}\n{diagnosis.headline}\nRead on: report/index.html", flush=True)
     mismatches = verify(root, DIAGNOSIS.as_posix()).mismatches
     if mismatches:
-        print(f"error: this verdict is out of date, run `dvc repro`: {mismatches[0]}", file=sys.stderr)
+        first = min(mismatches, key=lambda mismatch: mismatch.kind)
+        known = (
+            "this verdict is out of date" if first.kind is ExitCode.MISMATCH else "whether this is up to date cannot be told"
+        )
+        print(f"error: {known}: {first}", file=sys.stderr)
     return int(len(mismatches) > 0)
 
 
@@ -115,18 +127,17 @@ def _show(options: argparse.Namespace, root: Path) -> int:
     else:
         from rich.console import Console
 
-        Console(highlight=False).print(render(node))
+        console = Console(highlight=False)
+        with console.capture() as captured:
+            console.print(render(node), width=None if console.is_terminal else 400)  # a pipe's reader wants whole lines
+        print(captured.get(), end="")
     return 0
 
 
 def _verify(options: argparse.Namespace, root: Path) -> int:
-    from flows.lineage.verify import ExitCode, verify
+    from flows.lineage.verify import verify
 
-    try:
-        result = verify(root, _relative(options.path, root) if options.path else None)
-    except (GoodfitError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ExitCode.NOT_CHECKED
+    result = verify(root, _relative(options.path, root) if options.path else None)
     if options.json:
         mismatches = [vars(mismatch) | {"kind": mismatch.kind.name.lower()} for mismatch in result.mismatches]
         summary = {

@@ -97,7 +97,9 @@ def _pass(name: str, root: Path, force: bool, running: Callable[[], AbstractCont
         stage._run_stage = lambda dry, force, **_: restore_or_run(stage, force)
         try:
             changed = stage.reproduce(force=force and not stage.frozen) is not None
-        except FileNotFoundError as error:  # of DVC, which hashes what the stage depends on
+        except FileNotFoundError as error:
+            if error.filename not in {dep.fs_path for dep in stage.deps}:
+                raise
             raise ArtifactError(f"{name}: its input {error.filename} is missing") from None
         if changed:
             stage.dump(update_pipeline=False)

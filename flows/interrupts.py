@@ -59,14 +59,16 @@ def end_stages(runs: dict[str, Any]) -> None:
     previous = signal.signal(signal.SIGINT, _leave)
     get_run_logger().warning("interrupted; ending the stages that run (Ctrl-C again leaves at once)")
     sys.unraisablehook = _not_of_interrupts
-    left = [run.wrapped_future for run in runs.values()]
-    while left:
-        threads.interrupt()  # told again while a library's import or a destructor swallows it
-        left = list(futures.wait(left, TELL_AGAIN_SECONDS).not_done)
-    wait(list(runs.values()))
-    threads.allow()
-    sys.unraisablehook = sys.__unraisablehook__
-    signal.signal(signal.SIGINT, previous)
+    try:
+        left = [run.wrapped_future for run in runs.values()]
+        while left:
+            threads.interrupt()  # told again while a library's import or a destructor swallows it
+            left = list(futures.wait(left, TELL_AGAIN_SECONDS).not_done)
+        wait(list(runs.values()))
+    finally:
+        threads.allow()
+        sys.unraisablehook = sys.__unraisablehook__
+        signal.signal(signal.SIGINT, previous)
 
 
 def _not_of_interrupts(unraisable: "sys.UnraisableHookArgs") -> None:

@@ -102,9 +102,9 @@ def stage(name: str, force: bool, params: dict[str, Any]) -> State[Any]:
 
     _calm_logs()
     root = Path.cwd()
-    if load_yaml(root / PARAMS_FILE) != params:
-        return Failed(message=f"{name}: {PARAMS_FILE} changed since this run began; what had finished is kept: run it again")
     try:
+        if load_yaml(root / PARAMS_FILE) != params:
+            raise GoodfitError(f"{name}: {PARAMS_FILE} changed since this run began; what had finished is kept: run it again")
         with journaled(root, name, door="flow", **_origin()) as entry:
             entry.outcome = pass_gate(name, root, force=force, say=get_run_logger().info, running=threads.one)
     except (GoodfitError, DvcException, OSError) as error:

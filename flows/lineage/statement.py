@@ -121,7 +121,7 @@ def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Every value under its whole key: `train.optimizer.name`."""
     lines: dict[str, Any] = {}
     for key, value in params.items():
-        lines |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        lines |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return lines
 
 

@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
     MISMATCH = 1
     MISSING = 2
     NO_STATEMENT = 3
-    NOT_CHECKED = 4  # no such file, or a dvc.yaml or dvc.lock that cannot be read: nothing was compared
+    NOT_CHECKED = 4  # no such file, or a dvc.yaml, dvc.lock or params.yaml that cannot be read: nothing can be said
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _locked(
 def _called(root: Path, declared: Declaration, locked: Locked, statement: Statement | None) -> Iterator[Mismatch]:
     """Command and parameters are the same in dvc.yaml and params.yaml, in dvc.lock and in the statement."""
     params = load_yaml(root / PARAMS_FILE)
-    now = flat({key: params.get(key) for key in declared.params})
+    now = flat({key: params[key] for key in declared.params if key in params})
     sources = [(LOCK_FILE, locked.command, locked.params)]
     if statement:
         sources.insert(0, ("statement", statement.command, statement.params))
@@ -155,9 +155,9 @@ def _called(root: Path, declared: Declaration, locked: Locked, statement: Statem
             place = f"{PIPELINE_FILE}: cmd"
             yield Mismatch(declared.name, place, ExitCode.MISMATCH, repr(command), repr(declared.command), source)
         for key in dict.fromkeys((*now, *recorded)):
-            if recorded.get(key) != now.get(key):
-                place = f"{PARAMS_FILE}: {key}"
-                yield Mismatch(declared.name, place, ExitCode.MISMATCH, repr(recorded.get(key)), repr(now.get(key)), source)
+            if (key in recorded, recorded.get(key)) != (key in now, now.get(key)):
+                expected, found = (repr(params[key]) if key in params else "no such key" for params in (recorded, now))
+                yield Mismatch(declared.name, f"{PARAMS_FILE}: {key}", ExitCode.MISMATCH, expected, found, source)
 
 
 def _gone(declarations: dict[str, Declaration], path: str) -> str:

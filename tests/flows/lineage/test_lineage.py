@@ -173,6 +173,17 @@ def test_show_marks_what_was_written_anew_since_it_was_read(ran: Project) -> Non
     assert document["written_since"].keys() == {"models/model.json", "models/model.safetensors"}
 
 
+@pytest.mark.parametrize("added", ["junk: null", "more: {}"])
+def test_verify_sees_a_parameter_that_says_nothing(ran: Project, added: str) -> None:
+    ran.edit("params.yaml", "\ntrain:\n", f"\ntrain:\n  {added}\n")
+    (mismatch, *_) = verify(ran.root, "models/model.json").mismatches
+    assert (mismatch.path, mismatch.expected) == (f"params.yaml: train.{added.split(':')[0]}", "no such key")
+
+
+def test_verify_outside_a_project_is_no_mismatch(ran: Project) -> None:
+    assert ran.run("sh", "-c", "cd / && goodfit lineage verify", check=False).returncode == ExitCode.NOT_CHECKED
+
+
 def test_verify_of_a_file_that_no_stage_writes_is_no_mismatch(ran: Project) -> None:
     done = ran.run("python", "-m", "flows.cli", "lineage", "verify", "models/modl.safetensors", check=False)
     assert done.returncode == ExitCode.NOT_CHECKED
