@@ -74,9 +74,9 @@ def _scale(axes: Any, history: "pd.DataFrame", quantity: str, unit: str) -> None
         return
     axes.set_ylim(bottom=0)
     if steep and best is not None:
-        # The question is what val loses again after its best epoch: the first epochs may leave at the top.
-        top = 2 * float(history["val_loss"][best:].max())
-        if top < max(values):
+        # Where val loses again after its best epoch, that is the question: the first epochs may leave at the top.
+        top = 2 * max(float(history[f"{split}_loss"][best:].max()) for split in ("train", "val"))
+        if float(history["val_loss"][best:].max()) > float(history["val_loss"][best]) and top < max(values):
             axes.set_ylim(top=top)
             axes.set_ylabel(f"{unit}, first epochs above")
 

@@ -51,5 +51,9 @@ def test_a_loss_that_rises_again_is_drawn_large_and_its_lowest_epoch_is_named() 
     assert ">lowest: epoch 3<" in drawn
     assert ">0.6<" in drawn
     assert ">2.0<" not in drawn  # the axis ends at twice the 0.3
+    falling = rising.assign(val_loss=[2.0, 0.4, 0.2, 0.1, 0.02])
+    assert ">nats<" in learning_curve(falling, "loss", 5, "nats")  # nothing is lost again: nothing is cut off
+    dropout = rising.assign(train_loss=[90.0, 2.0, 1.0, 0.9, 0.9])
+    assert ">1.75<" in learning_curve(dropout, "loss", 5, "nats")  # train is not cut off where it stays above val
     assert "lowest" not in learning_curve(rising, "loss", 3, "nats")
     assert "lowest" not in learning_curve(rising, "accuracy", 5, "nats")
