@@ -177,7 +177,7 @@ def test_show_marks_what_was_written_anew_since_it_was_read(ran: Project) -> Non
 def test_verify_sees_a_parameter_that_says_nothing(ran: Project, added: str) -> None:
     ran.edit("params.yaml", "\ntrain:\n", f"\ntrain:\n  {added}\n")
     (mismatch, *_) = verify(ran.root, "models/model.json").mismatches
-    assert (mismatch.path, mismatch.expected) == (f"params.yaml: train.{added.split(':')[0]}", "no such key")
+    assert (mismatch.path, mismatch.expected) == (f"params.yaml: train.{added.split(':', maxsplit=1)[0]}", "no such key")
 
 
 def test_verify_outside_a_project_is_no_mismatch(ran: Project) -> None:
