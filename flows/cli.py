@@ -66,8 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
         return 141  # as of a program that SIGPIPE ended
     except (GoodfitError, OSError) as error:
+        from flows.lineage.verify import ExitCode
+
         print(f"error: {error}", file=sys.stderr)
-        return 4 if options.call is _verify else 1  # of `lineage verify` 1 is a mismatch, 4 says that it was not checked
+        return ExitCode.NOT_CHECKED if options.call is _verify else 1  # of `lineage verify` 1 is a mismatch
     return code
 
 

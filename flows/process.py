@@ -21,7 +21,7 @@ def leave(code: int) -> NoReturn:
 
     What was done stays done: an output that nobody reads any more does not change the exit code.
     """
-    atexit._run_exitfuncs()  # as multiprocessing does before its own os._exit
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         if stream:  # None where it was closed before the start
             with suppress(OSError):

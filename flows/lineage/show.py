@@ -58,7 +58,7 @@ def render(node: dict[str, Any]) -> Any:
         branch = tree.add(f"{title} [dim]({len(node[title])} files)[/]" if title == "code" else title)
         for name, sha256 in node[title].items():
             since = node["written_since"].get(name)
-            newer = f"  [yellow]out of date: since written anew, {since[:SHORT]}[/]" if since and title == "data" else ""
+            newer = f"  [yellow]out of date: since written anew, {since[:SHORT]}[/]" if since else ""
             branch.add(f"{escape(name)}  [dim]sha256 {sha256[:SHORT]}[/]{newer}")
     if node["parameters"]:
         branch = tree.add("parameters")
