@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help run test test-fast lint flow serve bench setup lock clean
+.PHONY: help run test test-fast lint flow serve bench faults setup deps lock clean
 .DEFAULT_GOAL := help
 
 help:  ## what can be made
@@ -48,6 +48,14 @@ $(SETUP): requirements.lock pyproject.toml
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+N ?= 200
+SEED ?= 0
+faults: setup  ## random kills, edits and damage, N trials (N=200 SEED=0); what must hold after each
+	python -m tests.faults --trials $(N) --seed $(SEED)
+
+deps: setup  ## write into dvc.yaml what each stage's code really imports
+	python -m flows.dependencies
 
 lock: setup  ## compile requirements.lock from pyproject.toml again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

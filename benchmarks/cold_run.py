@@ -37,8 +37,8 @@ def measure() -> Iterator[str]:
         )
     yield str(Single("cold run, dvc repro", "s", GOAL_SECONDS, repro))
     yield by_stage(splits["repro"], repro, "the start of each stage's process is in the rest")
-    yield str(Single("cold run, the gate in one process", "s", GOAL_SECONDS, gate))
-    yield by_stage(splits["gate"], gate, "what the stages share is imported in the first that needs it")
+    yield str(Single("cold run, the flow's gate", "s", GOAL_SECONDS, gate))
+    yield by_stage(splits["gate"], gate, "DVC's import is in the rest")
 
 
 def through_dvc(place: Workplace, splits: list[Split]) -> float:

@@ -1,6 +1,7 @@
 """The textbook recipe: our stage `train` against the plain script, with the same threads, down to the digits of the last loss."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,16 +9,16 @@ from typing import Any
 
 from benchmarks.side_by_side import Comparison, Single, in_turns
 from benchmarks.workplace import ROOT, Workplace, workplace
-from tasks.contracts.params import load_yaml
+from flows.recipes import use_recipe
+from tasks.core.settings import load_yaml
 
 GOAL = 0.1
 ROUNDS = 5
-RECIPE = ROOT / "recipes/mnist-linear.yaml"
+RECIPE = "mnist-linear"
 MNIST = ROOT.parent / "shared/data/mnist"
 REFERENCE_LOSS = 0.14105679094791412  # of the plain script with torch 2.15 on an x86-64 CPU
 IMAGE_BYTES = 70_000 * 28 * 28
 MEMORY_GOAL = (1.0e9 + 1.5 * IMAGE_BYTES) / 1e9
-PREPARE = "from tasks.download import download; from tasks.preprocess import preprocess; download(); preprocess()"
 
 
 @dataclass
@@ -29,8 +30,8 @@ class Textbook:
     plain: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        recipe = load_yaml(RECIPE)
-        self.epochs, self.threads = int(recipe["train"]["epochs"]), int(recipe["threads"])
+        stated = load_yaml(self.place.folder / "ours/params.yaml")
+        self.epochs, self.threads = int(stated["train"]["epochs"]), int(stated["threads"])
 
     def run_ours(self) -> float:
         """Seconds of the stage `train` for all epochs: reading, the loop, recording and writing."""
@@ -76,8 +77,11 @@ def prepare(place: Workplace) -> None:
     """Give each side its data: our splits, by the stages before `train`, and torchvision's folder. Neither uses a network."""
     ours, raw = place.folder / "ours", place.folder / "plain/MNIST/raw"
     ours.mkdir()
-    (ours / "params.yaml").write_bytes(RECIPE.read_bytes())
-    place.run(sys.executable, "-c", PREPARE, at=ours, PYTHONPATH=str(ROOT), GOODFIT_MIRROR=MNIST.parent.as_uri())
+    shutil.copy2(ROOT / "dvc.yaml", ours / "dvc.yaml")
+    shutil.copytree(ROOT / "recipes", ours / "recipes")
+    use_recipe(RECIPE, ours)
+    stages = (sys.executable, "-m", "benchmarks.stages", str(ours), "download", "preprocess")
+    place.run(*stages, at=ROOT, GOODFIT_MIRROR=MNIST.parent.as_uri())
     raw.mkdir(parents=True)
     for file in MNIST.iterdir():
         (raw / file.name).symlink_to(file)

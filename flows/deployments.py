@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.errors import GoodfitError
-from tasks.contracts.params import load_yaml
+from tasks.core.errors import GoodfitError
+from tasks.core.settings import load_yaml
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment

@@ -13,7 +13,7 @@ from typing import Any
 
 from flows.lineage.journal import Outcome
 from flows.stage import run_stage
-from tasks.contracts.errors import ArtifactError, GoodfitError
+from tasks.core.errors import ArtifactError, GoodfitError
 
 RETRY_SECONDS = 1.0
 

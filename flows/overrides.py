@@ -1,30 +1,33 @@
 """`-S train.optimizer.learning_rate=0.01`: change params.yaml as `dvc exp run -S` does, but check the result before it counts."""
 
-import io
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tasks.contracts.errors import ParamsError
-from tasks.contracts.files import whole
-from tasks.contracts.params import PARAMS_FILE, load_yaml, validate
-from tasks.contracts.params.pipeline import Params, check_params
+from flows.params import check_params
+from flows.params_file import write_params
+from tasks.core.errors import ParamsError
+from tasks.core.settings import PARAMS_FILE, load_yaml
 
+LEFT_OVER = re.compile(r"^ *([\w.]+): is an option of ", re.MULTILINE)  # in the messages of tasks.core.components
 FORM = "expected KEY=VALUE, such as train.optimizer.learning_rate=0.01"
 
 
 def override_params(root: Path, overrides: Sequence[str]) -> None:
     """Apply `overrides`, in the grammar of `dvc exp run -S`, to params.yaml: all of them or none.
 
-    DVC's own `apply_overrides` finds the values. It is not let near the file itself: it would break `[64]` up into lines.
+    DVC's own `apply_overrides` finds the values, on a copy: written by it, `[64]` would be broken up into lines.
 
     Raises:
         ParamsError: an override cannot be read, or gives a key or a value that is not allowed; params.yaml is untouched.
     """
     if overrides:
-        _write((root / PARAMS_FILE).resolve(), overridden_params(root, overrides))
+        path = (root / PARAMS_FILE).resolve()
+        wanted = overridden_params(root, overrides)
+        write_params(path, path.read_text(encoding="utf-8"), wanted)
 
 
 def overridden_params(root: Path, overrides: Sequence[str]) -> dict[str, Any]:
@@ -35,13 +38,15 @@ def overridden_params(root: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """
     path = (root / PARAMS_FILE).resolve()
     if not overrides:
-        check_params(path)
+        check_params(root)
         return load_yaml(path)
     wanted = _applied(path, overrides)
     try:
-        validate(Params, wanted)
+        check_params(root, wanted)
     except ParamsError as error:
-        raise ParamsError(f"{', '.join(overrides)}: not applied, {PARAMS_FILE} is as it was; with it {error}") from None
+        drop = [f"-S '~{key}'" for key in LEFT_OVER.findall(str(error))]
+        hint = f"\nAdd {' '.join(drop)} to drop what belongs to another component." if drop else ""
+        raise ParamsError(f"{', '.join(overrides)}: invalid override; {PARAMS_FILE} is unchanged. {error}{hint}") from None
     return wanted
 
 
@@ -62,7 +67,7 @@ def _applied(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
             apply_overrides(copy, additions)
         except (InvalidArgumentError, OmegaConfBaseException) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
-            raise ParamsError(f"{', '.join(overrides)}: {reason}; {PARAMS_FILE} is as it was") from None
+            raise ParamsError(f"{', '.join(overrides)}: {reason}; {PARAMS_FILE} is unchanged") from None
         return load_yaml(copy)
 
 
@@ -80,43 +85,3 @@ def _check_grammar(override: str) -> None:
         raise ParamsError(f"{override!r} has no key; {FORM}")
     if parsed.is_sweep_override():
         raise ParamsError(f"{override!r} names several values; {FORM} (a list is written [1,2])")
-
-
-def _write(path: Path, wanted: dict[str, Any]) -> None:
-    """Put the values into the file, and leave its comments, its order and its layout alone."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096  # long lines are the author's
-    document = yaml.load(path.read_text(encoding="utf-8"))
-    _update(document, wanted)
-    text = io.StringIO()
-    yaml.dump(document, text)
-    with whole(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _update(document: Any, wanted: dict[str, Any]) -> None:
-    for key, value in wanted.items():
-        present = document.get(key)
-        if present == value and type(value) in type(present).__mro__:
-            continue
-        if isinstance(present, dict) and isinstance(value, dict):
-            _update(present, value)
-        elif isinstance(present, list) and isinstance(value, list):
-            present[:] = value  # in place: [64] stays on its line
-        else:
-            document[key] = _scalar(value)
-    for key in [key for key in document if key not in wanted]:
-        del document[key]
-
-
-def _scalar(value: Any) -> Any:
-    """1e-09 is a float to YAML 1.2, and a string to readers of YAML 1.1: 1.0e-09 is a float to both."""
-    from ruamel.yaml import YAML
-
-    text = repr(value)
-    if isinstance(value, float) and "e" in text and "." not in text:
-        return YAML().load(text.replace("e", ".0e"))
-    return value

@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from tasks.contracts.files import read_json
 from tasks.contracts.findings import Diagnosis, read_diagnosis
 from tasks.contracts.results import EVALUATION
+from tasks.core.files import read_json
 
 
 def publish(root: Path, completed: Sequence[str]) -> None:

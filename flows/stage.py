@@ -13,11 +13,11 @@ from typing import Any
 from flows.declaration import Declaration, read_declaration
 from flows.lineage.digest import Digest, digest_paths
 from flows.lineage.statement import write_statement
+from flows.params import check_params, picked, stage_params
 from flows.process import collect_rarely, leave
 from flows.sources import compiled
-from tasks.contracts.errors import ArtifactError, GoodfitError
-from tasks.contracts.params import PARAMS_FILE, load_yaml
-from tasks.contracts.params.pipeline import check_params
+from tasks.core.errors import ArtifactError, GoodfitError
+from tasks.core.settings import PARAMS_FILE, load_yaml
 
 
 class InputsChangedError(GoodfitError):
@@ -40,7 +40,7 @@ def run_stage(name: str, root: Path = Path()) -> None:
             stage's outputs are gone then: no partial output stays behind.
     """
     root = root.resolve()
-    check_params(root / PARAMS_FILE)
+    check_params(root)
     declared = read_declaration(root, name)
     stage = _function(name, root)
     before = seal(root, declared)
@@ -48,7 +48,7 @@ def run_stage(name: str, root: Path = Path()) -> None:
     if stale:
         raise InputsChangedError(f"{name}: changed since this process read it: {', '.join(stale)}; start the run again")
     try:
-        stage(root)
+        stage(stage_params(declared, before.params), root)
         changed = sorted({*_differences(before, seal(root, declared)), *stale_code(root, before)})
         if changed:
             raise InputsChangedError(f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again")
@@ -71,7 +71,7 @@ def seal(root: Path, declared: Declaration) -> Seal:
             f"{declared.name}: its input {error.filename} is missing; run `dvc repro {declared.name}`"
         ) from None
     params = load_yaml(root / PARAMS_FILE)
-    return Seal(files, {key: params[key] for key in declared.params if key in params})
+    return Seal(files, picked(params, declared.params))
 
 
 def stale_code(root: Path, sealed: Seal) -> list[str]:

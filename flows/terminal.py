@@ -9,8 +9,8 @@ from pathlib import Path
 from flows.overrides import overridden_params
 from flows.process import collect_rarely
 from flows.training import training, with_upstream
-from tasks.contracts.errors import GoodfitError
 from tasks.contracts.findings import read_diagnosis
+from tasks.core.errors import GoodfitError
 
 
 def run(stages: Sequence[str] | None = None, force: bool = False, overrides: Sequence[str] = ()) -> int:

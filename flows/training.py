@@ -25,11 +25,11 @@ from flows.gate import pass_gate
 from flows.interrupts import end_stages, threads
 from flows.lineage.journal import Outcome, journaled
 from flows.overrides import override_params
+from flows.params import check_params
 from flows.publishing import publish
-from tasks.contracts.errors import GoodfitError
-from tasks.contracts.params import PARAMS_FILE, load_yaml
-from tasks.contracts.params.pipeline import check_params
-from tasks.datasets.fetching import DownloadError
+from tasks.core.errors import GoodfitError
+from tasks.core.settings import PARAMS_FILE, load_yaml
+from tasks.sources.fetching import DownloadError
 
 # The flow: a stage and the stages that it waits for. dvc.yaml says which files it reads from them; a test compares the two.
 AFTER: dict[str, tuple[str, ...]] = {
@@ -70,7 +70,7 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
     try:
         chosen = with_upstream(root, stages)
         override_params(root, overrides)
-        check_params(root / PARAMS_FILE)
+        check_params(root)
         params = load_yaml(root / PARAMS_FILE)
     except (GoodfitError, OSError) as error:
         return Failed(message=str(error))

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contracts.errors import ArtifactError, DataError
-from tasks.contracts.files import repair
+from pydantic import Field
+
 from tasks.contracts.findings import write_diagnosis
-from tasks.contracts.params import read_params
-from tasks.contracts.params.diagnose import DiagnoseParams
+from tasks.core.errors import ArtifactError, DataError
+from tasks.core.files import repair
+from tasks.core.settings import Section, Seed, Threads
 
 if TYPE_CHECKING:
     from tasks.contracts.splits import Split
@@ -15,7 +16,23 @@ if TYPE_CHECKING:
     from tasks.diagnostics.measured import Measured, Rows
 
 
-def diagnose(root: Path = Path()) -> None:
+class Diagnose(Section):
+    """The error rates that the statements keep, and the smallest harm that matters: a check that could not see it is inconclusive."""
+
+    confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
+    alpha: float = Field(gt=0, lt=0.5, default=0.05)  # false alarms that a check may raise when nothing is wrong
+    power: float = Field(gt=0.5, lt=1, default=0.8)  # probability with which a check must detect a harm that matters
+    harm_nats: float = Field(gt=0, default=0.05)  # the smallest difference in log-loss that matters
+    harm_accuracy: float = Field(gt=0, lt=1, default=0.02)  # the smallest difference in accuracy that matters
+
+
+class Params(Section):
+    seed: Seed
+    threads: Threads
+    diagnose: Diagnose = Diagnose()
+
+
+def diagnose(params: Params, root: Path = Path()) -> None:
     """Run every check of `tasks.diagnostics`; write `results/diagnosis.json` and its summary, and print it.
 
     Raises:
@@ -25,9 +42,8 @@ def diagnose(root: Path = Path()) -> None:
     from tasks.diagnostics import REGISTRY
     from tasks.diagnostics.measured import Limits
     from tasks.diagnostics.verdict import as_text, conclude
-    from tasks.models.inference import use_threads
+    from tasks.learning.inference import use_threads
 
-    params = read_params(DiagnoseParams, root)
     use_threads(params.threads)
     measured = measure(root, params.seed)
     limits = Limits(**params.diagnose.model_dump())
@@ -41,8 +57,7 @@ def measure(root: Path, seed: int) -> "Measured":
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import read_dynamics, read_model
     from tasks.diagnostics.measured import Measured
-    from tasks.models import rebuild
-    from tasks.models.inference import Preparation, predict
+    from tasks.learning.inference import Preparation, predict, rebuild
 
     trained, weights = read_model(root)
     module, dynamics = rebuild(trained, weights), read_dynamics(root)

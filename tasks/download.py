@@ -1,31 +1,58 @@
 """Stage `download`: the source's own files into `data/raw`, verified, whole or not at all."""
 
+import posixpath
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from tasks.contracts.params import read_params
-from tasks.contracts.params.download import DownloadParams
-from tasks.datasets import REGISTRY
-from tasks.datasets.source import RAW
+from pydantic import Field, field_validator
+
+from tasks.core.components import Choice, Component
+from tasks.core.settings import Section
+from tasks.sources.source import RAW
+
+# Where the stages write; a test compares them with the pipeline's outputs.
+OUTPUTS = ("data/raw", "data/processed", "models", "results", "metrics", "lineage", "report")
 
 
-def download(root: Path = Path()) -> None:
-    """Fetch the dataset that params.yaml names; an existing `data/raw` is replaced when the new one is whole.
+class Download(Section):
+    dataset: Annotated[Choice, Component("tasks.datasets")]
+    # A file or folder of the user's own (`image_folder`, `csv`, `arrays`); the published datasets do not read it.
+    path: str = Field(min_length=1)
+
+    @field_validator("path")
+    @classmethod
+    def not_where_stages_write(cls, path: str) -> str:
+        """A path that is, holds or lies in an output would make the pipeline depend on itself."""
+        found = PurePosixPath(posixpath.normpath(path))
+        for output in map(PurePosixPath, OUTPUTS):
+            if found.is_relative_to(output) or output.is_relative_to(found):
+                raise ValueError(
+                    f"found {path!r}, where the stages write {output}; give your data a folder of their own, such as data/source"
+                )
+        return path
+
+
+class Params(Section):
+    download: Download
+
+
+def download(params: Params, root: Path = Path()) -> None:
+    """Fetch the chosen dataset; an existing `data/raw` is replaced when the new one is complete.
 
     Raises:
-        ParamsError: params.yaml is not valid.
         DataError: a file cannot be had or is not what was published, or the user's own data cannot be learned from.
     """
-    params = read_params(DownloadParams, root).download
+    dataset = params.download.dataset
     raw = root / RAW
-    # Fixed names: what a killed run left is removed by the next. DVC's lock keeps two runs of a stage apart.
+    # Fixed names: what a killed run left is removed by the next. The stage's lock keeps two runs of it apart.
     staged, old = raw.with_name(".raw.partial"), raw.with_name(".raw.old")
     for leftover in (staged, old):
         if leftover.exists():
             shutil.rmtree(leftover)
     staged.mkdir(parents=True)
     try:
-        REGISTRY[params.dataset].fetch(staged, root / params.path)
+        dataset.module.fetch(dataset.settings, root / params.download.path, staged)
         if raw.exists():
             raw.rename(old)  # removed under another name: a kill half-way must not leave half of data/raw
         staged.rename(raw)

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contracts.errors import DataError
-from tasks.contracts.files import write_json
-from tasks.contracts.params import read_params
-from tasks.contracts.params.evaluate import EvaluateParams
+from pydantic import Field
+
 from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
+from tasks.core.errors import DataError
+from tasks.core.files import write_json
+from tasks.core.settings import Section, Seed, Threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +16,19 @@ if TYPE_CHECKING:
     from tasks.diagnostics.statistics import Bin, Bools, Floats, Ints
 
 
-def evaluate(root: Path = Path()) -> None:
+class Evaluate(Section):
+    confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
+    calibration_bins: int = Field(ge=2, le=100, default=15)  # equally wide bins of the predicted probability
+    bootstrap_resamples: int = Field(ge=200, le=100_000, default=2000)  # for the interval of the log-loss
+
+
+class Params(Section):
+    seed: Seed
+    threads: Threads
+    evaluate: Evaluate = Evaluate()
+
+
+def evaluate(params: Params, root: Path = Path()) -> None:
     """Write `metrics/evaluation.json` and the tables of `tasks.contracts.results`; the same inputs give the same bytes.
 
     Raises:
@@ -27,10 +40,8 @@ def evaluate(root: Path = Path()) -> None:
     from tasks.contracts.splits import read_split
     from tasks.contracts.trained import read_model
     from tasks.diagnostics.statistics import BOOTSTRAP, bootstrap_mean, calibration, generator, log_softmax
-    from tasks.models import rebuild
-    from tasks.models.inference import Preparation, predict, use_threads
+    from tasks.learning.inference import Preparation, predict, rebuild, use_threads
 
-    params = read_params(EvaluateParams, root)
     use_threads(params.threads)
     trained, weights = read_model(root)
     test = read_split(root, "test")

@@ -2,16 +2,16 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tasks.contracts.errors import DataError
-from tasks.contracts.files import missing
-from tasks.contracts.params import read_params
-from tasks.contracts.params.download import DownloadParams
-from tasks.contracts.params.preprocess import PreprocessParams
+from pydantic import Field
+
 from tasks.contracts.splits import Arrays, Dataset, SplitName, write_dataset, write_split
-from tasks.datasets import REGISTRY
-from tasks.datasets.source import RAW, Source
+from tasks.core.components import Choice, Component
+from tasks.core.errors import DataError
+from tasks.core.files import missing
+from tasks.core.settings import Section, Seed
+from tasks.sources.source import RAW, Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,21 +20,38 @@ if TYPE_CHECKING:
     Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-def preprocess(root: Path = Path()) -> None:
+class Chosen(Section):
+    """What `preprocess` needs of the section `download`: how the raw files are read."""
+
+    dataset: Annotated[Choice, Component("tasks.datasets")]
+
+
+class Preprocess(Section):
+    # Share of the training rows held out to choose the epoch; 0 trains on all of them, in the source's order.
+    val_fraction: float = Field(ge=0, lt=1)
+    # Share of all rows held out for the test, where the source has no test split of its own.
+    test_fraction: float = Field(gt=0, lt=1)
+
+
+class Params(Section):
+    seed: Seed
+    download: Chosen
+    preprocess: Preprocess
+
+
+def preprocess(params: Params, root: Path = Path()) -> None:
     """Write `data/processed`: train, val and test as uint8 with their row numbers in the source, and dataset.json.
 
     Raises:
-        ParamsError: params.yaml is not valid.
         ArtifactError: data/raw is missing or damaged.
         DataError: a class has too few rows to be split.
     """
     import numpy as np
 
-    name = read_params(DownloadParams, root).download.dataset
-    params = read_params(PreprocessParams, root)
+    dataset = params.download.dataset
     if not (root / RAW).is_dir():
         raise missing(root / RAW, "download")
-    source = REGISTRY[name].load(root / RAW)
+    source = dataset.module.load(dataset.settings, root / RAW)
     splits = split(source, params.preprocess.val_fraction, params.preprocess.test_fraction, params.seed)
     for key, part in splits.items():
         write_split(root, key, part)
@@ -43,7 +60,7 @@ def preprocess(root: Path = Path()) -> None:
     write_dataset(
         root,
         Dataset(
-            name=name,
+            name=dataset.name,
             classes=source.classes,
             shape=(channels, height, width),
             counts={key: np.bincount(part.labels, minlength=len(source.classes)).tolist() for key, part in splits.items()},

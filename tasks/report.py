@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.errors import ArtifactError
-from tasks.contracts.files import missing, read_json, repair, whole
+from pydantic import Field
+
 from tasks.contracts.findings import read_diagnosis
-from tasks.contracts.params import read_params
-from tasks.contracts.params.report import ReportParams
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.splits import FOLDER, read_dataset
 from tasks.contracts.trained import read_description, read_history
+from tasks.core.errors import ArtifactError
+from tasks.core.files import missing, read_json, repair, whole
+from tasks.core.settings import Section
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,17 +25,23 @@ OWN_DATA = ("image_folder", "arrays")  # the datasets that read `download.path`
 STAGES = ("download", "preprocess", "train", "evaluate", "diagnose")
 
 
-def report(root: Path = Path()) -> None:
+class Report(Section):
+    most_wrong: int = Field(ge=0, le=200, default=24)  # pictures of the test images with the largest loss
+
+
+class Params(Section):
+    report: Report = Report()
+
+
+def report(params: Params, root: Path = Path()) -> None:
     """Write `report/index.html` from what the other stages wrote.
 
     Raises:
-        ParamsError: `params.yaml` is not valid.
         ArtifactError: a result is missing, damaged, or of another run than the rest.
     """
     from tasks.charts.page import render
 
-    params = read_params(ReportParams, root).report
-    page = render(read_results(root, params.most_wrong))
+    page = render(read_results(root, params.report.most_wrong))
     with whole(root / REPORT) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -1,11 +1,13 @@
 """Stage `train`: fit the model on train, watch it on val, keep what the diagnosis needs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from tasks.contracts.errors import ParamsError
-from tasks.contracts.params import read_params
-from tasks.contracts.params.train import TrainParams
+from pydantic import Field
+
+from tasks.core.components import Choice, Component
+from tasks.core.errors import ParamsError
+from tasks.core.settings import NotNegative, Section, Seed, Threads
 
 if TYPE_CHECKING:
     from tasks.contracts.splits import Split
@@ -13,7 +15,37 @@ if TYPE_CHECKING:
     from tasks.learning.loop import Learner
 
 
-def train(root: Path = Path()) -> None:
+class Regularisation(Section):
+    l1: NotNegative = 0.0  # times the sum of absolute weights (biases left out), added to the loss
+    l2: NotNegative = 0.0  # times half the sum of squared weights (biases left out), added to the loss
+
+
+class EarlyStopping(Section):
+    enabled: bool = False  # stop when the validation loss no longer falls, and restore the best epoch
+    patience: int = Field(ge=1, default=5)  # epochs without improvement before stopping
+    min_delta: NotNegative = 0.0  # a smaller fall of the validation loss is no improvement
+
+
+class Train(Section):
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=1)
+    shuffle: bool = True  # a new order each epoch, from the seed; false keeps the order of the file
+    standardise: bool = True  # subtract the mean of train and divide by its deviation, per channel; false only scales to [0, 1]
+    model: Annotated[Choice, Component("tasks.models")]
+    loss: Annotated[Choice, Component("tasks.learning.losses")]
+    optimizer: Annotated[Choice, Component("tasks.learning.optimizers")]
+    schedule: Annotated[Choice, Component("tasks.learning.schedules")]
+    regularisation: Regularisation = Regularisation()
+    early_stopping: EarlyStopping = EarlyStopping()
+
+
+class Params(Section):
+    seed: Seed
+    threads: Threads
+    train: Train
+
+
+def train(params: Params, root: Path = Path()) -> None:
     """Read the processed train and val splits; write the model, `results/history.csv` and `results/dynamics.safetensors`.
 
     The same data, parameters and environment give the same bytes.
@@ -26,10 +58,9 @@ def train(root: Path = Path()) -> None:
 
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import TrainedModel, write_dynamics, write_history, write_model
+    from tasks.learning.inference import use_threads
     from tasks.learning.loop import fit
-    from tasks.models.inference import use_threads
 
-    params = read_params(TrainParams, root)
     settings = params.train
     dataset, train_split, val_split = read_dataset(root), read_split(root, "train"), read_split(root, "val")
     if settings.early_stopping.enabled and not len(val_split):
@@ -38,7 +69,7 @@ def train(root: Path = Path()) -> None:
         )
     channels = dataset.shape[0]
     scaled_only = ([0.0] * channels, [1.0] * channels)
-    mean, deviation = (dataset.mean, dataset.deviation) if settings.model.standardise else scaled_only
+    mean, deviation = (dataset.mean, dataset.deviation) if settings.standardise else scaled_only
 
     use_threads(params.threads)
     with torch.random.fork_rng(
@@ -59,31 +90,31 @@ def train(root: Path = Path()) -> None:
     print(summary(trained, history[chosen_epoch - 1]))
 
 
-def assemble(params: TrainParams, described: "TrainedModel", train_split: "Split", val_split: "Split") -> "Learner":
+def assemble(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split") -> "Learner":
     """Build everything that the loop needs from the parameters."""
-    from tasks import models
-    from tasks.learning import losses, optimizers, penalties, schedules
+    from tasks.learning import penalties
     from tasks.learning.batches import Batches
+    from tasks.learning.inference import Preparation
     from tasks.learning.loop import Learner
     from tasks.learning.recording import Recorder, recorded_rows
     from tasks.learning.stopping import Stopper
-    from tasks.models.inference import Preparation
 
     settings = params.train
     prepare = Preparation(described.mean, described.deviation)
-    model = models.build(settings.model, described.shape, len(described.classes))
-    optimizer = optimizers.build(settings.optimizer, model.parameters())
-    loss = losses.REGISTRY[settings.loss.name]
+    model = settings.model.module.build(settings.model.settings, described.shape, len(described.classes))
+    optimizer = settings.optimizer.module.build(settings.optimizer.settings, model.parameters())
+    loss = settings.loss.module.build(settings.loss.settings)
+    schedule = settings.schedule.module.build(settings.schedule.settings, optimizer, settings.epochs)
     index = recorded_rows(len(train_split), len(val_split), params.seed)
     return Learner(
         model=model,
         loss=loss,
-        penalty=penalties.build(settings.regularisation, model),
+        penalty=penalties.build(settings.regularisation.l1, settings.regularisation.l2, model),
         optimizer=optimizer,
-        schedule=schedules.build(settings.schedule, optimizer, settings.epochs),
+        schedule=schedule,
         batches=Batches(train_split, prepare, settings.batch_size, settings.shuffle, params.seed),
         recorder=Recorder(train_split, val_split, index, prepare, loss),
-        stopper=Stopper(settings.early_stopping),
+        stopper=Stopper(**settings.early_stopping.model_dump()),
     )
 
 

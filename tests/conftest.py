@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.params import own_stages
+
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("download", "preprocess", "train", "evaluate", "diagnose", "report")
+STAGES = tuple(own_stages(ROOT))
 GATE = "import sys; from flows.gate import pass_gate; print(*(pass_gate(name) for name in sys.argv[1:]))"
 
 
@@ -146,7 +148,7 @@ def mnist() -> Path:
 
 @pytest.fixture
 def params_with(tmp_path: Path) -> Callable[..., Path]:
-    """Write params.yaml into the test's folder, with texts replaced; return the folder."""
+    """Write params.yaml into the test's folder, with texts replaced, and dvc.yaml beside it; return the folder."""
 
     def write(*replacements: tuple[str, str]) -> Path:
         text = (ROOT / "recipes" / "digits.yaml").read_text()
@@ -154,6 +156,7 @@ def params_with(tmp_path: Path) -> Callable[..., Path]:
             assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the recipe"
             text = text.replace(old, new)
         (tmp_path / "params.yaml").write_text(text)
+        shutil.copy2(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
         return tmp_path
 
     return write

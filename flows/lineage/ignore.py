@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.contracts.errors import GoodfitError
+from tasks.core.errors import GoodfitError
 
 IGNORE_FILE = ".dvcignore"
 # What DVC leaves out whatever the file says.

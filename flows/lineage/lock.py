@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contracts.errors import GoodfitError
-from tasks.contracts.params import PARAMS_FILE, load_yaml
+from tasks.core.errors import GoodfitError
+from tasks.core.settings import PARAMS_FILE, load_yaml
 
 LOCK_FILE = "dvc.lock"
 

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from flows.declaration import Declaration
 from flows.lineage.digest import Digest, digest_paths
-from tasks.contracts.errors import ArtifactError
-from tasks.contracts.files import read_json, repair, write_json
+from tasks.core.errors import ArtifactError
+from tasks.core.files import read_json, repair, write_json
 
 Kind = TypeVar("Kind")
 FOLDER = Path("lineage")

@@ -13,8 +13,9 @@ from flows.declaration import PIPELINE_FILE, Declaration, producer, read_declara
 from flows.lineage.digest import Digest, digest_file, directory_md5, files_below
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.statement import Statement, flat, read_statement, statement_path
-from tasks.contracts.errors import ArtifactError
-from tasks.contracts.params import PARAMS_FILE, load_yaml
+from flows.params import picked
+from tasks.core.errors import ArtifactError
+from tasks.core.settings import PARAMS_FILE, load_yaml
 
 
 class ExitCode(IntEnum):
@@ -145,7 +146,7 @@ def _locked(
 def _called(root: Path, declared: Declaration, locked: Locked, statement: Statement | None) -> Iterator[Mismatch]:
     """Command and parameters are the same in dvc.yaml and params.yaml, in dvc.lock and in the statement."""
     params = load_yaml(root / PARAMS_FILE)
-    now = flat({key: params[key] for key in declared.params if key in params})
+    now = flat(picked(params, declared.params))
     sources = [(LOCK_FILE, locked.command, locked.params)]
     if statement:
         sources.insert(0, ("statement", statement.command, statement.params))

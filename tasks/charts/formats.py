@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from tasks.contracts.errors import ArtifactError
-from tasks.contracts.files import repair
+from tasks.core.errors import ArtifactError
+from tasks.core.files import repair
 
 THIN = "\u202f"  # narrow, and no line break between a number and its unit
 

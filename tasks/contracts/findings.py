@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contracts.files import expecting, read_text, write_json
+from tasks.core.files import expecting, read_text, write_json
 
 DIAGNOSIS = Path("results/diagnosis.json")
 # What of it fits into the tables of `dvc metrics` and `dvc exp show`: a word and numbers.

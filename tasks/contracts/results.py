@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.contracts.files import expecting, missing, whole
+from tasks.core.files import expecting, missing, whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contracts.files import expecting, read_text, write_json
-from tasks.contracts.tensors import read_tensors, write_tensors
+from tasks.core.files import expecting, read_text, write_json
+from tasks.core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import numpy as np

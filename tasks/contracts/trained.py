@@ -4,13 +4,13 @@ import csv
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.contracts.files import expecting, missing, read_text, whole, write_json
-from tasks.contracts.params.train import Model
-from tasks.contracts.tensors import read_tensors, write_tensors
+from tasks.core.components import Choice, Component
+from tasks.core.files import expecting, missing, read_text, whole, write_json
+from tasks.core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,8 @@ class TrainedModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: Model  # as in params.yaml
+    format: Literal[1] = 1
+    model: Annotated[Choice, Component("tasks.models")]  # its name and all of its options
     shape: tuple[int, int, int]  # C, H, W of an image
     classes: list[str]
     mean: list[float]  # per channel, in units of [0, 1]: subtracted from the image
@@ -99,7 +100,7 @@ def write_model(root: Path, model: TrainedModel, weights: "dict[str, Tensor]") -
 
 
 def read_model(root: Path) -> "tuple[TrainedModel, dict[str, Tensor]]":
-    """The description and the weights; `tasks.models.rebuild` makes the module of them.
+    """The description and the weights; `tasks.learning.inference.rebuild` makes the module of them.
 
     Raises:
         ArtifactError: a file is missing or damaged.

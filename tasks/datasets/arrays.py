@@ -6,8 +6,9 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.errors import DataError
-from tasks.datasets.source import Source
+from tasks.core.errors import DataError
+from tasks.core.settings import Section
+from tasks.sources.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,11 @@ FILE = "arrays.npz"
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def fetch(raw: Path, path: Path) -> None:
+class Settings(Section):
+    """No options."""
+
+
+def fetch(settings: Settings, path: Path, raw: Path) -> None:
     """Check the file at `path` and copy it.
 
     Raises:
@@ -26,7 +31,7 @@ def fetch(raw: Path, path: Path) -> None:
     shutil.copyfile(path, raw / FILE)
 
 
-def load(raw: Path) -> Source:
+def load(settings: Settings, raw: Path) -> Source:
     return read(raw / FILE)
 
 

@@ -6,15 +6,20 @@ Source: test part of the UCI set "Optical Recognition of Handwritten Digits" (E.
 import shutil
 from pathlib import Path
 
-from tasks.contracts.errors import DataError
-from tasks.datasets.fetching import md5_of, verify
-from tasks.datasets.source import Source
+from tasks.core.errors import DataError
+from tasks.core.settings import Section
+from tasks.sources.fetching import md5_of, verify
+from tasks.sources.source import Source
 
 FILE = "digits.csv.gz"
 MD5 = "9b335364a7bfd63947c7480a5bd51f2d"
 
 
-def fetch(raw: Path, path: Path) -> None:
+class Settings(Section):
+    """No options."""
+
+
+def fetch(settings: Settings, path: Path, raw: Path) -> None:
     """Copy the file out of the installed scikit-learn.
 
     Raises:
@@ -24,7 +29,7 @@ def fetch(raw: Path, path: Path) -> None:
 
     package = find_spec("sklearn")  # importlib.resources would import it: two seconds for a file
     if package is None or package.origin is None:
-        raise DataError("scikit-learn is not installed; expected it, as requirements.lock states it: run `make setup`")
+        raise DataError("scikit-learn is not installed; expected the version of requirements.lock: install the locked packages")
     shipped = Path(package.origin).parent / "datasets" / "data" / FILE
     found = md5_of(shipped)
     if found != MD5:
@@ -32,7 +37,7 @@ def fetch(raw: Path, path: Path) -> None:
     shutil.copyfile(shipped, raw / FILE)
 
 
-def load(raw: Path) -> Source:
+def load(settings: Settings, raw: Path) -> Source:
     """The 1797 images, values 0..16 stretched to 0..255: round(v * 255 / 16), in whole numbers, so that no value is lost.
 
     Raises:

@@ -5,8 +5,9 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contracts.errors import DataError
-from tasks.datasets.source import Source
+from tasks.core.errors import DataError
+from tasks.core.settings import Section
+from tasks.sources.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,11 @@ SPLITS = ("train", "test")
 EXPECTED = "expected a class per sub-folder (cat/1.png, dog/7.png), or train/ and test/ of those"
 
 
-def fetch(raw: Path, path: Path) -> None:
+class Settings(Section):
+    """No options."""
+
+
+def fetch(settings: Settings, path: Path, raw: Path) -> None:
     """Check every image under `path` and copy it, under the same name; other files beside the class folders stay behind.
 
     Raises:
@@ -31,7 +36,7 @@ def fetch(raw: Path, path: Path) -> None:
         shutil.copyfile(file, copy)
 
 
-def load(raw: Path) -> Source:
+def load(settings: Settings, raw: Path) -> Source:
     return source(raw)
 
 

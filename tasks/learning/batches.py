@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks.contracts.splits import Split
-from tasks.models.inference import Preparation
+from tasks.learning.inference import Preparation
 
 # float32: 1 MiB. Part of the result where a batch is no multiple of 64 bytes: it then begins where vectors are added in another order.
 BLOCK_VALUES = 2**18

@@ -1,17 +1,17 @@
 """The training loop, whole on one page: forward, loss, backward, step, zero_grad."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from tasks.contracts.errors import TrainingError
 from tasks.contracts.trained import Epoch
+from tasks.core.errors import TrainingError
 from tasks.learning.batches import Batches
-from tasks.learning.losses import Loss
 from tasks.learning.penalties import Penalty
 from tasks.learning.recording import Recorder
 from tasks.learning.stopping import Stopper
@@ -22,7 +22,7 @@ class Learner:
     """All that one training needs; `tasks/train.py` builds it from the parameters."""
 
     model: nn.Module
-    loss: Loss
+    loss: Callable[[Tensor, Tensor], Tensor]
     penalty: Penalty | None
     optimizer: Optimizer
     schedule: LRScheduler

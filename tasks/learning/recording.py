@@ -1,5 +1,6 @@
 """What every epoch is asked, for the history and for the diagnosis: clean answers on a fixed subset of train and on all of val."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -8,8 +9,7 @@ from torch.nn import functional
 
 from tasks.contracts.splits import Split
 from tasks.contracts.trained import Dynamics
-from tasks.learning.losses import Loss
-from tasks.models.inference import Preparation, predict
+from tasks.learning.inference import Preparation, predict
 
 # Up to so many rows all of train is recorded; beyond, as many as val has, but never fewer than this.
 RECORDED_ROWS = 5000
@@ -41,7 +41,7 @@ class Recorder:
     val: Split
     index: Tensor
     prepare: Preparation
-    loss: Loss
+    loss: Callable[[Tensor, Tensor], Tensor]
     _margin: list[Tensor] = field(default_factory=list)
     _loss: list[Tensor] = field(default_factory=list)
     _correct: list[Tensor] = field(default_factory=list)

@@ -4,26 +4,26 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from tasks.contracts.params.train import EarlyStopping
-
 
 @dataclass
 class Stopper:
-    """Watches the validation loss; `settings.enabled` false keeps the last epoch."""
+    """Watches the validation loss; `enabled` false keeps the last epoch."""
 
-    settings: EarlyStopping
+    enabled: bool
+    patience: int
+    min_delta: float
     best_epoch: int = 0
     best_loss: float = float("inf")
     _weights: dict[str, Tensor] = field(default_factory=dict)
 
     def should_stop(self, epoch: int, val_loss: float | None, model: nn.Module) -> bool:
         """Remember the weights of a better epoch; say whether patience has run out."""
-        if not self.settings.enabled or val_loss is None:
+        if not self.enabled or val_loss is None:
             return False
-        if val_loss < self.best_loss - self.settings.min_delta:
+        if val_loss < self.best_loss - self.min_delta:
             self.best_epoch, self.best_loss = epoch, val_loss
             self._weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        return epoch - self.best_epoch >= self.settings.patience
+        return epoch - self.best_epoch >= self.patience
 
     def restore(self, last_epoch: int, model: nn.Module) -> tuple[int, str]:
         """Put the best weights back; return the epoch they are of, and what chose it."""

@@ -2,14 +2,25 @@
 
 import math
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from torch import nn
+from pydantic import Field
 
-from tasks.contracts.params.train import Mlp
+from tasks.core.settings import Fraction, Section, Width
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
-def build(settings: Mlp, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """Flatten, then Linear-ReLU-Dropout a hidden width, then one layer: (N, C, H, W) to logits (N, K)."""
+class Settings(Section):
+    hidden: list[Width] = Field(default=[64])  # widths of the hidden layers
+    dropout: Fraction = 0.0  # share of hidden units that are dropped in training
+
+
+def build(settings: Settings, shape: tuple[int, int, int], classes: int) -> "nn.Module":
+    """Flatten, then Linear, ReLU and Dropout for each hidden width, then one layer: (N, C, H, W) to logits (N, K)."""
+    from torch import nn
+
     widths = [math.prod(shape), *settings.hidden]
     hidden = [
         layer

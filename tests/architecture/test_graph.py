@@ -3,173 +3,181 @@
 import ast
 import subprocess
 import sys
-from functools import cache
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
+import grimp
 import pytest
+from packaging.utils import canonicalize_name
 
+from benchmarks.stages import params_of
 from flows.declaration import read_declarations
+from flows.dependencies import code_of
 from flows.lineage.statement import PACKAGES
-from tasks.contracts.params.download import OUTPUTS
-from tests.conftest import ROOT, STAGES
+from tasks.core.settings import load_yaml
+from tasks.download import OUTPUTS
+from tests.conftest import ROOT, STAGES, Project
 
 DECLARED = read_declarations(ROOT)
-FOLDERS = ("charts", "datasets", "diagnostics", "learning", "models")
+STATED = load_yaml(ROOT / "dvc.yaml")["stages"]
+FOLDERS = ("charts", "datasets", "diagnostics", "learning", "models", "sources")
+DEVELOPMENT = {"flows.dependencies"}  # commands for those who work on the pipeline
+GRAPH = grimp.build_graph("tasks", "flows", include_external_packages=True, exclude_type_checking_imports=True)
 
 
-def module_file(name: str) -> Path | None:
-    """The file of a dotted module of this project."""
-    path = ROOT / name.replace(".", "/")
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+def reached(module: str) -> set[str]:
+    return {module} | GRAPH.find_upstream_modules(module)
 
 
-@cache
-def imported(file: Path) -> frozenset[Path]:
-    """The project's files that a file names in its import statements, wherever they stand, and their packages."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
-            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    parents = {".".join(name.split(".")[:end]) for name in names for end in range(1, name.count(".") + 2)}
-    return frozenset(found for name in parents if name.split(".")[0] in {"tasks", "flows"} and (found := module_file(name)))
-
-
-def reached(file: Path) -> set[Path]:
-    """All that a file imports, directly or not."""
-    found: set[Path] = set()
-    waiting = {file}
-    while waiting:
-        current = waiting.pop()
-        found.add(current)
-        waiting |= imported(current) - found
-    return found
-
-
-def below(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
-
-
-def relative(files: set[Path]) -> set[str]:
-    return {file.relative_to(ROOT).as_posix() for file in files}
+def below(package: str) -> set[str]:
+    return {package} | GRAPH.find_descendants(package)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_hold_every_file_that_the_stage_imports_and_no_other(stage: str) -> None:
-    # A package's own line (tasks/__init__.py, a docstring) decides nothing and is left out; those with code are held.
-    needed = {
-        name for name in relative(reached(ROOT / f"tasks/{stage}.py")) if len(ast.parse((ROOT / name).read_text()).body) > 1
-    }
-    declared = {dep for dep in DECLARED[stage].deps if dep.startswith("tasks/")}
-    covered = {name for name in needed if name in declared or any(name.startswith(f"{dep}/") for dep in declared)}
-    assert needed - covered == set(), "imported, but not in dvc.yaml"
-    idle = {dep for dep in declared if not any(name == dep or name.startswith(f"{dep}/") for name in needed)}
-    assert idle == set(), "in dvc.yaml, but not imported"
+    stated = [dep for dep in STATED[stage]["deps"] if dep.startswith("tasks/")]
+    assert stated == code_of(stage, ROOT), "run `make deps`"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_a_stage_loads_when_it_runs_is_declared(stage: str, ran: object) -> None:
-    root = ran.root  # type: ignore[attr-defined]
+def test_what_a_stage_loads_when_it_runs_is_declared(stage: str, ran: Project) -> None:
     script = (
-        f"import sys; from tasks.{stage} import {stage} as run; run(); "
-        "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'tasks'))"
+        "import sys; from pathlib import Path; from benchmarks.stages import call; before = set(sys.modules); "
+        f"call({stage!r}, Path()); names = {{n for n in set(sys.modules) - before if n.startswith('tasks.')}}; "
+        "print(*(sys.modules[n].__file__ for n in names))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
-    loaded = {Path(file).relative_to(root).as_posix() for file in done.stdout.splitlines()[-1].split()}
-    code = {name for name in loaded if len(ast.parse((root / name).read_text()).body) > 1}
+    done = subprocess.run([sys.executable, "-c", script], cwd=ran.root, capture_output=True, text=True, check=True)
+    loaded = {Path(file).relative_to(ran.root).as_posix() for file in done.stdout.splitlines()[-1].split()}
+    assert f"tasks/{stage}.py" in loaded or stage in ("download", "preprocess")
+    code = {name for name in loaded if len(ast.parse((ran.root / name).read_text()).body) > 1}
     deps = DECLARED[stage].deps
     assert {name for name in code if not any(name == dep or name.startswith(f"{dep}/") for dep in deps)} == set()
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_one_word_finds_everything(stage: str) -> None:
-    assert list(DECLARED) == list(STAGES)
     tree = ast.parse((ROOT / f"tasks/{stage}.py").read_text())
     assert stage in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert DECLARED[stage].command == f"python -m flows.stage {stage}"
     assert stage in DECLARED[stage].params, "its section of params.yaml"
     assert f"lineage/{stage}.json" in DECLARED[stage].outs
-    assert module_file(f"tasks.contracts.params.{stage}")
+
+
+def test_a_file_beside_the_folders_is_a_stage() -> None:
+    files = {file.stem for file in (ROOT / "tasks").glob("*.py")} - {"__init__"}
+    assert files == set(STAGES) == set(DECLARED)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_yaml_names_the_params_that_the_stage_reads(stage: str) -> None:
-    def keys(name: str) -> set[str]:
-        module = __import__(f"tasks.contracts.params.{name}", fromlist=["x"])
-        return set(getattr(module, f"{name.capitalize()}Params").model_fields)
+    def keys(section: Any, prefix: str = "") -> set[str]:
+        """Dotted keys, down to the depth at which dvc.yaml names them."""
+        names = {f"{prefix}{name}" for name in type(section).model_fields}
+        deeper = {key for key in names if any(declared.startswith(f"{key}.") for declared in DECLARED[stage].params)}
+        return names - deeper | {inner for key in deeper for inner in keys(getattr(section, key.rpartition(".")[2]), f"{key}.")}
 
-    source = (ROOT / f"tasks/{stage}.py").read_text()
-    read = set().union(*(keys(name) for name in STAGES if f"read_params({name.capitalize()}Params" in source))
-    assert read == set(DECLARED[stage].params)
+    assert keys(params_of(stage, ROOT)) == set(DECLARED[stage].params)
 
 
-def test_the_params_know_every_place_where_stages_write() -> None:
+def test_the_download_knows_every_place_where_stages_write() -> None:
     written = {out for stage in DECLARED.values() for out in stage.outs}
     assert {out for out in written if not any(out == place or out.startswith(f"{place}/") for place in OUTPUTS)} == set()
     assert {place for place in OUTPUTS if not any(out == place or out.startswith(f"{place}/") for out in written)} == set()
 
 
 def test_statements_name_every_package_that_reaches_the_outputs() -> None:
-    only_read_or_shown = {"pydantic", "pydantic_core", "ruamel", "tqdm"}
+    only_read_or_shown = {"pydantic", "pydantic_core", "ruamel", "tqdm", "pooch"}
     names = {
-        name.split(".")[0]
-        for file in below("tasks")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for name in ([str(node.module)] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+        imported.split(".")[0]
+        for module in below("tasks")
+        for imported in GRAPH.find_modules_directly_imported_by(module)
+        if imported.split(".")[0] not in {"tasks", "flows"}
     }
-    third_party = names - set(sys.stdlib_module_names) - {"tasks"} - only_read_or_shown
+    third_party = names - set(sys.stdlib_module_names) - only_read_or_shown
     packages = packages_distributions()
     assert {distribution.lower() for name in third_party for distribution in packages[name]} <= set(PACKAGES)
 
 
+def test_every_library_that_is_imported_is_declared() -> None:
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    development = {canonicalize_name(Requirement(line).name) for line in project["optional-dependencies"]["dev"]}
+    packages = packages_distributions()
+    missing: dict[str, set[str]] = {}
+    for module in below("tasks") | below("flows"):
+        allowed = declared | (development if module in DEVELOPMENT else set())
+        names = {name.split(".")[0] for name in GRAPH.find_modules_directly_imported_by(module)}
+        third_party = names - set(sys.stdlib_module_names) - {"tasks", "flows"}
+        undeclared = {name for name in third_party if not {canonicalize_name(owner) for owner in packages[name]} & allowed}
+        if undeclared:
+            missing[module] = undeclared
+    assert missing == {}
+
+
 def test_stages_do_not_import_each_other() -> None:
-    stages = {ROOT / f"tasks/{name}.py" for name in STAGES}
+    stages = {f"tasks.{name}" for name in STAGES}
     for stage in stages:
         assert reached(stage) & stages == {stage}
 
 
 def test_arrows_point_down() -> None:
-    """flows → tasks/<stage>.py → contracts, folders; contracts know nothing of the rest."""
-    for file in below("tasks"):
-        assert not {name for name in relative(set(imported(file))) if name.startswith("flows/")}, f"{file} imports flows"
-    for file in below("tasks/contracts"):
-        outside = {
-            n for n in relative(set(imported(file))) if not n.startswith("tasks/contracts/") and n != "tasks/__init__.py"
-        }
-        assert outside == set(), file
-    stages = {f"tasks/{name}.py" for name in STAGES}
+    """flows → tasks/<stage>.py → contracts, folders → core; contracts know nothing of the folders."""
+    assert {module for module in below("tasks") if any(name.startswith("flows") for name in reached(module))} == set()
+    for module in below("tasks.core"):
+        assert {name for name in reached(module) if name.startswith("tasks.")} <= below("tasks.core"), module
+    for module in below("tasks.contracts"):
+        allowed = below("tasks.contracts") | below("tasks.core")
+        assert {name for name in reached(module) if name.startswith("tasks.")} <= allowed, module
+    stages = {f"tasks.{name}" for name in STAGES}
     for folder in FOLDERS:
-        for file in below(f"tasks/{folder}"):
-            assert not relative(set(imported(file))) & stages, f"{file} imports a stage"
+        for module in below(f"tasks.{folder}"):
+            assert not reached(module) & stages, f"{module} imports a stage"
+
+
+def test_no_two_modules_of_flows_import_each_other() -> None:
+    modules = below("flows")
+    pairs = {
+        tuple(sorted((one, other)))
+        for one in modules
+        for other in GRAPH.find_modules_directly_imported_by(one) & modules
+        if one in GRAPH.find_modules_directly_imported_by(other)
+    }
+    assert pairs == set()
 
 
 @pytest.mark.parametrize("library", ["prefect", "dvc"])
 def test_tasks_know_neither_prefect_nor_dvc(library: str) -> None:
-    for file in below("tasks"):
-        names = [
-            alias.name if isinstance(node, ast.Import) else str(node.module)
+    importing = {name for name in below("tasks") if library in GRAPH.find_modules_directly_imported_by(name)}
+    assert importing == set()
+
+
+@pytest.mark.parametrize("word", ["dvc repro", "goodfit run", "goodfit use", "dvc checkout", "`make"])
+def test_the_messages_of_tasks_name_no_command(word: str) -> None:
+    for file in (ROOT / "tasks").rglob("*.py"):
+        strings = [node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
+        docstrings = {
+            ast.get_docstring(node, clean=False)
             for node in ast.walk(ast.parse(file.read_text()))
-            if isinstance(node, (ast.Import, ast.ImportFrom))
-            for alias in node.names
-        ]
-        assert not [name for name in names if name.split(".")[0] == library], file
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+        }
+        assert [text for text in strings if isinstance(text, str) and word in text and text not in docstrings] == [], file
+
+
+HEAVY = {"torch", "torchvision", "pandas", "sklearn", "matplotlib", "PIL"}
 
 
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("flows.stage", {"prefect", "dvc", "torch", "torchvision", "pandas", "sklearn", "matplotlib"}),
-        ("flows.gate", {"prefect", "torch", "torchvision", "pandas", "sklearn", "matplotlib"}),
-        ("flows.cli", {"prefect", "dvc", "torch", "torchvision", "pandas", "sklearn", "matplotlib"}),
-        *(
-            (f"tasks.{stage}", {"prefect", "dvc", "torch", "torchvision", "pandas", "sklearn", "matplotlib"})
-            for stage in STAGES
-        ),
+        ("flows.stage", {"prefect", "dvc", *HEAVY}),
+        ("flows.gate", {"prefect", *HEAVY}),
+        ("flows.cli", {"prefect", "dvc", *HEAVY}),
+        *((f"tasks.{stage}", {"prefect", "dvc", *HEAVY}) for stage in STAGES),
     ],
 )
 def test_importing_it_is_cheap(module: str, forbidden: set[str]) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tasks.contracts.params import load_yaml
 
 from flows.deployments import deployment, main
-from tasks.contracts.params import load_yaml
 from tests.conftest import ROOT, STAGES, Project, environment
 
 if TYPE_CHECKING:

@@ -4,13 +4,16 @@ import csv
 import json
 import platform
 import sys
+from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.declaration import read_declarations
 from flows.lineage.digest import digest_paths, directory_md5
-from tasks.contracts.params import load_yaml
+from tasks.core.settings import load_yaml
 from tests.conftest import ROOT, STAGES, Project
 
 pytestmark = pytest.mark.slow
@@ -81,12 +84,17 @@ def test_the_users_own_images_are_watched(ran: Project) -> None:
         (folder / label).mkdir(parents=True)
         for number in range(20):
             Image.new("L", (8, 8), shade + number).save(folder / label / f"{number}.png")
-    ran.edit("params.yaml", "dataset: digits ", "dataset: image_folder ")
+    ran.edit("params.yaml", "{name: digits}", "{name: image_folder}")
     ran.edit("params.yaml", "path: data/source ", "path: photos ")
     assert ran.repro() == set(STAGES)
     assert ran.repro() == set()
     Image.new("L", (8, 8), 7).save(folder / "dark" / "0.png")
     assert "download" in ran.repro()
+
+
+def recorded(params: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The values of dotted keys, under those keys, as dvc.lock has them."""
+    return {key: reduce(lambda section, part: section[part], key.split("."), params) for key in keys}
 
 
 def test_the_committed_lock_is_that_of_the_committed_pipeline() -> None:
@@ -99,7 +107,7 @@ def test_the_committed_lock_is_that_of_the_committed_pipeline() -> None:
         assert entry["cmd"] == declared.command
         assert {item["path"] for item in entry["deps"]} == set(declared.deps)
         assert {item["path"] for item in entry["outs"]} == set(declared.outs)
-        assert entry.get("params", {}).get("params.yaml", {}) == {key: params[key] for key in declared.params}
+        assert entry.get("params", {}).get("params.yaml", {}) == recorded(params, declared.params)
         code = [path for path in declared.deps if path.startswith("tasks/")]
         files = digest_paths(ROOT, code)
         now = {path: files[path].md5 if path in files else directory_md5(files, path) for path in code}

@@ -10,7 +10,7 @@ import pytest
 from flows.declaration import DeclarationError, read_declaration
 from flows.lineage.digest import digest_paths
 from flows.stage import run_stage, seal
-from tasks.contracts.errors import ArtifactError, GoodfitError
+from tasks.core.errors import ArtifactError, GoodfitError
 from tests.conftest import ROOT, Project
 
 STAGE = ("python", "-m", "flows.stage")
@@ -87,7 +87,7 @@ def test_code_is_compiled_from_the_bytes_that_are_hashed_not_from_bytecode(fresh
     before, text = source.stat(), source.read_text()
     source.write_text(text.replace("class ParamsError", "class ParamsErr0r"))
     os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
-    command = (sys.executable, "-c", "import sys; {}; import tasks.contracts.errors as e; print(hasattr(e, 'ParamsErr0r'))")
+    command = (sys.executable, "-c", "import sys; {}; import tasks.core.errors as e; print(hasattr(e, 'ParamsErr0r'))")
     assert fresh.run(*command[:2], command[2].format("pass")).stdout == "False\n"  # Python alone
     assert fresh.run(*command[:2], command[2].format("import flows")).stdout == "True\n"
 

@@ -20,8 +20,8 @@ import pytest
 
 from flows.declaration import DeclarationError, read_declarations
 from flows.training import AFTER, DOWNLOAD_RETRY_SECONDS, conclusion, stage_task, training, with_upstream, worth_a_retry
-from tasks.contracts.errors import DataError
 from tasks.contracts.findings import read_diagnosis
+from tasks.core.errors import DataError
 from tests.conftest import ROOT, STAGES, Project, environment
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def test_only_download_is_tried_again_and_waits_longer_each_time() -> None:
 
 
 def test_the_network_is_worth_a_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.datasets.fetching import Published, fetch_file
+    from tasks.sources.fetching import Published, fetch_file
 
     def no_network(*_: object, **__: object) -> None:
         fetch_file("mnist", Published("train.gz", "0" * 32, ((tmp_path / "nothing").as_uri(),)), tmp_path)

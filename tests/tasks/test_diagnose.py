@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.contracts.errors import ArtifactError
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.splits import Split, SplitName, write_split
+from tasks.core.errors import ArtifactError
 from tasks.diagnose import diagnose
 from tests.tasks.diagnostics.project import split, write_project
 

@@ -13,9 +13,9 @@ from threading import Event, Thread
 import numpy as np
 import pytest
 
-from tasks.contracts.errors import DataError, ParamsError
-from tasks.datasets.fetching import MIRROR
+from tasks.core.errors import DataError, ParamsError
 from tasks.download import download
+from tasks.sources.fetching import MIRROR
 
 PROJECT = Path(__file__).resolve().parents[2]
 SHARED = PROJECT / "../shared/data"

@@ -11,8 +11,8 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from tasks.contracts.errors import ArtifactError, DataError
 from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
+from tasks.core.errors import ArtifactError, DataError
 from tasks.evaluate import evaluate
 from tests.tasks.diagnostics.project import CLASSES, split, write_project
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.contracts.errors import ArtifactError, DataError
 from tasks.contracts.splits import SPLITS, Arrays, Split, read_dataset, read_split, write_split
+from tasks.core.errors import ArtifactError, DataError
 from tasks.datasets import digits
-from tasks.datasets.fetching import MIRROR
-from tasks.datasets.source import Source
 from tasks.download import download
 from tasks.preprocess import preprocess, split, statistics
+from tasks.sources.fetching import MIRROR
+from tasks.sources.source import Source
 
 PROJECT = Path(__file__).resolve().parents[2]
 SHARED = PROJECT / "../shared/data"

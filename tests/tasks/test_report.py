@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.contracts.errors import ArtifactError
-from tasks.contracts.files import write_json
 from tasks.contracts.findings import Diagnosis, Finding, Remedy, write_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
 from tasks.contracts.splits import Dataset, Split, write_dataset, write_split
 from tasks.contracts.trained import Epoch, TrainedModel, write_history, write_model
+from tasks.core.errors import ArtifactError
+from tasks.core.files import write_json
 from tasks.report import REPORT, STAGES, report
 
 DIGITS = [str(digit) for digit in range(10)]

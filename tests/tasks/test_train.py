@@ -2,16 +2,18 @@
 
 import csv
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from tasks.contracts.errors import ArtifactError, ParamsError, TrainingError
+from benchmarks.stages import call
+from flows.recipes import use_recipe
 from tasks.contracts.splits import FOLDER, Dataset, Split, write_dataset, write_split
 from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, WEIGHTS, read_dynamics, read_history, read_model
-from tasks.train import train
+from tasks.core.errors import ArtifactError, ParamsError, TrainingError
 from tests.conftest import ROOT
 from tests.tasks.learning.test_learning import blobs
 
@@ -43,7 +45,7 @@ def processed(root: Path, val_rows: int = 30) -> Path:
 
 def test_writes_a_model_that_has_learned(params_with: ParamsWith, capsys: pytest.CaptureFixture[str]) -> None:
     root = processed(params_with(("epochs: 150 ", "epochs: 20 ")))
-    train(root)
+    call("train", root)
     history = read_history(root)
     assert history["val_accuracy"].iloc[-1] == 1.0
     described, weights = read_model(root)
@@ -53,19 +55,11 @@ def test_writes_a_model_that_has_learned(params_with: ParamsWith, capsys: pytest
 
 
 def test_two_runs_write_the_same_bytes(params_with: ParamsWith) -> None:
-    root = processed(
-        params_with(
-            QUICK,
-            (
-                "      dropout: 0.0             # share of hidden units dropped in training, in [0, 1)\n    cnn",
-                "      dropout: 0.5 # x\n    cnn",
-            ),
-        )
-    )
+    root = processed(params_with(QUICK, ("hidden: [64]}", "hidden: [64], dropout: 0.5}")))
     runs = []
     for _ in range(2):
         torch.rand(3)  # what others draw from torch's global generator changes nothing
-        train(root)
+        call("train", root)
         runs.append([(root / file).read_bytes() for file in (WEIGHTS, MODEL, HISTORY, DYNAMICS)])
     assert runs[0] == runs[1]
 
@@ -73,13 +67,13 @@ def test_two_runs_write_the_same_bytes(params_with: ParamsWith) -> None:
 def test_gives_torchs_global_generator_back_as_it_was(params_with: ParamsWith) -> None:
     root = processed(params_with(QUICK))
     before = torch.random.get_rng_state()
-    train(root)
+    call("train", root)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_the_history_has_its_columns_and_floats_that_read_back_exactly(params_with: ParamsWith) -> None:
     root = processed(params_with(QUICK))
-    train(root)
+    call("train", root)
     with (root / HISTORY).open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
@@ -95,7 +89,7 @@ def test_the_history_has_its_columns_and_floats_that_read_back_exactly(params_wi
 
 def test_without_a_validation_split_its_columns_are_empty(params_with: ParamsWith) -> None:
     root = processed(params_with(QUICK), val_rows=0)
-    train(root)
+    call("train", root)
     assert read_history(root)[["val_loss", "val_accuracy"]].isna().all(axis=None)
     assert read_dynamics(root).val_logits.shape == (4, 0, 3)
 
@@ -105,7 +99,7 @@ def test_early_stopping_keeps_the_weights_of_the_epoch_with_the_lowest_val_loss(
         params_with(
             ("enabled: false ", "enabled: true "),
             ("patience: 5 ", "patience: 2 "),
-            ("learning_rate: 0.01 ", "learning_rate: 0.3 "),
+            ("learning_rate: 0.01}", "learning_rate: 0.3}"),
         )
     )
     # Half of the validation labels contradict train: the more certain the model, the worse.
@@ -113,7 +107,7 @@ def test_early_stopping_keeps_the_weights_of_the_epoch_with_the_lowest_val_loss(
     write_split(
         root, "val", Split(val.images, torch.where(torch.arange(30) % 2 == 0, val.labels, (val.labels + 1) % 3), val.rows)
     )
-    train(root)
+    call("train", root)
     history, (described, _) = read_history(root), read_model(root)
     assert described.chosen_by == "lowest val_loss"
     assert described.chosen_epoch == history["val_loss"].to_numpy().argmin() + 1
@@ -123,22 +117,22 @@ def test_early_stopping_keeps_the_weights_of_the_epoch_with_the_lowest_val_loss(
 def test_early_stopping_without_validation_rows_is_refused(params_with: ParamsWith) -> None:
     root = processed(params_with(("enabled: false ", "enabled: true ")), val_rows=0)
     with pytest.raises(ParamsError, match=r"preprocess\.val_fraction"):
-        train(root)
+        call("train", root)
 
 
 def test_a_diverging_run_says_so_and_leaves_no_output(params_with: ParamsWith) -> None:
-    root = processed(params_with(QUICK, ("learning_rate: 0.01 ", "learning_rate: 1.0e+30 ")))
+    root = processed(params_with(QUICK, ("learning_rate: 0.01}", "learning_rate: 1.0e+30}")))
     with pytest.raises(TrainingError, match="try a tenth of it"):
-        train(root)
+        call("train", root)
     assert not (root / "models").exists()
     assert not (root / "results").exists()
 
 
 def test_a_last_step_that_diverges_is_told_too(params_with: ParamsWith) -> None:
-    one_step = (("epochs: 150 ", "epochs: 1 "), ("batch_size: 32 ", "batch_size: 60 "), ("name: adam ", "name: sgd "))
-    root = processed(params_with(*one_step, ("learning_rate: 0.01 ", "learning_rate: 1.0e+38 ")))
+    one_step = (("epochs: 150 ", "epochs: 1 "), ("batch_size: 32 ", "batch_size: 60 "), ("name: adam,", "name: sgd,"))
+    root = processed(params_with(*one_step, ("learning_rate: 0.01}", "learning_rate: 1.0e+38}")))
     with pytest.raises(TrainingError, match=r"at step 1 \(epoch 1, batch 1\)"):
-        train(root)
+        call("train", root)
     assert not (root / "results").exists()
 
 
@@ -151,21 +145,19 @@ def test_a_split_that_is_missing_or_damaged_names_the_stage_to_run(
     path.unlink()
     if damage is not None:
         path.write_bytes(damage)
-    with pytest.raises(ArtifactError, match=f"{message}.*dvc repro preprocess"):
-        train(root)
+    with pytest.raises(ArtifactError, match=f"{message}.*run the stage 'preprocess' again"):
+        call("train", root)
 
 
 @pytest.mark.slow
 @pytest.mark.mnist
 def test_the_textbook_recipe_ends_with_the_textbooks_loss(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.download import download
-    from tasks.evaluate import evaluate
-    from tasks.preprocess import preprocess
-
     monkeypatch.setenv("GOODFIT_MIRROR", mnist.as_uri())
-    (tmp_path / "params.yaml").write_bytes((ROOT / "recipes/mnist-linear.yaml").read_bytes())
-    for stage in (download, preprocess, train, evaluate):
-        stage(tmp_path)
+    for file in ("dvc.yaml", "recipes"):
+        (shutil.copytree if file == "recipes" else shutil.copy2)(ROOT / file, tmp_path / file)
+    use_recipe("mnist-linear", tmp_path)
+    for stage in ("download", "preprocess", "train", "evaluate"):
+        call(stage, tmp_path)
     last = read_history(tmp_path)["last_batch_loss"].iloc[-1]
     # The plain script's, on x86-64 with torch 2.15; another CPU may differ in the last digits.
     assert math.isclose(last, 0.14105679094791412, rel_tol=1e-5)

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.charts.formats import count, decimals_of, fixed, percent, read_estimate, value, words
-from tasks.contracts.errors import ArtifactError
+from tasks.core.errors import ArtifactError
 
 THIN = "\u202f"
 

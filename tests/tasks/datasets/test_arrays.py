@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.contracts.errors import DataError
+from tasks.core.errors import DataError
 from tasks.datasets import arrays
 
 IMAGES = np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tasks.contracts.errors import ArtifactError
+from tasks.core.errors import ArtifactError
 from tasks.datasets import digits
 
 

@@ -9,8 +9,8 @@ from threading import Thread
 
 import pytest
 
-from tasks.contracts.errors import ArtifactError, DataError
-from tasks.datasets.fetching import MIRROR, DownloadError, Published, fetch_file, md5_of, verify
+from tasks.core.errors import ArtifactError, DataError
+from tasks.sources.fetching import MIRROR, DownloadError, Published, fetch_file, md5_of, verify
 
 BODY = bytes(range(256)) * 400
 MD5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
@@ -103,7 +103,7 @@ def test_names_every_mirror_tried_with_its_reason(server: str, tmp_path: Path) -
 
 
 def test_gives_up_on_a_silent_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.datasets.fetching.TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("tasks.sources.fetching.TIMEOUT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/file.gz"
         message = failure(tmp_path, url)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.contracts.errors import DataError
+from tasks.core.errors import DataError
 from tasks.datasets import image_folder
 
 

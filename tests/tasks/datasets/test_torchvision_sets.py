@@ -11,14 +11,14 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import scipy.io
+from tasks.contracts.params.download import DatasetName
 from torchvision import datasets
 
-from tasks.contracts.errors import ArtifactError
-from tasks.contracts.params.download import DatasetName
+from tasks.core.errors import ArtifactError
 from tasks.datasets import REGISTRY
-from tasks.datasets.fetching import md5_of
-from tasks.datasets.source import Source
-from tasks.datasets.torchvision_sets import KINDS, SetName, load, published
+from tasks.sources.fetching import md5_of
+from tasks.sources.published import KINDS, SetName, load, published
+from tasks.sources.source import Source
 
 RNG = np.random.default_rng(0)
 GREY = {"train": RNG.integers(256, size=(4, 6, 5), dtype=np.uint8), "test": RNG.integers(256, size=(2, 6, 5), dtype=np.uint8)}

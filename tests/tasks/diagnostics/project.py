@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import torch
+from tasks.contracts.params.train import Cnn, Mlp, Model
 from torch import Tensor
 
-from tasks.contracts.params.train import Cnn, Mlp, Model
 from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_split
 from tasks.contracts.trained import Dynamics, TrainedModel, write_dynamics, write_model
 

@@ -2,33 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import get_args
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn, optim
 
-from tasks.contracts.errors import TrainingError
-from tasks.contracts.params.pipeline import check_params
-from tasks.contracts.params.train import (
-    EarlyStopping,
-    LossName,
-    Optimizer,
-    OptimizerName,
-    Regularisation,
-    Schedule,
-    ScheduleName,
-)
 from tasks.contracts.splits import Split
-from tasks.learning import losses, optimizers, penalties, schedules
+from tasks.core.components import Component
+from tasks.core.errors import TrainingError
+from tasks.learning import penalties
 from tasks.learning.batches import Batches
+from tasks.learning.inference import Preparation
 from tasks.learning.loop import Learner, fit
 from tasks.learning.recording import RECORDED_ROWS, Recorder, margin, recorded_rows
 from tasks.learning.stopping import Stopper
-from tasks.models.inference import Preparation
-from tests.conftest import ROOT
 
-SETTINGS = check_params(ROOT / "recipes/digits.yaml").train
+LOSSES, OPTIMIZERS, SCHEDULES = (Component(f"tasks.learning.{kind}") for kind in ("losses", "optimizers", "schedules"))
+NEVER_STOPPING = Stopper(enabled=False, patience=1, min_delta=0.0)
 AS_STORED = Preparation([0.0], [1.0])
 
 
@@ -47,42 +38,36 @@ def linear(seed: int = 0) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
 
 
-def learner(
-    model: nn.Module, optimizer: optim.Optimizer, *, stopping: EarlyStopping = SETTINGS.early_stopping, shuffle: bool = True
-) -> Learner:
+def build(component: Component, stated: dict[str, Any], *arguments: Any) -> Any:
+    choice = component.choose(stated)
+    return choice.module.build(choice.settings, *arguments)
+
+
+def learner(model: nn.Module, optimizer: optim.Optimizer, *, shuffle: bool = True) -> Learner:
     train, val = blobs(), blobs(30, seed=1)
-    loss = losses.REGISTRY["cross_entropy"]
+    loss = build(LOSSES, {"name": "cross_entropy"})
     return Learner(
         model=model,
         loss=loss,
         penalty=None,
         optimizer=optimizer,
-        schedule=schedules.build(SETTINGS.schedule, optimizer, 5),
+        schedule=build(SCHEDULES, {"name": "constant"}, optimizer, 5),
         batches=Batches(train, AS_STORED, 16, shuffle, seed=3),
         recorder=Recorder(train, val, torch.arange(60), AS_STORED, loss),
-        stopper=Stopper(stopping),
+        stopper=NEVER_STOPPING,
     )
 
 
-@pytest.mark.parametrize(
-    ("names", "registry"),
-    [(LossName, losses.REGISTRY), (OptimizerName, optimizers.REGISTRY), (ScheduleName, schedules.REGISTRY)],
-    ids=["losses", "optimizers", "schedules"],
-)
-def test_every_name_has_its_entry(names: object, registry: dict[str, object]) -> None:
-    assert set(get_args(names)) == set(registry)
-
-
 def test_cross_entropy_of_even_logits_is_the_logarithm_of_the_classes() -> None:
-    assert losses.REGISTRY["cross_entropy"](torch.zeros(4, 10), torch.arange(4)).item() == pytest.approx(math.log(10))
+    assert build(LOSSES, {"name": "cross_entropy"})(torch.zeros(4, 10), torch.arange(4)).item() == pytest.approx(math.log(10))
 
 
 def test_mse_is_the_mean_squared_distance_to_one_hot() -> None:
     logits, labels = torch.tensor([[1.0, 0.0], [0.5, 0.25]]), torch.tensor([0, 1])
-    assert losses.mse(logits, labels).item() == pytest.approx((0 + 0 + 0.25 + 0.75**2) / 4)
+    assert build(LOSSES, {"name": "mse"})(logits, labels).item() == pytest.approx((0 + 0 + 0.25 + 0.75**2) / 4)
 
 
-REFERENCES: dict[OptimizerName, Callable[[Iterable[nn.Parameter]], optim.Optimizer]] = {
+REFERENCES: dict[str, Callable[[Iterable[nn.Parameter]], optim.Optimizer]] = {
     "sgd": lambda weights: optim.SGD(weights, 0.05, momentum=0.9),
     "adam": lambda weights: optim.Adam(weights, 0.05, betas=(0.9, 0.999), eps=1e-8),
     "adamw": lambda weights: optim.AdamW(weights, 0.05, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
@@ -90,11 +75,12 @@ REFERENCES: dict[OptimizerName, Callable[[Iterable[nn.Parameter]], optim.Optimiz
 }
 
 
-@pytest.mark.parametrize("name", REFERENCES)
-def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: OptimizerName) -> None:
-    settings: Optimizer = SETTINGS.optimizer.model_copy(update={"name": name, "learning_rate": 0.05})
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: str) -> None:
+    options = {"momentum": 0.9} if name == "sgd" else {}
     ours = linear()
-    fit(learner(ours, optimizers.build(settings, ours.parameters()), shuffle=False), epochs=3)
+    optimizer = build(OPTIMIZERS, {"name": name, "learning_rate": 0.05, **options}, ours.parameters())
+    fit(learner(ours, optimizer, shuffle=False), epochs=3)
 
     plain, data = linear(), blobs()
     optimizer = REFERENCES[name](plain.parameters())
@@ -109,17 +95,18 @@ def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: OptimizerN
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [("constant", [1, 1, 1, 1, 1]), ("step", [1, 1, 0.1, 0.1, 0.01]), ("cosine", [1, 0.8682, 0.55, 0.2318, 0.1])],
+    ("stated", "expected"),
+    [
+        ({"name": "constant"}, [1, 1, 1, 1, 1]),
+        ({"name": "step", "every_epochs": 2, "factor": 0.1}, [1, 1, 0.1, 0.1, 0.01]),
+        ({"name": "cosine", "final_fraction": 0.1}, [1, 0.8682, 0.55, 0.2318, 0.1]),
+    ],
 )
-def test_the_history_has_the_learning_rate_of_each_epoch(name: ScheduleName, expected: list[float]) -> None:
-    settings = Schedule.model_validate(
-        {"name": name, "step": {"every_epochs": 2, "factor": 0.1}, "cosine": {"final_fraction": 0.1}}
-    )
+def test_the_history_has_the_learning_rate_of_each_epoch(stated: dict[str, Any], expected: list[float]) -> None:
     model = linear()
     optimizer = optim.SGD(model.parameters(), 1.0)
     built = learner(model, optimizer)
-    history = fit(Learner(**{**vars(built), "schedule": schedules.build(settings, optimizer, 5)}), epochs=5)
+    history = fit(Learner(**{**vars(built), "schedule": build(SCHEDULES, stated, optimizer, 5)}), epochs=5)
     assert [row.learning_rate for row in history] == pytest.approx(expected, abs=1e-4)
 
 
@@ -128,17 +115,17 @@ def test_penalties_count_weights_and_leave_biases_out() -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[3.0, -4.0]]))
         layer.bias.fill_(100.0)
-    penalty = penalties.build(Regularisation(l1=0.5, l2=0.1), layer)
+    penalty = penalties.build(0.5, 0.1, layer)
     assert penalty is not None
     assert penalty().item() == pytest.approx(0.5 * 7 + 0.05 * 25)
-    assert penalties.build(Regularisation(l1=0.0, l2=0.0), layer) is None
+    assert penalties.build(0.0, 0.0, layer) is None
 
 
 def test_l2_moves_weights_as_sgds_coupled_weight_decay_does() -> None:
     weight = nn.Parameter(torch.tensor([[2.0]]))
     model = nn.Module()
     model.register_parameter("weight", weight)
-    penalty = penalties.build(Regularisation(l1=0.0, l2=0.3), model)
+    penalty = penalties.build(0.0, 0.3, model)
     assert penalty is not None
     penalty().backward()
     optim.SGD([weight], lr=0.1).step()
@@ -203,7 +190,7 @@ def test_standardising_gives_mean_zero_and_deviation_one() -> None:
 
 def test_early_stopping_waits_for_patience_and_restores_the_best_epoch() -> None:
     model = nn.Linear(1, 1, bias=False)
-    stopper = Stopper(EarlyStopping(enabled=True, patience=2, min_delta=0.1))
+    stopper = Stopper(enabled=True, patience=2, min_delta=0.1)
     answers = []
     for epoch, val_loss in enumerate([1.0, 0.5, 0.45, 0.6], start=1):
         nn.init.constant_(model.weight, float(epoch))
@@ -215,7 +202,7 @@ def test_early_stopping_waits_for_patience_and_restores_the_best_epoch() -> None
 
 def test_without_early_stopping_the_last_epoch_is_kept() -> None:
     model = nn.Linear(1, 1)
-    stopper = Stopper(EarlyStopping(enabled=False, patience=1, min_delta=0.0))
+    stopper = Stopper(enabled=False, patience=1, min_delta=0.0)
     assert not any(stopper.should_stop(epoch, float(epoch), model) for epoch in range(1, 9))
     assert stopper.restore(8, model) == (8, "last epoch")
 

@@ -1,0 +1,153 @@
+"""`make deps`: write into dvc.yaml what each stage's code really imports. The graph test holds the two to each other.
+
+A stage depends on every file that it imports, directly or not. Of a folder of components it depends on the chosen file alone, which
+dvc.yaml finds through `${…}`: `tasks/models/${train.model.name}.py`. What any component of the folder imports counts for all of them.
+"""
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import grimp
+from pydantic import BaseModel
+
+from flows.declaration import PIPELINE_FILE
+from flows.params import own_stages
+from tasks.core.components import Component
+
+# Small, stable, and used by everything: one dependency.
+WHOLE = ("tasks.core",)
+
+
+def code_of(stage: str, root: Path) -> list[str]:
+    """The files and folders of code, as dvc.yaml should list them for `stage`, sorted."""
+    modules, components = _closure(f"tasks.{stage}", root)
+    paths = {_path(module, root) for module in modules}
+    for component in components:
+        key = _keys(root)[component.package]
+        folder = component.package.replace(".", "/")
+        listed = _is_list(root, component.package)
+        paths |= {f"{folder}/{name}.py" for name in component.names()} if listed else {f"{folder}/${{{key}.name}}.py"}
+    return sorted(paths)
+
+
+def _closure(module: str, root: Path) -> tuple[set[str], set[Component]]:
+    """Every module that is reached, packages with code in them too, and every folder of components that is chosen from."""
+    graph = _graph()
+    components: set[Component] = set()
+    reached: set[str] = set()
+    waiting = {module}
+    while waiting:
+        current = waiting.pop()
+        reached.add(current)
+        found = {name for name in graph.find_modules_directly_imported_by(current) if name.startswith("tasks")}
+        for component in _components_of(current):
+            if component not in components:
+                components.add(component)
+                for name in component.names():
+                    found |= graph.find_modules_directly_imported_by(f"{component.package}.{name}")
+        found |= {parent for name in found for parent in _packages(name)}
+        waiting |= {name for name in found if name.startswith("tasks.")} - reached
+    chosen = {f"{component.package}.{name}" for component in components for name in component.names()}
+    return {name for name in reached - chosen if not _is_only_words(name, root)}, components
+
+
+@cache
+def _graph() -> Any:
+    return grimp.build_graph("tasks", include_external_packages=False, exclude_type_checking_imports=True)
+
+
+def _packages(module: str) -> Iterator[str]:
+    parts = module.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts)))
+
+
+def _components_of(module: str) -> set[Component]:
+    """The folders of components that the settings and the stored models of a module choose from."""
+    return {component for _, component, _ in _choices(module)}
+
+
+def _choices(module: str) -> Iterator[tuple[str, Component, bool]]:
+    """Key, folder and whether it is a list, of every choice in the models that a module defines."""
+    for found in vars(import_module(module)).values():
+        if isinstance(found, type) and issubclass(found, BaseModel) and found.__module__ == module:
+            yield from _choices_of(found, "")
+
+
+def _choices_of(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Component, bool]]:
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        yield from ((key, item, False) for item in field.metadata if isinstance(item, Component))
+        for inner in get_args(field.annotation):
+            yield from ((key, item, True) for item in getattr(inner, "__metadata__", ()) if isinstance(item, Component))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _choices_of(field.annotation, f"{key}.")
+
+
+@cache
+def _stated(root: Path) -> dict[str, tuple[str, bool]]:
+    """By folder of components: the key of params.yaml that chooses from it, and whether that is a list."""
+    return {
+        component.package: (key, listed)
+        for stage in own_stages(root)
+        for key, component, listed in _choices_of(import_module(f"tasks.{stage}").Params, "")
+    }
+
+
+def _keys(root: Path) -> dict[str, str]:
+    return {package: key for package, (key, _) in _stated(root).items()}
+
+
+def _is_list(root: Path, package: str) -> bool:
+    return _stated(root)[package][1]
+
+
+def _path(module: str, root: Path) -> str:
+    whole = next((package for package in WHOLE if module == package or module.startswith(f"{package}.")), None)
+    path = (whole or module).replace(".", "/")
+    if (root / path).is_dir():
+        return path if whole else f"{path}/__init__.py"
+    folder = (root / path).parent
+    data = [file for file in folder.iterdir() if file.is_file() and file.suffix != ".py"]
+    return folder.relative_to(root).as_posix() if data else f"{path}.py"  # templates are read beside their module
+
+
+def _is_only_words(module: str, root: Path) -> bool:
+    """A package whose file holds a docstring and nothing else: it decides nothing."""
+    import ast
+
+    file = root / module.replace(".", "/") / "__init__.py"
+    return file.exists() and module not in WHOLE and len(ast.parse(file.read_text(encoding="utf-8")).body) <= 1
+
+
+def write(root: Path) -> bool:
+    """Bring the code among the `deps` of dvc.yaml up to date; return whether anything changed."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    path = root / PIPELINE_FILE
+    text = path.read_text(encoding="utf-8")
+    document = yaml.load(text)
+    for stage in own_stages(root):
+        deps = document["stages"][stage]["deps"]
+        data = [dep for dep in deps if not dep.startswith("tasks/")]
+        deps[:] = sorted([*data, *code_of(stage, root)])
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+    return path.read_text(encoding="utf-8") != text
+
+
+def main() -> int:
+    """The command: say whether dvc.yaml was changed."""
+    root = Path.cwd()
+    print("dvc.yaml is written anew" if write(root) else "dvc.yaml is up to date")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The whole of `params.yaml`: what is checked before anything runs, and what one stage is handed."""
+
+from collections.abc import Iterable
+from functools import reduce
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from flows.declaration import PIPELINE_FILE, Declaration
+from tasks.core.errors import ParamsError
+from tasks.core.settings import PARAMS_FILE, Section, expected_names, invalid, load_yaml, validate
+
+COMMAND = "python -m flows.stage "
+
+
+def own_stages(root: Path) -> list[str]:
+    """The stages of dvc.yaml that are ours, in its order: those whose command is `python -m flows.stage NAME`."""
+    stages = load_yaml(root / PIPELINE_FILE).get("stages") or {}
+    return [str(name) for name, stage in stages.items() if isinstance(stage, dict) and stage.get("cmd") == f"{COMMAND}{name}"]
+
+
+def stage_params(declared: Declaration, document: dict[str, Any], file: str = PARAMS_FILE) -> Section:
+    """What a stage is handed: the keys that dvc.yaml declares for it, checked by the `Params` of `tasks/<name>.py`.
+
+    Raises:
+        ParamsError: a key is unknown or missing, or a value is not allowed.
+    """
+    model: type[Section] = import_module(f"tasks.{declared.name}").Params
+    return validate(model, picked(document, declared.params), file)
+
+
+def check_params(root: Path, document: dict[str, Any] | None = None, file: str = PARAMS_FILE) -> None:
+    """Check the parameters of every stage, those of `document` in place of params.yaml where it is given.
+
+    Raises:
+        ParamsError: a key is unknown or missing, or a value is not allowed; all offences are named at once.
+    """
+    found = load_yaml(root / PARAMS_FILE) if document is None else document
+    known: set[str] = set()
+    lines: list[str] = []
+    for name in own_stages(root):
+        model: type[Section] = import_module(f"tasks.{name}").Params
+        known |= model.model_fields.keys()
+        try:
+            validate(model, picked(found, declared_params(root, name)), file)
+        except ParamsError as error:
+            lines += [line.strip() for line in str(error).splitlines()[1:]]
+    lines += [f"{key}: unknown key; {expected_names(str(key), sorted(known))}" for key in found if key not in known]
+    lines += _together(found)
+    if lines:
+        raise ParamsError(invalid(file, list(dict.fromkeys(lines))))
+
+
+def declared_params(root: Path, name: str) -> list[str]:
+    """The keys that dvc.yaml declares for a stage; unlike `read_declarations` it does not need params.yaml."""
+    stage = load_yaml(root / PIPELINE_FILE)["stages"][name]
+    return [str(key) for key in stage.get("params", [])]
+
+
+def picked(document: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The part of `document` that these dotted keys name; a key that is not there is left out."""
+    part: dict[str, Any] = {}
+    for key in keys:
+        *sections, last = key.split(".")
+        try:
+            value = reduce(lambda section, name: section[name], [*sections, last], document)
+        except (KeyError, TypeError):
+            continue
+        reduce(lambda section, name: section.setdefault(name, {}), sections, part)[last] = value
+    return part
+
+
+def _together(document: dict[str, Any]) -> list[str]:
+    """Rules over the sections of several stages."""
+    match document:
+        case {"train": {"early_stopping": {"enabled": True}}, "preprocess": {"val_fraction": 0}}:
+            return ["train.early_stopping.enabled: true needs a validation split; set preprocess.val_fraction above 0"]
+    return []

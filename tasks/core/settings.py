@@ -1,0 +1,118 @@
+"""Typed parameters: the base of every section of `params.yaml`, and errors that name the key, the value and what is allowed.
+
+A stage's sections stand in its own file, a component's options in the component's file, each with its defaults: `params.yaml` states
+choices and what differs from them.
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.core.errors import ParamsError
+
+PARAMS_FILE = "params.yaml"
+
+# Types that several sections share.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Threads = Annotated[int, Field(ge=1, le=1024)]  # part of the result: another number adds floats in another order
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+class Section(BaseModel):
+    """A part of `params.yaml`: frozen, strict about types, and without room for a key it does not know."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML 1.2 mapping.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or does not hold a mapping.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(document, dict):
+        raise ParamsError(f"{path} holds {type(document).__name__}; expected a mapping with keys such as `train:`")
+    return document
+
+
+def validate(model: type[Checked], document: dict[str, Any], file: str = PARAMS_FILE) -> Checked:
+    """Check `document` against `model`.
+
+    Raises:
+        ParamsError: one line for each offence: the key, the value found, what is allowed and the nearest spelling.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise ParamsError(invalid(file, offences(error, model))) from None
+
+
+def invalid(file: str, lines: list[str]) -> str:
+    """The message for a file with these offences."""
+    return "\n".join([f"{file} is not valid:", *(f"  {line}" for line in lines)])
+
+
+def offences(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Each offence in one line: `train.optimizer.name: unknown name 'adm'; expected …; did you mean 'adam'?`."""
+    return [line for detail in error.errors() for line in _lines(detail, model)]
+
+
+def expected_names(found: str, allowed: list[str]) -> str:
+    """`expected one of a, b; did you mean 'a'?`."""
+    nearest = get_close_matches(found, allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return f"expected one of {', '.join(allowed)}{hint}"
+
+
+def _lines(detail: Any, model: type[BaseModel]) -> list[str]:
+    key = ".".join(str(part) for part in detail["loc"])
+    found, context = detail["input"], detail.get("ctx", {})
+    match detail["type"]:
+        case "component":  # of tasks.core.components: the offences within the chosen component, already in words
+            return [f"{key}{line}" for line in context["lines"]]
+        case "extra_forbidden":
+            return [f"{key}: unknown key; {expected_names(str(detail['loc'][-1]), _keys_beside(detail, model))}"]
+        case "missing":
+            return [f"{key}: missing; expected a value"]
+        case "literal_error":
+            allowed = [str(name) for name in get_args(_annotation(detail["loc"], model))]
+            return [f"{key}: unknown name {found!r}; {expected_names(str(found), allowed)}"]
+        case "value_error":  # a rule of our own, over several keys: its message begins with the key
+            return [f"{key}: {context['error']}" if key else str(context["error"])]
+        case kind:
+            bound = kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+            named = repr(found) if bound else f"{found!r} ({type(found).__name__})"
+            return [f"{key}: found {named}; {detail['msg'].replace('Input', 'it', 1)}"]
+
+
+def _annotation(loc: tuple[int | str, ...], model: type[BaseModel]) -> Any:
+    """The declared type at a location of `model`: a model class, or any other annotation."""
+    annotation: Any = model
+    for part in loc:
+        candidates = [kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")]
+        field = next((kind.model_fields[part] for kind in candidates if part in kind.model_fields), None)
+        if field is None:
+            return annotation
+        annotation = field.annotation
+    return annotation
+
+
+def _keys_beside(detail: Any, model: type[BaseModel]) -> list[str]:
+    return list(getattr(_annotation(detail["loc"][:-1], model), "model_fields", {}))

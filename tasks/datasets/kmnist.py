@@ -1,0 +1,21 @@
+"""Kuzushiji-MNIST: 70,000 cursive Japanese characters, 28x28 (Clanuwat et al. 2018)."""
+
+from pathlib import Path
+
+from tasks.core.settings import Section
+from tasks.sources import published
+from tasks.sources.source import Source
+
+
+class Settings(Section):
+    """No options."""
+
+
+def fetch(settings: Settings, path: Path, raw: Path) -> None:
+    """Download the published files; see `tasks.sources.published.fetch`."""
+    published.fetch("kmnist", raw)
+
+
+def load(settings: Settings, raw: Path) -> Source:
+    """Read them back; see `tasks.sources.published.load`."""
+    return published.load("kmnist", raw)

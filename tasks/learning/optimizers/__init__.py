@@ -1,0 +1,1 @@
+"""Optimizers: a file each, with `Settings` and `build(settings, weights)`."""

@@ -1,0 +1,24 @@
+"""Adam (Kingma & Ba 2015)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tasks.core.settings import Fraction, Positive, Section
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+
+class Settings(Section):
+    learning_rate: Positive = 0.001
+    beta1: Fraction = 0.9  # decay of the mean of the gradients
+    beta2: Fraction = 0.999  # decay of the mean of their squares
+    epsilon: Positive = 1e-8  # added to the denominator
+
+
+def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
+    """torch's own; the names and the defaults are torch's too."""
+    from torch import optim
+
+    return optim.Adam(weights, settings.learning_rate, betas=(settings.beta1, settings.beta2), eps=settings.epsilon)

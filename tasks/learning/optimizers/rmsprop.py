@@ -1,0 +1,26 @@
+"""RMSprop (Tieleman & Hinton 2012)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tasks.core.settings import Fraction, Positive, Section
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+
+class Settings(Section):
+    learning_rate: Positive = 0.01
+    alpha: Fraction = 0.99  # decay of the mean of the squared gradients
+    momentum: Fraction = 0.0
+    epsilon: Positive = 1e-8  # added to the denominator
+
+
+def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
+    """torch's own; the names and the defaults are torch's too."""
+    from torch import optim
+
+    return optim.RMSprop(
+        weights, settings.learning_rate, alpha=settings.alpha, momentum=settings.momentum, eps=settings.epsilon
+    )

@@ -1,0 +1,31 @@
+"""Stochastic gradient descent, with momentum (Sutskever et al. 2013)."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
+
+from pydantic import model_validator
+
+from tasks.core.settings import Fraction, Positive, Section
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+
+class Settings(Section):
+    learning_rate: Positive = 0.001
+    momentum: Fraction = 0.0
+    nesterov: bool = False  # look ahead along the momentum
+
+    @model_validator(mode="after")
+    def nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov: true needs a momentum above 0")
+        return self
+
+
+def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
+    """torch's own; the names and the defaults are torch's too."""
+    from torch import optim
+
+    return optim.SGD(weights, settings.learning_rate, momentum=settings.momentum, nesterov=settings.nesterov)

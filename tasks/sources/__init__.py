@@ -1,0 +1,1 @@
+"""What datasets share: the form they have in common, downloads with checksums, the published sets of torchvision."""

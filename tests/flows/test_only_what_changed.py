@@ -1,0 +1,152 @@
+"""Only what changed runs again: what a choice, an edit and a new component make `dvc repro` do."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts.trained import read_model
+from tests.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+MODEL = '''"""A linear model under another name."""
+
+from typing import Any
+
+from tasks.core.settings import Section
+
+
+class Settings(Section):
+    width: int = 3
+
+
+def build(settings: Settings, shape: tuple[int, int, int], classes: int) -> Any:
+    from torch import nn
+
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes))
+'''
+COMPONENT = MODEL  # what the other folders expect of a file is asked only when it is chosen
+FOLDERS = (
+    "tasks/models",
+    "tasks/learning/losses",
+    "tasks/learning/optimizers",
+    "tasks/learning/schedules",
+    "tasks/datasets",
+    "tasks/diagnostics/checks",
+)
+
+
+def append(project: Project, file: str) -> None:
+    """An edit that changes bytes and nothing else."""
+    path = project.root / file
+    path.write_text(path.read_text() + "\n# An edit.\n")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_new_component_is_one_file_and_runs_nothing(ran: Project, folder: str) -> None:
+    (ran.root / folder / "another.py").write_text(COMPONENT)
+    assert ran.repro() == set()
+    assert ran.is_clean()
+
+
+def test_a_new_model_is_chosen_by_its_name_and_earlier_models_still_load(ran: Project) -> None:
+    (ran.root / "tasks/models/another.py").write_text(MODEL)
+    described, _ = read_model(ran.root)
+    assert described.model.name == "mlp"
+    ran.edit("params.yaml", "{name: mlp, hidden: [64]}", "{name: another, width: 4}")
+    assert ran.repro() == {"train", "evaluate", "diagnose", "report"}
+    assert json.loads(ran.text("models/model.json"))["model"] == {"name": "another", "width": 4}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "tasks/models/cnn.py",
+        "tasks/learning/losses/mse.py",
+        "tasks/learning/optimizers/sgd.py",
+        "tasks/learning/schedules/cosine.py",
+        "tasks/datasets/arrays.py",
+    ],
+)
+def test_an_edit_of_a_component_that_is_not_chosen_runs_nothing(ran: Project, file: str) -> None:
+    append(ran, file)
+    assert ran.repro() == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("tasks/models/mlp.py", {"train", "evaluate", "diagnose", "report"}),
+        ("tasks/learning/losses/cross_entropy.py", {"train", "report"}),
+        ("tasks/learning/optimizers/adam.py", {"train", "report"}),
+        ("tasks/learning/schedules/constant.py", {"train", "report"}),
+        ("tasks/datasets/digits.py", {"download", "preprocess", "report"}),
+        ("tasks/diagnostics/checks/gap.py", {"diagnose", "report"}),
+        ("tasks/statistics/intervals.py", {"evaluate", "diagnose", "report"}),
+        ("tasks/train.py", {"train", "report"}),
+        ("tasks/charts/page.html", {"report"}),
+    ],
+)
+def test_an_edit_runs_exactly_the_stages_that_use_the_file(ran: Project, file: str, stages: set[str]) -> None:
+    """The report shows every statement, so it runs again when a statement names other code."""
+    append(ran, file)
+    assert ran.repro() == stages
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stages"),
+    [
+        ("epochs: 3 ", "epochs: 2 ", {"train", "evaluate", "diagnose", "report"}),
+        ("most_wrong: 24 ", "most_wrong: 5 ", {"report"}),
+        ("calibration_bins: 15 ", "calibration_bins: 10 ", {"evaluate", "report"}),
+        ("path: data/source ", "path: recipes ", {"download", "report"}),
+    ],
+)
+def test_a_parameter_runs_the_stages_that_declare_it(ran: Project, old: str, new: str, stages: set[str]) -> None:
+    ran.edit("params.yaml", old, new)
+    assert ran.repro() == stages
+
+
+def test_an_experiment_chooses_drops_and_adds_options_through_dvc(ran: Project) -> None:
+    ran.edit("params.yaml", "{name: adam, learning_rate: 0.01}", "{name: adam, learning_rate: 0.01, beta1: 0.8}")
+    ran.run(
+        "dvc",
+        "exp",
+        "run",
+        "-S",
+        "train.optimizer.name=sgd",
+        "-S",
+        "~train.optimizer.beta1",
+        "-S",
+        "+train.optimizer.momentum=0.9",
+    )
+    assert "optimizer: {name: sgd, learning_rate: 0.01, momentum: 0.9}" in ran.text("params.yaml")
+    assert "tasks/learning/optimizers/sgd.py" in ran.text("dvc.lock")
+    assert "tasks/learning/optimizers/adam.py" not in ran.text("dvc.lock")
+
+
+def test_an_option_that_is_left_over_names_its_owner_and_what_to_drop_in_both_doors(ran: Project) -> None:
+    ran.edit("params.yaml", "{name: adam, learning_rate: 0.01}", "{name: adam, learning_rate: 0.01, beta1: 0.8}")
+    owner = "train.optimizer.beta1: is an option of adam, adamw, not of sgd; drop it"
+    before = ran.text("params.yaml")
+    refused = ran.run("python", "-m", "flows.cli", "run", "-S", "train.optimizer.name=sgd", check=False)
+    assert refused.returncode == 1
+    assert owner in refused.stderr
+    assert "-S '~train.optimizer.beta1'" in refused.stderr
+    assert ran.text("params.yaml") == before
+    refused = ran.run("dvc", "exp", "run", "-S", "train.optimizer.name=sgd", check=False)
+    assert refused.returncode != 0
+    assert owner in refused.stdout + refused.stderr
+
+
+def test_a_model_of_format_1_still_loads() -> None:
+    import torch
+
+    from tasks.learning.inference import Preparation, predict, rebuild
+
+    described, weights = read_model(Path(__file__).parent / "stored/format-1")
+    images = torch.arange(2 * 64, dtype=torch.uint8).view(2, 1, 8, 8)
+    logits = predict(rebuild(described, weights), images, Preparation(described.mean, described.deviation))
+    stored = json.loads((Path(__file__).parent / "stored/format-1/logits.json").read_text())
+    assert torch.allclose(logits, torch.tensor(stored), atol=1e-5)

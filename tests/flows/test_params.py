@@ -1,0 +1,117 @@
+"""params.yaml as a whole: what is refused, in which words, and what one stage is handed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from benchmarks.stages import params_of
+from flows.params import check_params, picked
+from tasks.core.errors import ParamsError
+from tests.conftest import ROOT
+
+ParamsWith = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: adam,", "name: adm,", "train.optimizer.name: unknown name 'adm'; expected one of adam, adamw, rmsprop, sgd; "
+         "did you mean 'adam'?"),
+        ("{name: adam, learning_rate: 0.01}", "adam", "train.optimizer: found 'adam'; expected a mapping such as {name: adam}"),
+        ("{name: adam, learning_rate: 0.01}", "{learning_rate: 0.01}", "train.optimizer.name: missing; expected one of adam, adamw"),
+        ("{name: adam, ", "{name: sgd, beta1: 0.9, ", "train.optimizer.beta1: is an option of adam, adamw, not of sgd; drop it"),
+        ("{name: adam, ", "{name: adam, beta: 0.9, ", "train.optimizer.beta: unknown option of adam; expected one of"),
+        ("{name: adam, ", "{name: adam, momentum: 0.9, ", "train.optimizer.momentum: is an option of rmsprop, sgd, not of adam"),
+        ("{name: constant}", "{name: constant, warm: 1}", "train.schedule.warm: unknown option of constant; constant has no options"),
+        ("{name: adam, ", "{name: sgd, nesterov: true, ", "train.optimizer.nesterov: true needs a momentum above 0"),
+        ("batch_size: 32 ", "batch_sise: 32 ", "train.batch_sise: unknown key; expected one of epochs, batch_size"),
+        ("batch_size: 32 ", "batch_sise: 32 ", "did you mean 'batch_size'?"),
+        ("batch_size: 32 ", "batch_sise: 32 ", "train.batch_size: missing"),
+        ("epochs: 150 ", "epochs: many ", "train.epochs: found 'many' (str); it should be a valid integer"),
+        ("epochs: 150 ", "epochs: 0 ", "train.epochs: found 0; it should be greater than or equal to 1"),
+        ("epochs: 150 ", "epochs: 1.5 ", "train.epochs: found 1.5 (float); it should be a valid integer"),
+        ("learning_rate: 0.01", "learning_rate: -1", "train.optimizer.learning_rate: found -1; it should be greater than 0"),
+        ("learning_rate: 0.01", "learning_rate: .nan", "train.optimizer.learning_rate: found nan"),
+        ("learning_rate: 0.01", "learning_rate: '0.01'", "train.optimizer.learning_rate: found '0.01' (str); it should be a"),
+        ("hidden: [64]", "hidden: [0]", "train.model.hidden.0: found 0"),
+        ("val_fraction: 0.4 ", "val_fraction: 1 ", "preprocess.val_fraction: found 1; it should be less than 1"),
+        ("shuffle: true ", "shuffle: 'yes' ", "train.shuffle: found 'yes' (str); it should be a valid boolean"),
+        ("{name: digits}", "{name: mnst}", "did you mean 'mnist'?"),
+        ("{name: digits}", "digits", "download.dataset: found 'digits'; expected a mapping such as {name: digits}"),
+        ("path: data/source ", "path: '' ", "download.path: found '' (str); String should have at least 1"),
+        ("path: data/source ", "path: . ", "download.path: found '.', where the stages write data/raw"),
+        ("path: data/source ", "path: data/raw/x ", "download.path: found 'data/raw/x', where the stages write data/raw"),
+        ("path: data/source ", "path: data ", "give your data a folder of their own"),
+        ("seed: 0 ", "sead: 0 ", "sead: unknown key; expected one of"),
+        ("seed: 0 ", "sead: 0 ", "did you mean 'seed'?"),
+    ],
+)  # fmt: skip
+def test_names_the_key_the_value_what_is_allowed_and_the_nearest_spelling(
+    params_with: ParamsWith, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(ParamsError) as refused:
+        check_params(params_with((old, new)))
+    assert message in str(refused.value)
+
+
+def test_names_all_offences_at_once_and_each_once(params_with: ParamsWith) -> None:
+    root = params_with(("epochs: 150 ", "epochs: 0 "), ("most_wrong: 24 ", "most_wrong: -1 "), ("{name: digits}", "{name: x}"))
+    with pytest.raises(ParamsError) as refused:
+        check_params(root)
+    keys = [line.strip().split(":")[0] for line in str(refused.value).splitlines()[1:]]
+    assert sorted(keys) == ["download.dataset.name", "report.most_wrong", "train.epochs"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "is not valid YAML"), ("- 1\n", "holds list"), ("", "holds NoneType"), ("\x00", "is not valid YAML")],
+)
+def test_rejects_a_file_that_is_not_a_mapping(params_with: ParamsWith, text: str, message: str) -> None:
+    root = params_with()
+    (root / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        check_params(root)
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "dvc.yaml"])
+def test_a_missing_file_is_named(params_with: ParamsWith, file: str) -> None:
+    root = params_with()
+    (root / file).unlink()
+    with pytest.raises(ParamsError, match=f"{file} is missing"):
+        check_params(root)
+
+
+def test_early_stopping_without_a_validation_split_is_refused_before_anything_runs(params_with: ParamsWith) -> None:
+    root = params_with(("val_fraction: 0.4 ", "val_fraction: 0 "), ("enabled: false ", "enabled: true "))
+    with pytest.raises(ParamsError, match=r"train\.early_stopping\.enabled.*preprocess\.val_fraction"):
+        check_params(root)
+
+
+def test_a_stage_is_handed_only_what_it_declares(params_with: ParamsWith) -> None:
+    root = params_with(("epochs: 150 ", "epochs: none "))
+    assert params_of("download", root).download.dataset.name == "digits"
+    with pytest.raises(ParamsError):
+        params_of("train", root)
+
+
+def test_params_are_frozen() -> None:
+    params = params_of("train", ROOT)
+    with pytest.raises(ValidationError, match="frozen"):
+        params.train.epochs = 1
+    with pytest.raises(ValidationError, match="frozen"):
+        params.train.optimizer.settings.learning_rate = 1.0
+
+
+def test_sections_that_are_not_stated_have_their_defaults(params_with: ParamsWith) -> None:
+    root = params_with()
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text[: text.index("evaluate:")])
+    check_params(root)
+    assert params_of("evaluate", root).evaluate == params_of("evaluate", ROOT).evaluate
+
+
+def test_picks_dotted_keys_and_leaves_out_what_is_not_there() -> None:
+    document = {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
+    assert picked(document, ["a.c.d", "a.b", "e", "f", "a.b.x"]) == {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
