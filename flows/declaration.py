@@ -6,7 +6,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import GoodfitError
+from tasks.core.errors import GoodfitError, ParamsError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
 PIPELINE_FILE = "dvc.yaml"
@@ -27,34 +27,52 @@ class Declaration:
     params: tuple[str, ...]
     outs: tuple[str, ...]
     uncached: tuple[str, ...]  # of `outs`, those with `cache: false`: Git has them, `dvc checkout` does not bring them back
+    persistent: tuple[str, ...] = ()  # of `outs`, those with `persist: true`: the stage finds its last ones again
+
+
+def read_params(root: Path) -> dict[str, Any]:
+    """What params.yaml holds, unchecked.
+
+    Raises:
+        ParamsError: the file is missing or not YAML.
+    """
+    if not (root / PARAMS_FILE).exists():
+        raise ParamsError(
+            f"{root / PARAMS_FILE} is missing: `git checkout {PARAMS_FILE}` brings back the committed one, `goodfit use digits` writes "
+            "a new one"
+        )
+    return load_yaml(root / PARAMS_FILE)
 
 
 def read_declarations(root: Path) -> dict[str, Declaration]:
     """Every stage of dvc.yaml, in its order, with `${key}` replaced from params.yaml as DVC does.
 
     Raises:
-        ParamsError: a file is missing or not YAML.
-        DeclarationError: a `${key}` is not in params.yaml, or a stage is not written as goodfit reads it.
+        ParamsError: params.yaml is missing or not YAML.
+        DeclarationError: dvc.yaml is missing, a `${key}` is not in params.yaml, or a stage is not written as goodfit reads it.
     """
-    params = load_yaml(root / PARAMS_FILE)
-    stages = load_yaml(root / PIPELINE_FILE).get("stages")
-    if stages is None:
-        return {}
-    if not isinstance(stages, dict):
-        raise _wrong("stages", stages, "a mapping from name to stage")
-    return {str(name): _declaration(str(name), stage, params) for name, stage in stages.items()}
+    stages = _stages(root)
+    params = read_params(root)
+    return {name: _declaration(name, stage, params) for name, stage in stages.items()}
 
 
-def read_declaration(root: Path, name: str) -> Declaration:
-    """One stage of dvc.yaml.
+def read_declaration(root: Path, name: str, params: dict[str, Any] | None = None) -> Declaration:
+    """One stage of dvc.yaml, with `${key}` replaced from `params`, or else from params.yaml; the others may be written in any way.
 
     Raises:
-        DeclarationError: dvc.yaml has no such stage.
+        ParamsError: params.yaml is missing or not YAML.
+        DeclarationError: dvc.yaml is missing or has no such stage, or that is not written as goodfit reads it.
     """
-    declarations = read_declarations(root)
-    if name not in declarations:
-        raise DeclarationError(f"unknown stage '{name}'; dvc.yaml has {', '.join(declarations)}")
-    return declarations[name]
+    return _declaration(name, _named(_stages(root), name), read_params(root) if params is None else params)
+
+
+def require_stage(root: Path, name: str) -> None:
+    """Check that dvc.yaml has a stage of this name.
+
+    Raises:
+        DeclarationError: dvc.yaml is missing or has no such stage.
+    """
+    _named(_stages(root), name)
 
 
 def upstream(declarations: dict[str, Declaration], *stages: str) -> list[str]:
@@ -87,6 +105,25 @@ def writer(declarations: dict[str, Declaration], path: str) -> str:
     return name
 
 
+def _stages(root: Path) -> dict[str, Any]:
+    if not (root / PIPELINE_FILE).exists():
+        raise DeclarationError(
+            f"{root / PIPELINE_FILE} is missing: `git checkout {PIPELINE_FILE}` brings back the committed one"
+        )
+    stages = load_yaml(root / PIPELINE_FILE).get("stages")
+    if stages is None:
+        return {}
+    if not isinstance(stages, dict):
+        raise _wrong("stages", stages, "a mapping from name to stage")
+    return {str(name): stage for name, stage in stages.items()}
+
+
+def _named(stages: dict[str, Any], name: str) -> Any:
+    if name not in stages:
+        raise DeclarationError(f"unknown stage '{name}'; dvc.yaml has {', '.join(stages)}")
+    return stages[name]
+
+
 def _declaration(name: str, stage: Any, params: dict[str, Any]) -> Declaration:
     where = f"stages.{name}"
     if not isinstance(stage, dict):
@@ -108,6 +145,7 @@ def _declaration(name: str, stage: Any, params: dict[str, Any]) -> Declaration:
         params=tuple(keys),
         outs=tuple(path for path, _ in outs),
         uncached=tuple(path for path, flags in outs if flags.get("cache") is False),
+        persistent=tuple(path for path, flags in outs if flags.get("persist") is True),
     )
 
 

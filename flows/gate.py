@@ -1,25 +1,51 @@
-"""One stage under DVC, in this process: DVC decides, locks, restores and records; `run_stage` does the work.
+"""One stage under DVC: DVC decides, locks, restores, starts the stage's command and records what came of it.
 
-DVC's own `Stage.reproduce` is kept whole; only "spawn the command" is replaced by "call the function". That leans on a private
-method: pyproject.toml pins DVC's minor version, and the parity tests hold both doors to the same record.
+All of DVC's `Stage.reproduce` is kept. Only how the command is started is ours (`dvc.stage.run.cmd_run`), so that its output, its
+progress and its end are known. pyproject.toml pins DVC's minor version, and the parity tests hold both doors to the same record.
 """
 
+import os
+import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flows.declaration import PIPELINE_FILE
+from flows.lineage import journal
+from flows.lineage.digest import Digest, digest_paths
 from flows.lineage.journal import Outcome
-from flows.stage import run_stage
+from flows.lineage.lock import parse_entry
+from flows.lineage.record import differences, sealed_by_statement
+from flows.locks import end_orphan, is_held
+from flows.params import COMMAND
+from flows.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
+from flows.rwlock import mend_rwlock
 from tasks.core.errors import ArtifactError, GoodfitError
 
+__all__ = ["BusyError", "RecordError", "StageFailedError", "allow_stages", "end_stages", "pass_gate"]
+
 RETRY_SECONDS = 1.0
+INTERRUPTED = 130
+# Python writes it beside the source while a command runs: it is no input.
+BYTECODE = "__pycache__"
 
 
 class BusyError(GoodfitError):
     """Another process holds the stage's files."""
+
+
+class StageFailedError(GoodfitError):
+    """The stage's command ended with an error; the message is the stage's own."""
+
+
+class RecordError(GoodfitError):
+    """What DVC was about to record is not what the stage read and wrote."""
 
 
 # The repository's lock polls every half second; between threads of one process a turn is handed over at once.
@@ -33,81 +59,290 @@ def pass_gate(
     force: bool = False,
     wait_seconds: float = 600,
     say: Callable[[str], None] = print,
-    running: Callable[[], AbstractContextManager[None]] = nullcontext,
+    output: Callable[[str], None] | None = None,
+    progress: Callable[[Mapping[str, Any]], None] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Bring one stage up to date: `unchanged`, `restored` from the run-cache, or `ran`. Its upstream stages are left as they are.
 
     Args:
-        name: the stage in dvc.yaml.
+        name: the stage as DVC names it: `train`, `train@a`, `folder/dvc.yaml:train`.
         root: the repository.
         force: run it though nothing changed; ignored for a frozen stage, as DVC would record new parameters against its old output.
         wait_seconds: how long to wait for another process that holds the stage's files.
-        say: told once what is being waited for.
-        running: a context for the stage's own code, where it may be interrupted; DVC's work around it is short, and is let finish.
+        say: told what is being waited for, and what was mended.
+        output: told each line that the stage prints, while it runs; with None the stage prints where this process does.
+        progress: told each event of the stage's progress (see tasks/core/progress.py).
+        environment: added to the variables of the stage's process.
 
     Raises:
         BusyError: the files were still held after `wait_seconds`.
-        GoodfitError: the stage failed; dvc.lock is as it was.
+        StageFailedError: the stage failed; dvc.lock is as it was.
+        GoodfitError: an input is missing or changed while the stage ran; dvc.lock is as it was.
+        KeyboardInterrupt: the stage was interrupted.
     """
     from dvc.lock import LockError
+    from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
 
+    root = root.resolve()
     deadline = time.monotonic() + wait_seconds
     said = False
     while True:
+        ended = end_orphan(root, name)
+        if ended:
+            say(ended)
         try:
-            return _pass(name, root, force, running)
-        except LockError as error:
+            return _Passage(name, root, force, say, output, progress, environment or {}).pass_through()
+        except (LockError, RWLockFileCorruptedError, RWLockFileFormatError) as error:
+            mended = mend_rwlock(root)
+            for line in mended:
+                say(f"{name}: {line}")
+            if mended:
+                continue
+            reason = str(error).partition("\n\n")[0]  # without DVC's advice to remove the file by hand
             if time.monotonic() > deadline:
-                raise BusyError(f"{name}: still busy after {wait_seconds:g} s; nothing was changed. {error}") from None
+                raise BusyError(f"{name}: still busy after {wait_seconds:g} s; nothing was changed. {reason}") from None
             if not said:
-                say(f"{name}: waiting for another run to finish. {error}")
+                say(f"{name}: waiting for another run to finish. {reason}")
                 said = True
             time.sleep(RETRY_SECONDS)
 
 
-def _pass(name: str, root: Path, force: bool, running: Callable[[], AbstractContextManager[None]]) -> Outcome:
-    from dvc.repo import Repo, lock_repo
-    from dvc.stage.cache import RunCacheNotFoundError
-    from dvc.stage.decorators import rwlocked, unlocked_repo
+@dataclass
+class _Passage:
+    """One call of the gate."""
 
-    outcome: Outcome = "unchanged"
+    name: str
+    root: Path
+    force: bool
+    say: Callable[[str], None]
+    output: Callable[[str], None] | None
+    progress: Callable[[Mapping[str, Any]], None] | None
+    environment: Mapping[str, str]
+    ran: bool = False
+    sealed: "_ForeignSeal | None" = field(default=None)
 
-    @rwlocked(read=["deps"], write=["outs"])  # type: ignore[untyped-decorator]
-    def restore_or_run(stage: Any, force: bool) -> None:
-        nonlocal outcome
-        if not force:
-            try:
-                stage.repo.stage_cache.restore(stage)
-            except RunCacheNotFoundError:
-                pass
-            else:
-                outcome = "restored"
-                return
-        unlocked_repo(run)(stage)  # the repository's lock is free meanwhile, the read-write lock is held
-        outcome = "ran"
+    def pass_through(self) -> Outcome:
+        from dvc.repo import Repo, lock_repo
 
-    def run(_: Any) -> None:
-        # Inside, so that the turn comes back before the repository's lock: the order in which everybody takes them.
-        with _others_turn(), running():
-            run_stage(name, root)
+        # One Repo for each call and thread: a shared one breaks its lock. It must wait for the lock after the command has run;
+        # before, it is asked for with a limit.
+        with _turn, Repo(str(self.root), _wait_for_lock=True) as repo:
+            _probe(repo)
+            with lock_repo(repo):
+                stage = find_stage(repo, self.name)
+                with _spawning(self):
+                    changed = self._reproduce(stage, self.force and not stage.frozen)
+                if not changed:
+                    return "unchanged"
+                self._check_record(stage)
+                stage.dump(update_pipeline=False)
+        return "ran" if self.ran else "restored"
 
-    # One Repo a call and thread: a shared one breaks its lock.
-    with _turn, Repo(str(root.resolve()), _wait_for_lock=True) as repo, lock_repo(repo):
-        (stage,) = repo.stage.collect(name)
-        stage._run_stage = lambda dry, force, **_: restore_or_run(stage, force)
+    def _reproduce(self, stage: Any, force: bool) -> bool:
+        """DVC's own logic; whether the stage had changed."""
+        from dvc.dependency.base import DependencyDoesNotExistError
+
         try:
-            changed = stage.reproduce(force=force and not stage.frozen) is not None
-        except FileNotFoundError as error:
-            if error.filename not in {dep.fs_path for dep in stage.deps}:
+            return stage.reproduce(force=force) is not None
+        except (FileNotFoundError, DependencyDoesNotExistError) as error:
+            missing = error.filename if isinstance(error, FileNotFoundError) else error.path
+            if not any(dep.fs_path == missing or str(dep) == str(missing) for dep in stage.deps):
                 raise
-            raise ArtifactError(f"{name}: its input {error.filename} is missing") from None
+            raise ArtifactError(f"{self.name}: its input {missing} is missing") from None
+        except BaseException as error:
+            # Our stages remove their outputs themselves, unless they were killed; those of another command stay for its author to
+            # look at, as with `dvc repro`.
+            killed = self.ran and is_own(stage) and not is_held(self.root, self.name)
+            if (killed or isinstance(error, RecordError)) and stage.repo.lock.is_locked:
+                stage.remove_outs(ignore_remove=False, force=False)
+            raise
+
+    def spawn(self, stage: Any, run_env: Mapping[str, str] | None) -> None:
+        """Run the stage's command lines as DVC would, but as processes that are known.
+
+        Raises:
+            StageFailedError: one of them failed.
+            KeyboardInterrupt: it was interrupted, or no stage may start now.
+        """
+        from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
+
+        self.ran = True
+        with _others_turn():
+            self.sealed = None if is_own(stage) else _ForeignSeal(stage)
+            options = prepare_kwargs(stage, run_env=run_env)
+            variables = {**options.pop("env"), **self.environment}
+            # The python of the stage's command is this one, whether or not its environment was activated.
+            variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', '')}"
+            for command in _enforce_cmd_list(stage.cmd):
+                ended = run_command(_make_cmd(get_executable(), command), variables, self.output, self.progress, **options)
+                self._conclude(command, ended)
+        if self.sealed:
+            self._refuse_changed(stage, "while it ran")
+
+    def _conclude(self, command: str, ended: Ended) -> None:
+        entry = journal.current.get()
+        if entry is not None:
+            entry.peak_memory_bytes = ended.events.get("peak_memory_bytes")
+        if ended.code == 0:
+            return
+        if ended.code in (INTERRUPTED, -signal.SIGINT) or stages_are_ending():
+            raise KeyboardInterrupt
+        raise StageFailedError(_failure(self.name, command, ended))
+
+    def _refuse_changed(self, stage: Any, when: str) -> None:
+        """Refuse what a command of somebody else's made, if an input is no longer what it was before."""
+        changed = self.sealed.changes(stage) if self.sealed else []
         if changed:
-            stage.dump(update_pipeline=False)
-    return outcome
+            raise RecordError(f"{self.name}: changed {when}: {', '.join(changed)}; nothing was recorded: run it again")
+
+    def _check_record(self, stage: Any) -> None:
+        """Refuse a record that is not what the stage sealed, and take back what DVC has already stored of it.
+
+        Raises:
+            RecordError: an input or output changed between the stage's end and DVC's hashing.
+        """
+        from dvc.stage.serialize import to_single_stage_lockfile
+
+        try:
+            if is_own(stage):
+                locked = parse_entry(f"stages.{self.name}", to_single_stage_lockfile(stage))
+                found = differences(self.root, locked, sealed_by_statement(self.root, self.name))
+                if found:
+                    raise RecordError(
+                        f"{self.name}: what DVC was about to record is not what the stage read and wrote: {', '.join(found)}; nothing "
+                        "was recorded: run it again"
+                    )
+            else:
+                self._refuse_changed(stage, "while DVC recorded it")
+        except GoodfitError:
+            _forget_run(stage)
+            stage.remove_outs(ignore_remove=False, force=False)
+            raise
+
+
+def find_stage(repo: Any, name: str) -> Any:
+    """A stage by its name relative to the repository, from whatever folder this is called.
+
+    Raises:
+        DvcException: there is no such stage.
+    """
+    file, separator, own_name = name.rpartition(":")
+    return repo.stage.load_one(path=str(Path(repo.root_dir) / (file if separator else PIPELINE_FILE)), name=own_name)
+
+
+def is_own(stage: Any) -> bool:
+    """Whether a stage runs `flows.stage`, which seals itself."""
+    return bool(stage.cmd == f"{COMMAND}{stage.name}" and stage.path_in_repo == PIPELINE_FILE)
+
+
+class _ForeignSeal:
+    """What a command of somebody else's is about to read, as the gate seals it: local inputs byte for byte, and parameters.
+
+    Inputs on another machine are left to DVC.
+    """
+
+    def __init__(self, stage: Any) -> None:
+        self._before = self._read(stage)
+
+    def changes(self, stage: Any) -> list[str]:
+        """The inputs that are no longer what they were."""
+        now = self._read(stage)
+        return sorted(key for key in self._before.keys() | now.keys() if self._before.get(key) != now.get(key))
+
+    @staticmethod
+    def _read(stage: Any) -> dict[str, Any]:
+        from dvc.dependency import ParamsDependency
+
+        root = Path(stage.repo.root_dir)
+        found: dict[str, Digest | Any] = {}
+        for dep in stage.deps:
+            if isinstance(dep, ParamsDependency):
+                found |= {f"{dep.def_path}: {key}": value for key, value in dep.read_params().items()}
+            elif dep.protocol == "local" and Path(dep.fs_path).exists():
+                files = digest_paths(root, [os.path.relpath(dep.fs_path, root)])
+                found |= {file: digest for file, digest in files.items() if BYTECODE not in Path(file).parts}
+        return found
+
+
+def _failure(name: str, command: str, ended: Ended) -> str:
+    """What a stage said of its failure; of another command its last lines, where they were read."""
+    if "error" in ended.events:
+        message = str(ended.events["error"])
+        return message if message.startswith(f"{name}:") else f"{name}: {message}"
+    how = f"was ended by {_signal_name(-ended.code)}" if ended.code < 0 else f"ended with exit code {ended.code}"
+    said = "\n".join(["", *(f"  {line}" for line in ended.last_lines)]) if ended.last_lines else " (its messages are above)"
+    return f"{name}: `{command}` {how}{said}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        found = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return f"{found} (often the system's, when memory runs out)" if found == "SIGKILL" else found
+
+
+def _forget_run(stage: Any) -> None:
+    """Remove the run that DVC has just put into its run-cache."""
+    from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    if _can_hash(stage):
+        value = _get_cache_hash(to_single_stage_lockfile(stage))
+        Path(stage.repo.stage_cache._get_cache_path(_get_stage_hash(stage), value)).unlink(missing_ok=True)
+
+
+def _probe(repo: Any) -> None:
+    """Ask for the repository's lock with DVC's limit of 3 s, and give it back.
+
+    Raises:
+        LockError: another process holds it.
+    """
+    from dvc.lock import make_lock
+
+    hardlink = repo.config["core"].get("hardlink_lock", False)
+    with make_lock(str(Path(repo.tmp_dir) / "lock"), tmp_dir=repo.tmp_dir, hardlink_lock=hardlink):
+        pass
+
+
+_passage: ContextVar[_Passage | None] = ContextVar("passage", default=None)
+_replacing = threading.Lock()
+
+
+@contextmanager
+def _spawning(passage: _Passage) -> Iterator[None]:
+    """In this thread and block, DVC starts commands through `passage`; everywhere else as it always does."""
+    _replace_cmd_run()
+    token = _passage.set(passage)
+    try:
+        yield
+    finally:
+        _passage.reset(token)
+
+
+def _replace_cmd_run() -> None:
+    import dvc.stage.run as module
+
+    with _replacing:
+        original = module.cmd_run
+        if getattr(original, "of_the_gate", False):
+            return
+
+        def cmd_run(stage: Any, dry: bool = False, run_env: Mapping[str, str] | None = None) -> None:
+            passage = _passage.get()
+            if passage is None or dry:
+                original(stage, dry=dry, run_env=run_env)
+            else:
+                passage.spawn(stage, run_env)
+
+        cmd_run.of_the_gate = True  # type: ignore[attr-defined]
+        module.cmd_run = cmd_run
 
 
 @contextmanager
 def _others_turn() -> Iterator[None]:
+    """Let other threads pass while the command runs; DVC has given back the repository's lock, and takes it again after the turn."""
     _turn.release()
     try:
         yield

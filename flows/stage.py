@@ -1,27 +1,44 @@
 """Run one stage: seal its inputs, call it, write its statement. `python -m flows.stage NAME` is every stage's `cmd` in dvc.yaml.
 
-Plain DVC hashes dependencies after the run: an edit during it would be recorded against the old output. Hence the seal.
+Plain DVC hashes dependencies after the run: an edit during the run would be recorded against the old output. Hence the seal.
 """
 
+import json
+import os
+import re
 import shutil
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flows.declaration import Declaration, read_declaration
+from pydantic import BaseModel
+
+from flows.declaration import Declaration, read_declaration, read_params, require_stage
 from flows.lineage.digest import Digest, digest_paths
 from flows.lineage.statement import write_statement
+from flows.locks import stage_lock
 from flows.params import check_params, picked, stage_params
-from flows.process import collect_rarely, leave
+from flows.process import collect_rarely, flush_output
 from flows.sources import compiled
-from tasks.core.errors import ArtifactError, GoodfitError
-from tasks.core.settings import PARAMS_FILE, load_yaml
+from flows.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
+from tasks.core.components import Choice
+from tasks.core.errors import ArtifactError, GoodfitError, ParamsError
+from tasks.core.settings import PARAMS_FILE, Section
+
+EVENTS_VARIABLE = "GOODFIT_PROGRESS_FD"
 
 
 class InputsChangedError(GoodfitError):
     """A declared input changed while the stage was running."""
+
+
+class UndeclaredCodeError(GoodfitError):
+    """The stage would run code that dvc.yaml does not declare."""
 
 
 @dataclass(frozen=True)
@@ -32,34 +49,56 @@ class Seal:
     params: dict[str, Any]
 
 
-def run_stage(name: str, root: Path = Path()) -> None:
+def run_stage(
+    name: str,
+    root: Path = Path(),
+    leader: Identity | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
     """Run the stage in this process, in the repository at `root`; whoever calls decides whether it has to run, and records it.
+
+    Args:
+        name: the stage in dvc.yaml.
+        root: the repository.
+        leader: the process that decided to run it. Without it nothing is written or removed any more.
+        say: told which other process is being waited for or was ended.
 
     Raises:
         GoodfitError: the parameters are not valid, an input is missing or changed meanwhile, or the stage says what is wrong. The
             stage's outputs are gone then: no partial output stays behind.
     """
     root = root.resolve()
-    check_params(root)
-    declared = read_declaration(root, name)
-    stage = _function(name, root)
-    before = seal(root, declared)
-    stale = stale_code(root, before)
-    if stale:
-        raise InputsChangedError(f"{name}: changed since this process read it: {', '.join(stale)}; start the run again")
-    try:
-        stage(stage_params(declared, before.params), root)
-        changed = sorted({*_differences(before, seal(root, declared)), *stale_code(root, before)})
-        if changed:
-            raise InputsChangedError(f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again")
-        write_statement(root, declared, before.files, before.params)
-    except BaseException:
-        remove_outputs(root, declared)
-        raise
+    require_stage(root, name)  # a stage that does not exist has no lock
+    with stage_lock(root, name, leader, say):
+        document = read_params(root)  # the only reading: what is checked here is what is sealed and what the stage is handed
+        declared = read_declaration(root, name, document)
+        check_params(root, document)
+        params = stage_params(declared, document)
+        _require_declared_components(declared, params)
+        function = _function(name, root)
+        before = seal(root, declared, document)
+        stale = stale_code(root, before)
+        if stale:
+            raise InputsChangedError(f"{name}: changed since this process read it: {', '.join(stale)}; start the run again")
+        try:
+            # DVC has removed them, but an orphan may have written until it lost the lock.
+            remove_outputs(root, declared)
+            function(params, root)
+            _require(leader)
+            changed = sorted({*_differences(before, seal(root, declared, read_params(root))), *stale_code(root, before)})
+            if changed:
+                raise InputsChangedError(
+                    f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again"
+                )
+            write_statement(root, declared, before.files, before.params)
+        except BaseException:
+            _require(leader)
+            remove_outputs(root, declared)
+            raise
 
 
-def seal(root: Path, declared: Declaration) -> Seal:
-    """Hash every declared input, byte for byte, and read every declared parameter.
+def seal(root: Path, declared: Declaration, params: dict[str, Any]) -> Seal:
+    """Hash every declared input, byte for byte, and pick every declared parameter from the document `params`.
 
     Raises:
         ArtifactError: an input is missing.
@@ -68,9 +107,8 @@ def seal(root: Path, declared: Declaration) -> Seal:
         files = digest_paths(root, declared.deps)
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"{declared.name}: its input {error.filename} is missing; run `dvc repro {declared.name}`"
+            f"{declared.name}: its input {error.filename} is missing; `dvc repro {declared.name}` makes what earlier stages write"
         ) from None
-    params = load_yaml(root / PARAMS_FILE)
     return Seal(files, picked(params, declared.params))
 
 
@@ -81,13 +119,44 @@ def stale_code(root: Path, sealed: Seal) -> list[str]:
 
 
 def remove_outputs(root: Path, declared: Declaration) -> None:
-    """Remove what the stage declares to write."""
+    """Remove what the stage declares to write, but not what it is to find again (`persist: true`)."""
     for name in declared.outs:
         path = root / name
+        if name in declared.persistent:
+            continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _require(leader: Identity | None) -> None:
+    """End this process where its leader has ended: another run may have begun."""
+    if leader is not None and not leader.is_alive():
+        end_now()
+
+
+def _require_declared_components(declared: Declaration, params: Section) -> None:
+    for choice in _choices(params):
+        file = f"{choice.package.replace('.', '/')}/{choice.name}.py"
+        if not any(file == dep or file.startswith(f"{dep}/") for dep in declared.deps):
+            raise UndeclaredCodeError(
+                f"{declared.name}: would run {file}, which is not among its `deps` in dvc.yaml, so that an edit of that file "
+                "would not run the stage again; `make deps` adds it"
+            )
+
+
+def _choices(value: Any) -> Iterator[Choice]:
+    """Every component that parameters choose."""
+    if isinstance(value, Choice):
+        yield value
+        yield from _choices(value.settings)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _choices(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _choices(item)
 
 
 def _function(name: str, root: Path) -> Any:
@@ -113,25 +182,74 @@ def _differences(before: Seal, after: Seal) -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """The command: exit code 0 when the stage ran, 1 with a message when it did not, 2 for a wrong call, 130 for Ctrl-C."""
-    from flows.lineage.journal import journaled
-
     if len(arguments) != 1:
         print("usage: python -m flows.stage NAME", file=sys.stderr)
         return 2
-    root = Path.cwd()
+    name, root = arguments[0], Path.cwd()
+    leader = end_with_leader()
+    _hear_interrupts()
     try:
-        with journaled(root, arguments[0], door="dvc") as entry:
-            run_stage(arguments[0], root)
-            entry.outcome = "ran"
+        with _journal(root, name) as entry:
+            run_stage(name, root, leader, lambda line: print(line, flush=True))
+            if entry:
+                entry.outcome = "ran"
     except (GoodfitError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        message = advised(error, name)
+        _tell(error=message)
+        print(f"error: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"interrupted: {arguments[0]} wrote nothing", file=sys.stderr)
+        print(f"interrupted: {name} wrote nothing", file=sys.stderr)
         return 130
+    except Exception as error:
+        _tell(error=f"{name}: {type(error).__name__}: {error}")
+        raise
     return 0
+
+
+def advised(error: Exception, name: str) -> str:
+    """The message of a stage's error, with the commands to type: the stage's own code does not know them."""
+    message = str(error)
+    writer = re.search(r"run the stage '([\w.-]+)' again", message)
+    if isinstance(error, ArtifactError) and writer:
+        return f"{message}. `dvc checkout` brings back what the last run wrote, `dvc repro -f {writer[1]}` runs '{writer[1]}' again"
+    if isinstance(error, ParamsError) and os.environ.get(DVC_VARIABLE):
+        return (
+            f"{message}\nThe outputs of '{name}' were removed before it could check this: correct the file and run again, or bring "
+            f"back those of the last run with `git checkout {PARAMS_FILE}` and `dvc checkout {name}`"
+        )
+    return message
+
+
+def _hear_interrupts() -> None:
+    """SIGTERM ends a stage as Ctrl-C does, with its outputs removed.
+
+    Ctrl-C is heard even where this process inherited that it is ignored, as a script's background jobs do: the gate sends it.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if os.environ.get(LEADER_VARIABLE):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _journal(root: Path, name: str) -> AbstractContextManager[Any]:
+    """A line of the journal; under the gate the flow writes it, and is told the peak of memory."""
+    from flows.lineage.journal import journaled, journaled_elsewhere
+
+    if os.environ.get(LEADER_VARIABLE):
+        return journaled_elsewhere(_tell)
+    return journaled(root, name, door="dvc")
+
+
+def _tell(**event: Any) -> None:
+    """Tell the gate, where it listens."""
+    pipe = os.environ.get(EVENTS_VARIABLE)
+    if pipe:
+        with suppress(OSError, ValueError):
+            os.write(int(pipe), (json.dumps(event) + "\n").encode())
 
 
 if __name__ == "__main__":
     collect_rarely()
-    leave(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    flush_output()
+    sys.exit(code)

@@ -21,8 +21,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.declaration import DeclarationError, read_declarations, upstream
-from flows.gate import pass_gate
-from flows.interrupts import end_stages, threads
+from flows.gate import allow_stages, end_stages, pass_gate
 from flows.lineage.journal import Outcome, journaled
 from flows.overrides import override_params
 from flows.params import check_params
@@ -82,10 +81,14 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
             runs[name] = stage_task(name).submit(name, force, params, wait_for=earlier, return_state=False)
         wait(list(runs.values()))
     except KeyboardInterrupt:
-        end_stages(runs)
+        end_stages()
+        wait(list(runs.values()))
+        allow_stages()
         return Cancelled(message="interrupted")
     except TerminationSignal:  # of a worker or of `kill`: Prefect knows what it means
-        end_stages(runs)
+        end_stages()
+        wait(list(runs.values()))
+        allow_stages()
         raise
     states = {name: run.state for name, run in runs.items()}
     publish(root, [name for name, state in states.items() if state.is_completed()])
@@ -106,7 +109,7 @@ def stage(name: str, force: bool, params: dict[str, Any]) -> State[Any]:
         if load_yaml(root / PARAMS_FILE) != params:
             raise GoodfitError(f"{name}: {PARAMS_FILE} changed since this run began; what had finished is kept: run it again")
         with journaled(root, name, door="flow", **_origin()) as entry:
-            entry.outcome = pass_gate(name, root, force=force, say=get_run_logger().info, running=threads.one)
+            entry.outcome = pass_gate(name, root, force=force, say=get_run_logger().info, output=get_run_logger().info)
     except (GoodfitError, DvcException, OSError) as error:
         message = str(error)
         return Failed(message=message if message.startswith(f"{name}:") else f"{name}: {message}", data=error)

@@ -5,8 +5,9 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,10 @@ class Entry:
     statement_md5: str | None = None  # stands in dvc.lock: joins the line to the stage's entry there
 
 
+# The line that is being written, where this thread's stage runs in another process: that one says how much memory it used.
+current: ContextVar["Entry | None"] = ContextVar("current", default=None)
+
+
 @contextmanager
 def journaled(
     root: Path, stage: str, door: Door, flow_run_id: str | None = None, scheduled: str | None = None
@@ -46,18 +51,17 @@ def journaled(
 
     A journal that cannot be written is a warning on stderr: it neither fails the stage nor hides its error.
 
-    The peak of memory is the process's since the block began, where the system can start it anew (Linux); elsewhere since the process
-    began, and None on Windows. Stages side by side in one process (the flow's evaluate and diagnose) share it: each line has the peak
-    of both together since the later of them began.
+    The peak of memory is that of the stage's process; None where none was started, and on Windows.
     """
     entry = Entry(stage, door, _now(), flow_run_id=flow_run_id, scheduled=scheduled)
-    _reset_peak_memory()
+    token = current.set(entry)
     try:
         yield entry
     except BaseException as error:
         entry.outcome, entry.error = "failed", f"{type(error).__name__}: {error}"
         raise
     finally:
+        current.reset(token)
         try:
             _complete(root, entry)
             _append(root / JOURNAL, entry)
@@ -65,10 +69,20 @@ def journaled(
             print(f"warning: {stage}: no line in {JOURNAL.as_posix()} ({error}); the stage is not affected", file=sys.stderr)
 
 
+@contextmanager
+def journaled_elsewhere(tell: Callable[..., None]) -> Iterator[None]:
+    """The stage's process under the gate: the flow writes the line, and needs to be told the peak of memory."""
+    try:
+        yield
+    finally:
+        tell(peak_memory_bytes=peak_memory())
+
+
 def _complete(root: Path, entry: Entry) -> None:
     statement = root / statement_path(entry.stage)
     entry.finished, entry.host, entry.commit = _now(), socket.gethostname(), _commit(root)
-    entry.peak_memory_bytes = _peak_memory()
+    if entry.door == "dvc":  # this process is the stage's
+        entry.peak_memory_bytes = peak_memory()
     entry.statement_md5 = digest_file(statement).md5 if statement.exists() and entry.outcome != "failed" else None
 
 
@@ -96,13 +110,8 @@ def _commit(root: Path) -> str | None:
     return described.stdout.strip() or None
 
 
-def _reset_peak_memory() -> None:
-    """Start VmHWM anew (man 5 proc: 5 in clear_refs); where that cannot be done, the peak stays the process's."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory() -> int | None:
+def peak_memory() -> int | None:
+    """The most memory that this process has used, in bytes; None on Windows."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

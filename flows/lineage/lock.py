@@ -1,5 +1,7 @@
 """What dvc.lock records of a stage."""
 
+import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,8 @@ class Locked:
     params: dict[str, Any]
 
 
-def read_lock(root: Path) -> dict[str, Locked]:
-    """Every stage of dvc.lock; none where the file is missing.
+def read_lock(root: Path, only: Collection[str] | None = None) -> dict[str, Locked]:
+    """Every stage of dvc.lock, or those in `only`; none where the file is missing.
 
     Raises:
         ParamsError: the file is not YAML.
@@ -38,10 +40,21 @@ def read_lock(root: Path) -> dict[str, Locked]:
         return {}
     if not isinstance(stages, dict):
         raise _wrong("stages", stages, "a mapping from stage to entry")
-    return {str(name): _locked(f"stages.{name}", entry) for name, entry in stages.items()}
+    return {str(name): parse_entry(f"stages.{name}", entry) for name, entry in stages.items() if only is None or name in only}
 
 
-def _locked(where: str, entry: Any) -> Locked:
+def as_locked(root: Path, path: str) -> str:
+    """A declared path as dvc.lock has it: one inside the repository relative and without detours."""
+    absolute, top = Path(os.path.abspath(root / path)), Path(os.path.abspath(root))  # noqa: PTH100 - resolve() follows links
+    return absolute.relative_to(top).as_posix() if absolute.is_relative_to(top) else path
+
+
+def parse_entry(where: str, entry: Any) -> Locked:
+    """A stage's entry, found at `where` in dvc.lock.
+
+    Raises:
+        LockFileError: it is not what DVC writes.
+    """
     if not isinstance(entry, dict):
         raise _wrong(where, entry, "an entry with `cmd`, `deps` and `outs`")
     command, params = entry.get("cmd"), entry.get("params", {})

@@ -3,7 +3,6 @@
 Neither mtimes nor DVC's own state count.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from flows.declaration import PIPELINE_FILE, Declaration, producer, read_declarations, upstream, writer
 from flows.lineage.digest import Digest, digest_file, directory_md5, files_below
-from flows.lineage.lock import LOCK_FILE, Locked, read_lock
+from flows.lineage.lock import LOCK_FILE, Locked, as_locked, read_lock
 from flows.lineage.statement import Statement, flat, read_statement, statement_path
 from flows.params import picked
 from tasks.core.errors import ArtifactError
@@ -103,7 +102,7 @@ def _verify_stage(
 def _listed(root: Path, declared: Declaration, locked: Locked) -> Iterator[Mismatch]:
     """dvc.lock lists what dvc.yaml declares, no less and no more: what it does not list, its digests do not prove."""
     for kind, paths, digests in (("input", declared.deps, locked.deps), ("output", declared.outs, locked.outs)):
-        wanted = {_as_locked(root, path) for path in paths}
+        wanted = {as_locked(root, path) for path in paths}
         for path in sorted(wanted - digests.keys()):
             yield Mismatch(
                 declared.name, path, ExitCode.MISMATCH, f"it as an {kind}", f"no such entry in {LOCK_FILE}", PIPELINE_FILE
@@ -135,7 +134,7 @@ def _locked(
     """The declared files and folders are those of dvc.lock."""
     recorded = locked.deps | locked.outs
     for path in (*declarations[name].deps, *declarations[name].outs):
-        md5 = recorded.get(_as_locked(root, path))
+        md5 = recorded.get(as_locked(root, path))
         found = _md5(root, path, actual)
         if md5 is not None and found is None:
             yield Mismatch(name, path, ExitCode.MISSING, f"md5 {md5}", _gone(declarations, path), LOCK_FILE)
@@ -178,12 +177,6 @@ def _hash(root: Path, names: tuple[str, ...], hashed: dict[str, Digest]) -> dict
         if file not in hashed:
             hashed[file] = digest_file(root / file)
     return {file: hashed[file] for file in files}
-
-
-def _as_locked(root: Path, path: str) -> str:
-    """A declared path as dvc.lock has it: one inside the repository relative and without detours."""
-    absolute, top = Path(os.path.abspath(root / path)), Path(os.path.abspath(root))  # noqa: PTH100 - resolve() follows links
-    return absolute.relative_to(top).as_posix() if absolute.is_relative_to(top) else path
 
 
 def _md5(root: Path, path: str, actual: dict[str, Digest]) -> str | None:

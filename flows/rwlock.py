@@ -1,0 +1,89 @@
+"""DVC's record of who reads and writes which files (`.dvc/tmp/rwlock`), brought back into a state that lets runs begin.
+
+A `kill -9` while DVC writes the file leaves it torn, and every later run refuses it. A killed run that is still a zombie, as happens
+in containers without an init, holds its entries for ever. DVC itself only drops entries of processes that are gone.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from flows.watch import is_running
+
+FOLDER = Path(".dvc/tmp")
+FILE = "rwlock"
+
+
+def mend_rwlock(root: Path) -> list[str]:
+    """Set a torn file aside, and drop the entries of processes that have ended; say what was done.
+
+    Under DVC's own lock for this file: what is torn then stays torn.
+    """
+    path = root / FOLDER / FILE
+    if not path.exists():
+        return []
+    with _guard(root):
+        try:
+            entries = _parse(path.read_text(encoding="utf-8"))
+        except ValueError:
+            aside = path.with_name(f"{FILE}.torn")
+            path.replace(aside)
+            return [f"{FOLDER / FILE} was torn, as a kill in the middle of a write leaves it; it now is {FOLDER / aside.name}"]
+        ended = {(info["pid"], info["cmd"]) for info in _infos(entries) if not _runs(info["pid"])}
+        if ended:
+            _drop(entries, {pid for pid, _ in ended})
+            path.write_text(json.dumps(entries), encoding="utf-8")
+    return [f"dropped the locks of process {pid} (`{command}`), which has ended" for pid, command in sorted(ended)]
+
+
+def _parse(text: str) -> dict[str, dict[str, Any]]:
+    """The entries: by kind, then by path, one process that writes or a list of those that read."""
+    entries = json.loads(text)
+    if not (isinstance(entries, dict) and all(isinstance(kind, dict) for kind in entries.values())):
+        raise ValueError("not a mapping of mappings")
+    for info in _infos(entries):
+        if not (isinstance(info, dict) and isinstance(info.get("pid"), int) and isinstance(info.get("cmd"), str)):
+            raise ValueError("not a process")  # noqa: TRY004 (as for what is not JSON)
+    return entries
+
+
+def _infos(entries: dict[str, dict[str, Any]]) -> Iterator[Any]:
+    for kind in entries.values():
+        for info in kind.values():
+            yield from info if isinstance(info, list) else [info]
+
+
+def _drop(entries: dict[str, dict[str, Any]], pids: set[int]) -> None:
+    for name, kind in entries.items():
+        kept: dict[str, Any] = {}
+        for path, info in kind.items():
+            left = [item for item in (info if isinstance(info, list) else [info]) if item["pid"] not in pids]
+            if left:
+                kept[path] = left if isinstance(info, list) else left[0]
+        entries[name] = kept
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return is_running(psutil.Process(pid))
+    except psutil.AccessDenied:
+        return True
+    except psutil.Error:
+        return False
+
+
+@contextmanager
+def _guard(root: Path) -> Iterator[None]:
+    """DVC's lock for the file."""
+    from dvc.config import Config
+    from dvc.lock import make_lock
+    from dvc.rwlock import RWLOCK_LOCK
+
+    folder = root / FOLDER
+    hardlink = Config(str(root / ".dvc"))["core"].get("hardlink_lock", False)
+    with make_lock(str(folder / RWLOCK_LOCK), tmp_dir=str(folder), hardlink_lock=hardlink):
+        yield
