@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from flows.watch import LEADER_VARIABLE, this_process
+from tasks.core.progress import EVENTS_VARIABLE
 
-EVENTS_VARIABLE = "GOODFIT_PROGRESS_FD"
 INTERRUPT_SECONDS = 30.0
 # A library's import or a destructor can swallow an interrupt: it is sent again.
 REPEAT_SECONDS = 2.0

@@ -28,9 +28,8 @@ from flows.sources import compiled
 from flows.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
 from tasks.core.components import Choice
 from tasks.core.errors import ArtifactError, GoodfitError, ParamsError
+from tasks.core.progress import EVENTS_VARIABLE
 from tasks.core.settings import PARAMS_FILE, Section
-
-EVENTS_VARIABLE = "GOODFIT_PROGRESS_FD"
 
 
 class InputsChangedError(GoodfitError):

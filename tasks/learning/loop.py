@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from tqdm import tqdm
 
 from tasks.contracts.trained import Epoch
 from tasks.core.errors import TrainingError
+from tasks.core.progress import Progress
 from tasks.learning.batches import Batches
 from tasks.learning.penalties import Penalty
 from tasks.learning.recording import Recorder
@@ -32,7 +32,7 @@ class Learner:
 
 
 def fit(learner: Learner, epochs: int) -> list[Epoch]:
-    """Train in place for at most `epochs` epochs; return a row an epoch.
+    """Train in place for at most `epochs` epochs; return one row per epoch.
 
     Raises:
         TrainingError: the loss of a batch is not a finite number.
@@ -40,8 +40,7 @@ def fit(learner: Learner, epochs: int) -> list[Epoch]:
     model, optimizer, batches = learner.model, learner.optimizer, learner.batches
     history: list[Epoch] = []
     step = 0
-    # disable=None: quiet where standard error is not a terminal
-    with tqdm(total=epochs * len(batches), desc="train", unit="step", disable=None, dynamic_ncols=True) as progress:
+    with Progress("train", total=epochs, unit="epoch", steps=len(batches)) as progress:
         for epoch in range(1, epochs + 1):
             model.train()
             for images, labels in batches.epoch(epoch):
@@ -54,24 +53,28 @@ def fit(learner: Learner, epochs: int) -> list[Epoch]:
                 step += 1
                 if not math.isfinite(batch_loss := loss.item()):
                     raise TrainingError(_diverged(batch_loss, step, epoch, step - (epoch - 1) * len(batches), optimizer))
-                progress.update()
+                progress.step()
 
             learning_rate = optimizer.param_groups[0]["lr"]
             scores = learner.recorder.record(model)
             if not all(math.isfinite(loss) for loss in (scores.train_loss, scores.val_loss) if loss is not None):
                 raise TrainingError(_diverged(scores.train_loss, step, epoch, len(batches), optimizer))
             history.append(Epoch(epoch, step, learning_rate, batch_loss, **asdict(scores)))
-            progress.set_postfix(_summary(history[-1]))
+            progress.update(epoch, **_summary(history[-1]))
             if learner.stopper.should_stop(epoch, scores.val_loss, model):
                 break
             learner.schedule.step()
     return history
 
 
-def _summary(epoch: Epoch) -> dict[str, str]:
-    if epoch.val_loss is None:
-        return {"loss": f"{epoch.train_loss:.4f}", "accuracy": f"{epoch.train_accuracy:.4f}"}
-    return {"loss": f"{epoch.train_loss:.4f}", "val_loss": f"{epoch.val_loss:.4f}", "val_accuracy": f"{epoch.val_accuracy:.4f}"}
+def _summary(epoch: Epoch) -> dict[str, float | None]:
+    """What is shown of an epoch."""
+    return {
+        "loss": epoch.train_loss,
+        "accuracy": epoch.train_accuracy,
+        "val_loss": epoch.val_loss,
+        "val_accuracy": epoch.val_accuracy,
+    }
 
 
 def _diverged(loss: float, step: int, epoch: int, batch: int, optimizer: Optimizer) -> str:
