@@ -9,26 +9,20 @@ import pytest
 
 from tests.conftest import ROOT
 
-SCRIPT = "import atexit, pathlib; from flows.process import leave; {before}; print('done'); leave({code})"
+SCRIPT = "import sys; from flows.process import flush_output; print('done'); flush_output(); sys.exit({code})"
 BUFFERED = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
 
 
-def ended(redirection: str = "", before: str = "pass", code: int = 0) -> "subprocess.CompletedProcess[str]":
+def ended(redirection: str = "", code: int = 0) -> "subprocess.CompletedProcess[str]":
     """The script in a shell, with its output where `redirection` says."""
     command = f'{sys.executable} -c "$SCRIPT" {redirection}'
-    environment = BUFFERED | {"SCRIPT": SCRIPT.format(before=before, code=code)}
+    environment = BUFFERED | {"SCRIPT": SCRIPT.format(code=code)}
     return subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_what_was_printed_arrives_and_the_code_is_kept() -> None:
     done = ended(code=3)
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 3)
-
-
-def test_exit_handlers_run(tmp_path: Path) -> None:
-    left = tmp_path / "left"
-    ended(before=f"atexit.register(pathlib.Path({str(left)!r}).touch)")
-    assert left.exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.declaration import DeclarationError, read_declaration
+from flows.declaration import Declaration, DeclarationError, read_declaration, read_params
 from flows.lineage.digest import digest_paths
-from flows.stage import run_stage, seal
+from flows.stage import Seal, run_stage, seal
 from tasks.core.errors import ArtifactError, GoodfitError
 from tests.conftest import ROOT, Project
 
@@ -27,6 +27,10 @@ def pipeline(tmp_path: Path) -> Path:
     (tmp_path / "in/a.txt").write_text("a")
     (tmp_path / "in/b.py").write_text("b")
     return tmp_path
+
+
+def sealed(root: Path, declared: Declaration) -> Seal:
+    return seal(root, declared, read_params(root))
 
 
 def test_reads_what_dvc_yaml_declares(pipeline: Path) -> None:
@@ -47,17 +51,17 @@ def test_a_key_that_params_yaml_lacks_is_named(pipeline: Path) -> None:
 
 def test_the_seal_sees_content_not_times(pipeline: Path) -> None:
     declared = read_declaration(pipeline, "copy")
-    before = seal(pipeline, declared)
+    before = sealed(pipeline, declared)
     (pipeline / "in/a.txt").touch()
-    assert seal(pipeline, declared) == before
+    assert sealed(pipeline, declared) == before
     (pipeline / "in/a.txt").write_text("b")
-    assert seal(pipeline, declared) != before
+    assert sealed(pipeline, declared) != before
 
 
 @pytest.mark.parametrize("change", ["added", "removed", "param"])
 def test_the_seal_sees_files_that_come_and_go_and_parameters(pipeline: Path, change: str) -> None:
     declared = read_declaration(pipeline, "copy")
-    before = seal(pipeline, declared)
+    before = sealed(pipeline, declared)
     if change == "added":
         (pipeline / "in/c.txt").write_text("")
     elif change == "removed":
@@ -65,25 +69,74 @@ def test_the_seal_sees_files_that_come_and_go_and_parameters(pipeline: Path, cha
     else:
         text = (pipeline / "params.yaml").read_text()
         (pipeline / "params.yaml").write_text(text.replace("seed: 0", "seed: 1"))
-    assert seal(pipeline, declared) != before
+    assert sealed(pipeline, declared) != before
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["tasks/contracts/params/evaluate.py", "tasks/contracts/files.py"])
+@pytest.mark.parametrize("file", ["tasks/evaluate.py", "tasks/core/files.py"])
 def test_code_that_changed_since_this_process_imported_it_is_refused(ran: Project, file: str) -> None:
-    before = ran.text("dvc.lock")
     edit = f"open({file!r}, 'a').write('raise RuntimeError')"
-    script = f"import flows.overrides; {edit}; from flows.gate import pass_gate; pass_gate('evaluate')"
+    script = f"import flows.stage, tasks.evaluate; {edit}; flows.stage.run_stage('evaluate')"
     refused = ran.run(sys.executable, "-c", script, check=False)
     assert refused.returncode == 1
     assert f"evaluate: changed since this process read it: {file}; start the run again" in refused.stderr
-    assert ran.text("dvc.lock") == before
+
+
+def test_a_chosen_component_that_dvc_yaml_does_not_declare_is_refused(fresh: Project) -> None:
+    fresh.edit("dvc.yaml", "      - tasks/learning/schedules/${train.schedule.name}.py\n", "")
+    done = fresh.run(*STAGE, "train", check=False)
+    assert done.returncode == 1
+    assert "train: would run tasks/learning/schedules/constant.py, which is not among its `deps`" in done.stderr
+    assert "`make deps` adds it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "cure"),
+    [
+        ("dvc.yaml", "`git checkout dvc.yaml` brings back the committed one"),
+        ("params.yaml", "`git checkout params.yaml` brings back the committed one, `goodfit use digits` writes a new one"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_own_cure(fresh: Project, file: str, cure: str) -> None:
+    (fresh.root / file).unlink()
+    done = fresh.run(*STAGE, "download", check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {fresh.root / file} is missing: {cure}\n"
+
+
+def test_the_parameters_are_read_once_and_those_are_handed_on(fresh: Project) -> None:
+    """A file that changes after it was read changes nothing but the verdict."""
+    script = (
+        "import flows.stage as stage, tasks.download as download; original = download.download\n"
+        "def edited(params, root):\n"
+        "    path = root / 'params.yaml'\n"
+        "    path.write_text(path.read_text().replace('{name: digits} ', '{name: image_folder} '))\n"
+        "    original(params, root)\n"
+        "    print('handed', params.download.dataset.name)\n"
+        "download.download = edited; stage.run_stage('download')"
+    )
+    done = fresh.run(sys.executable, "-c", script, check=False)
+    assert "handed digits" in done.stdout
+    assert "download: changed while it ran: params.yaml: download" in done.stderr
+    assert not (fresh.root / "data/raw").exists()
+
+
+@pytest.mark.slow
+def test_a_typo_says_how_to_get_the_removed_outputs_back(ran: Project) -> None:
+    model = (ran.root / "models/model.safetensors").read_bytes()
+    ran.edit("params.yaml", "epochs: 3 ", "epohcs: 3 ")
+    failed = ran.run("dvc", "repro", "train", check=False)
+    assert "bring back those of the last run with `git checkout params.yaml` and `dvc checkout train`" in failed.stderr
+    ran.run("git", "checkout", "params.yaml")
+    ran.run("dvc", "checkout", "train")
+    assert (ran.root / "models/model.safetensors").read_bytes() == model
+    assert ran.is_clean()
 
 
 def test_code_is_compiled_from_the_bytes_that_are_hashed_not_from_bytecode(fresh: Project) -> None:
     """Bytecode whose header fits a source of the same size and mtime is what Python alone would run."""
-    source = fresh.root / "tasks/contracts/errors.py"
-    fresh.run(sys.executable, "-m", "compileall", "-q", "tasks/contracts")
+    source = fresh.root / "tasks/core/errors.py"
+    fresh.run(sys.executable, "-m", "compileall", "-q", "tasks/core")
     before, text = source.stat(), source.read_text()
     source.write_text(text.replace("class ParamsError", "class ParamsErr0r"))
     os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -98,7 +151,7 @@ def test_a_missing_input_is_named(pipeline: Path) -> None:
         file.unlink()
     (pipeline / "in").rmdir()
     with pytest.raises(ArtifactError, match=r"copy: its input .*in is missing"):
-        seal(pipeline, declared)
+        sealed(pipeline, declared)
 
 
 def test_bytecode_is_no_input(pipeline: Path) -> None:

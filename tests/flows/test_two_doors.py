@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.locks import read_holder
 from tests.conftest import GATE, STAGES, Project
 
 pytestmark = pytest.mark.slow
@@ -35,10 +36,11 @@ def training(ran: Project, door: str) -> "Iterator[tuple[Project, TrainingRun]]"
 
 
 class TrainingRun:
-    """A process of one door; the stage runs in it (flow) or in a child of it (dvc)."""
+    """A process of one door, whose child runs the stage."""
 
     def __init__(self, project: Project, door: str) -> None:
         self.process = project.start(*DOORS[door])
+        self.root = project.root
         deadline = time.monotonic() + 120
         while not self.is_training():
             assert self.process.poll() is None, self.process.communicate()
@@ -46,16 +48,17 @@ class TrainingRun:
             time.sleep(0.05)
 
     def is_training(self) -> bool:
-        """Whether a process of the group has loaded torch, which `train` does after the inputs are sealed and not before."""
-        for maps in Path("/proc").glob("[0-9]*/maps"):
-            try:
-                if os.getpgid(int(maps.parent.name)) == self.process.pid and "libtorch_cpu" in maps.read_text():
-                    return True
-            except OSError:  # it has ended meanwhile
-                continue
-        return False
+        """Whether the stage has loaded torch, which `train` does after the inputs are sealed and not before."""
+        holder = read_holder(self.root, "train")
+        if holder is None or not holder.process.is_alive():
+            return False
+        try:
+            return "libtorch_cpu" in Path(f"/proc/{holder.process.pid}/maps").read_text()
+        except OSError:  # it has ended meanwhile
+            return False
 
     def kill(self) -> None:
+        """The stage ends with its leader."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
@@ -153,7 +156,7 @@ def test_an_edit_in_the_middle_of_a_run_is_refused(ran: Project, door: str, file
     run = TrainingRun(ran, door)
     path = ran.root / file
     if file == "params.yaml":
-        ran.edit(file, "learning_rate: 0.01 ", "learning_rate: 0.02 ")
+        ran.edit(file, "learning_rate: 0.01}", "learning_rate: 0.02}")
     else:  # DVC makes its data read-only links or copies; a rename replaces either, as an editor does
         edited = path.with_suffix(".edited")
         content = bytearray(path.read_bytes())
@@ -171,12 +174,12 @@ def test_an_edit_in_the_middle_of_a_run_is_refused(ran: Project, door: str, file
 @pytest.mark.parametrize("door", DOORS)
 def test_a_failing_stage_leaves_the_lock_and_the_previous_outputs(ran: Project, door: str) -> None:
     before, model = ran.text("dvc.lock"), (ran.root / "models/model.safetensors").read_bytes()
-    ran.edit("params.yaml", "learning_rate: 0.01 ", "learning_rate: 1.0e+30 ")
+    ran.edit("params.yaml", "learning_rate: 0.01}", "learning_rate: 1.0e+30}")
     failed = ran.run(*DOORS[door], check=False)
     assert failed.returncode != 0
     assert "expected a finite number" in failed.stderr + failed.stdout
     assert ran.text("dvc.lock") == before
-    ran.edit("params.yaml", "learning_rate: 1.0e+30 ", "learning_rate: 0.01 ")
+    ran.edit("params.yaml", "learning_rate: 1.0e+30}", "learning_rate: 0.01}")
     assert ran.gate()["train"] == "restored"
     assert (ran.root / "models/model.safetensors").read_bytes() == model
 
@@ -250,7 +253,7 @@ def test_the_statement_and_the_journal_are_written(ran: Project) -> None:
 
 
 def test_a_folder_of_ones_own_that_is_missing_is_named(fresh: Project) -> None:
-    fresh.edit("params.yaml", "dataset: digits ", "dataset: image_folder ")
+    fresh.edit("params.yaml", "dataset: {name: digits} ", "dataset: {name: image_folder} ")
     fresh.edit("params.yaml", "path: data/source ", "path: pictures ")
     refused = fresh.run(sys.executable, "-c", GATE, "download", check=False)
     assert refused.returncode == 1

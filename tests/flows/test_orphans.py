@@ -1,0 +1,157 @@
+"""A stage ends with the run that started it, and what a later run did stands."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.locks import held_stages, read_holder
+from flows.rwlock import mend_rwlock
+from tests.faults.world import PARAMS, World, build, command
+
+pytestmark = pytest.mark.slow
+
+BOUND_SECONDS = 5.0
+SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]
+EARLIER = PARAMS.replace("seed: 1", "seed: 2").replace("seconds: 0.3", "seconds: 4")
+LATER = PARAMS.replace("seed: 1", "seed: 3")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return build(tmp_path_factory.mktemp("template") / "world", {})
+
+
+@pytest.fixture(scope="module")
+def expected(template: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What an undisturbed run with the later parameters records."""
+    world = World(Path(shutil.copytree(template.root, tmp_path_factory.mktemp("expected") / "world")))
+    (world.root / "params.yaml").write_text(LATER)
+    assert world.run(*command("dvc")).returncode == 0
+    return world.record()
+
+
+@pytest.fixture
+def world(template: World, tmp_path: Path) -> "Iterator[World]":
+    world = World(Path(shutil.copytree(template.root, tmp_path / "world")))
+    try:
+        yield world
+    finally:
+        for process in world.processes():
+            process.kill()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def run_later(world: World, door: str) -> "subprocess.CompletedProcess[str]":
+    """The later run; a kill may have torn DVC's own record of locks, which `goodfit doctor` mends for plain `dvc repro`."""
+    done = world.run(*command(door))
+    if done.returncode and door == "dvc" and mend_rwlock(world.root):
+        done = world.run(*command(door))
+    return done
+
+
+@pytest.mark.parametrize("moment", range(4))
+@pytest.mark.parametrize(("door", "number"), [(door, number) for door in ("dvc", "gate") for number in SIGNALS])
+def test_the_later_run_stands_when_the_leader_alone_was_ended(
+    world: World, expected: dict[str, bytes], door: str, number: signal.Signals, moment: int
+) -> None:
+    (world.root / "params.yaml").write_text(EARLIER)
+    leader = world.start(door, world.root.parent / "log")
+    time.sleep(random.Random(f"{door}{number}{moment}").uniform(0.2, 6))  # any moment of the run
+    earlier = world.processes()
+    leader.send_signal(number)
+    if door == "dvc":
+        leader.wait()  # plain DVC takes a zombie for a process that runs
+    (world.root / "params.yaml").write_text(LATER)
+    started = time.monotonic()
+    done = run_later(world, door)
+    assert done.returncode == 0, done.stdout
+    wait_until(lambda: not still_running(earlier), BOUND_SECONDS - min(time.monotonic() - started, BOUND_SECONDS - 0.1))
+    assert world.record() == expected
+    assert not list(world.root.rglob(".*.partial"))
+    leader.wait()
+
+
+@pytest.mark.parametrize("door", ["dvc", "gate"])
+def test_an_orphan_ends_within_the_bound_behind_a_shell_that_the_kernel_does_not_end(
+    world: World, expected: dict[str, bytes], door: str, tmp_path: Path
+) -> None:
+    """Then the parent is the shell: only the watching thread sees that the leader has ended, as on systems other than Linux."""
+    shell = tmp_path / "sh"
+    shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
+    shell.chmod(0o755)
+    world.variables["SHELL"] = str(shell)
+    (world.root / "params.yaml").write_text(EARLIER)
+    leader = world.start(door, tmp_path / "log")
+    wait_until(lambda: "left" in held_stages(world.root))
+    wait_until(lambda: (holder := read_holder(world.root, "left")) is not None and holder.process.is_alive())
+    holder = read_holder(world.root, "left")
+    assert holder is not None
+    assert holder.leader is not None
+    assert holder.leader.pid == leader.pid
+    assert psutil.Process(holder.process.pid).ppid() != leader.pid, "the shell stands between them"
+    leader.kill()
+    leader.wait()
+    wait_until(lambda: not holder.process.is_alive(), BOUND_SECONDS)
+    (world.root / "params.yaml").write_text(LATER)
+    assert world.run(*command(door)).returncode == 0
+    assert world.record() == expected
+
+
+def test_the_next_stage_ends_an_orphan_that_holds_the_lock(world: World, expected: dict[str, bytes], tmp_path: Path) -> None:
+    """A stopped process cannot watch anything; it is ended from outside."""
+    (world.root / "params.yaml").write_text(EARLIER)
+    shell = tmp_path / "sh"
+    shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
+    shell.chmod(0o755)
+    world.variables["SHELL"] = str(shell)
+    leader = world.start("dvc", tmp_path / "log")
+    wait_until(lambda: (holder := read_holder(world.root, "left")) is not None and holder.process.is_alive())
+    holder = read_holder(world.root, "left")
+    assert holder is not None
+    os.kill(holder.process.pid, signal.SIGSTOP)
+    leader.kill()
+    leader.wait()
+    (world.root / "params.yaml").write_text(LATER)
+    done = world.run(*command("dvc"))
+    assert done.returncode == 0, done.stdout
+    assert f"left: ended process {holder.process.pid}, which was left over from a run that has ended" in done.stdout
+    assert not holder.process.is_alive()
+    assert world.record() == expected
+
+
+def test_a_stage_waits_for_one_that_a_person_started_and_then_gives_up(world: World) -> None:
+    (world.root / "params.yaml").write_text(EARLIER.replace("seconds: 4", "seconds: 100"))
+    by_hand = (sys.executable, "-m", "flows.stage", "left")
+    first = subprocess.Popen(by_hand, cwd=world.root, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: read_holder(world.root, "left") is not None)
+        script = (
+            "import flows.stage as stage, functools; from flows.locks import stage_lock;"
+            "stage.stage_lock = functools.partial(stage_lock, wait_seconds=1); stage.run_stage('left')"
+        )
+        second = world.run(sys.executable, "-c", script)
+    finally:
+        first.kill()
+        first.wait()
+    assert f"left: waiting for process {first.pid} (since " in second.stdout
+    assert f"left: process {first.pid} (since " in second.stdout
+    assert "is still working on its outputs; nothing was changed" in second.stdout
