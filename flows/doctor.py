@@ -1,0 +1,127 @@
+"""`goodfit doctor`: find what killed runs left behind, and mend what can be mended without losing anything."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from flows.declaration import PIPELINE_FILE, read_declaration
+from flows.lineage.lock import LOCK_FILE
+from flows.locks import end_orphan, held_stages, read_holder
+from flows.params import own_stages
+from flows.rwlock import FOLDER, mend_rwlock
+from tasks.core.errors import GoodfitError
+from tasks.core.settings import PARAMS_FILE, load_yaml
+
+# What `tasks.core.files.whole` and the download write to before they rename it, and what the download keeps while it does so.
+ENDINGS = ("partial", "old")
+
+
+def mend(root: Path) -> list[str]:
+    """Mend the repository; return one line for each thing that was done, and for each that was found but left alone.
+
+    Processes of this repository whose run has ended are killed, DVC's record of locks is brought up to date, a damaged database of
+    DVC (it only remembers what files were hashed to) is set aside, and partial files are removed. Files that hold anybody's work are
+    only named.
+    """
+    root = root.resolve()
+    lines = [line for stage in held_stages(root) if (line := end_orphan(root, stage))]
+    busy = held_stages(root)
+    lines += [f"{stage}: {read_holder(root, stage) or 'a process'} is working on it: left alone" for stage in busy]
+    unreadable = list(_unreadable(root))
+    lines += mend_rwlock(root)
+    lines += _mend_databases(root)
+    if not unreadable:
+        lines += _remove_leftovers(root, busy)
+    return lines + unreadable
+
+
+def _unreadable(root: Path) -> Iterator[str]:
+    """Files that everything starts from, and that cannot be read; Git has them."""
+    for name in (PIPELINE_FILE, PARAMS_FILE, LOCK_FILE):
+        path = root / name
+        if name == LOCK_FILE and not path.exists():  # nothing has run yet
+            continue
+        try:
+            load_yaml(path)
+        except (GoodfitError, OSError) as error:
+            yield f"{error}: left alone; `git checkout {name}` brings back the committed one"
+
+
+def _remove_leftovers(root: Path, busy: list[str]) -> list[str]:
+    """Remove what killed stages had not finished writing."""
+    lines = []
+    for stage in own_stages(root):
+        if stage in busy:
+            continue
+        for out in read_declaration(root, stage).outs:
+            path = root / out
+            found = [path.with_name(f".{path.name}.{ending}") for ending in ENDINGS]
+            found += [file for ending in ENDINGS for file in path.rglob(f".*.{ending}")] if path.is_dir() else []
+            for leftover in filter(os.path.lexists, found):
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
+                lines.append(f"removed {leftover.relative_to(root).as_posix()}, which stage '{stage}' had not finished")
+    return lines
+
+
+def _mend_databases(root: Path) -> list[str]:
+    """Set DVC's damaged databases aside, under its own lock: with one, every command of DVC fails."""
+    from dvc.lock import LockError, make_lock
+
+    lines = []
+    try:
+        with make_lock(str(root / FOLDER / "lock"), tmp_dir=str(root / FOLDER), hardlink_lock=_core(root).get("hardlink_lock")):
+            for database in sorted(_state_folder(root).rglob("*.db")):
+                if not _is_sound(database):
+                    aside = database.with_name(f"{database.name}.damaged")
+                    database.replace(aside)
+                    for journal in ("-wal", "-shm"):
+                        database.with_name(database.name + journal).unlink(missing_ok=True)
+                    lines.append(f"DVC's database {database} was damaged; it now is {aside.name}, and DVC will make another")
+    except LockError:
+        lines.append("another DVC command is using this repository: its databases were left alone")
+    return lines
+
+
+def _is_sound(database: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _state_folder(root: Path) -> Path:
+    """Where DVC keeps this repository's databases. With a damaged one it cannot be asked: so it is asked with empty ones."""
+    from dvc.dirs import site_cache_dir
+    from dvc.repo import Repo
+
+    with (
+        TemporaryDirectory() as empty,
+        _without_variable("DVC_SITE_CACHE_DIR"),
+        Repo(str(root), config={"core": {"site_cache_dir": empty}}) as repo,
+    ):
+        name = Path(repo.site_cache_dir).name
+    return Path(site_cache_dir(_core(root).get("site_cache_dir"))) / "repo" / name
+
+
+def _core(root: Path) -> dict[str, str]:
+    from dvc.config import Config
+
+    return dict(Config(str(root / ".dvc"))["core"])
+
+
+@contextmanager
+def _without_variable(name: str) -> Iterator[None]:
+    value = os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[name] = value

@@ -1,0 +1,150 @@
+"""`goodfit doctor` and the gate on repositories that killed runs left in disorder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.doctor import mend
+from flows.rwlock import mend_rwlock
+from tests.conftest import Project
+from tests.faults.world import World, build, command
+
+RWLOCK = ".dvc/tmp/rwlock"
+
+
+@pytest.fixture
+def zombie() -> "Iterator[int]":
+    """A process that has ended and that nobody has collected yet."""
+    process = subprocess.Popen(["true"])
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    yield process.pid
+    process.wait()
+
+
+def entries(root: Path, pid: int) -> dict[str, object]:
+    info = {"pid": pid, "cmd": "dvc repro"}
+    model = str(root / "models/model.json")
+    return {"write": {model: info}, "read": {str(root / "data/raw"): [info, {"pid": os.getpid(), "cmd": "pytest"}]}}
+
+
+def test_nothing_to_mend_is_no_line(ran: Project) -> None:
+    assert mend(ran.root) == []
+
+
+def test_entries_of_a_zombie_are_dropped_and_those_of_the_living_stay(ran: Project, zombie: int) -> None:
+    (ran.root / RWLOCK).write_text(json.dumps(entries(ran.root, zombie)))
+    assert mend(ran.root) == [f"dropped the locks of process {zombie} (`dvc repro`), which has ended"]
+    left = json.loads(ran.text(RWLOCK))
+    assert left == {"write": {}, "read": {str(ran.root / "data/raw"): [{"pid": os.getpid(), "cmd": "pytest"}]}}
+    assert mend_rwlock(ran.root) == []
+
+
+@pytest.mark.parametrize("torn", ["", '{"write": {"/a": {"pid": 12', '{"write": {"/a": {"pid": "x"}}}', "[1]", "\0\0\0"])
+def test_a_torn_record_of_locks_is_set_aside(ran: Project, torn: str) -> None:
+    (ran.root / RWLOCK).write_text(torn)
+    (line,) = mend(ran.root)
+    assert "was torn" in line
+    assert ran.text(".dvc/tmp/rwlock.torn") == torn
+    assert not (ran.root / RWLOCK).exists()
+    assert ran.is_clean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("torn", ["", '{"write": {"/a": {"pid": 12', "[1]"])
+def test_the_gate_recovers_from_a_torn_record_and_says_so(ran: Project, torn: str) -> None:
+    (ran.root / RWLOCK).write_text(torn)
+    done = ran.run(sys.executable, "-c", "from flows.gate import pass_gate; print(pass_gate('report'))")
+    assert done.stdout.splitlines()[-1] == "unchanged"
+    assert "report: .dvc/tmp/rwlock was torn" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_gate_recovers_from_a_zombie_that_holds_a_lock(ran: Project, zombie: int) -> None:
+    (ran.root / RWLOCK).write_text(json.dumps(entries(ran.root, zombie)))
+    done = ran.run(sys.executable, "-c", "from flows.gate import pass_gate; print(pass_gate('evaluate', wait_seconds=5))")
+    assert done.stdout.splitlines()[-1] == "unchanged"
+    assert f"evaluate: dropped the locks of process {zombie}" in done.stdout
+
+
+def test_what_was_not_finished_is_removed(ran: Project) -> None:
+    leftovers = [
+        ran.root / name for name in ("models/.model.json.partial", "data/raw/.x.partial", "results/.history.csv.partial")
+    ]
+    for file in leftovers:
+        file.write_text("half")
+    (ran.root / "data/.raw.partial").mkdir()
+    (ran.root / "data/.raw.partial/images").write_text("half")
+    (ran.root / "models/.mine.json").write_text("kept")
+    lines = mend(ran.root)
+    assert len(lines) == 4
+    assert "removed models/.model.json.partial, which stage 'train' had not finished" in lines
+    assert not any(file.exists() for file in [*leftovers, ran.root / "data/.raw.partial"])
+    assert (ran.root / "models/.mine.json").exists()
+    assert ran.is_clean()
+
+
+@pytest.mark.parametrize("part", ["links", "hashes/local"])
+def test_a_damaged_database_of_dvc_is_set_aside(ran: Project, tmp_path: Path, part: str) -> None:
+    ran.run("dvc", "config", "--local", "core.site_cache_dir", str(tmp_path / "state"))
+    assert ran.is_clean()
+    (database,) = (tmp_path / "state/repo").glob(f"*/{part}/cache.db")
+    for journal in database.parent.glob("cache.db-*"):
+        journal.unlink()
+    database.write_bytes(b"no database" * 1000)
+    assert ran.run("dvc", "status", check=False).returncode != 0
+    (line,) = mend(ran.root)
+    assert f"DVC's database {database} was damaged" in line
+    assert ran.is_clean()
+    assert mend(ran.root) == []
+
+
+def test_a_torn_dvc_lock_is_named_and_left_alone(ran: Project) -> None:
+    (ran.root / "dvc.lock").write_text("stages: {train: ")
+    (line,) = mend(ran.root)
+    assert "`git checkout dvc.lock` brings back the committed one" in line
+    assert ran.text("dvc.lock") == "stages: {train: "
+
+
+@pytest.mark.slow
+def test_an_orphan_is_ended_and_a_stage_that_a_person_runs_is_left_alone(tmp_path: Path) -> None:
+    world = build(tmp_path / "world", {})
+    params = (world.root / "params.yaml").read_text()
+    (world.root / "params.yaml").write_text(params.replace("seconds: 0.3", "seconds: 100"))
+    shell = tmp_path / "sh"
+    shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
+    shell.chmod(0o755)
+    world.variables["SHELL"] = str(shell)  # between DVC and the stage, so that the kernel does not end the stage
+    try:
+        leader = world.start("dvc", tmp_path / "log")
+        orphan = wait_for_stage(world)
+        assert mend(world.root)[0].startswith(f"left: process {orphan.pid}, started by process {leader.pid}")
+        orphan.send_signal(signal.SIGSTOP)  # it cannot watch its leader
+        leader.kill()
+        leader.wait()
+        assert mend(world.root)[0].startswith(f"left: ended process {orphan.pid}, which was left over")
+        assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+        (world.root / "params.yaml").write_text(params)
+        assert world.run(*command("dvc")).returncode == 0
+    finally:
+        for process in world.processes():
+            process.kill()
+
+
+def wait_for_stage(world: World) -> psutil.Process:
+    from flows.locks import read_holder
+
+    for _ in range(3000):
+        holder = read_holder(world.root, "left")
+        if holder is not None and holder.process.is_alive():
+            return psutil.Process(holder.process.pid)
+        time.sleep(0.02)
+    raise AssertionError("the stage did not start")
