@@ -140,7 +140,7 @@ def test_force_runs_the_stage_and_ends_with_the_same_bytes(ran: Project) -> None
 
 
 def test_force_on_a_frozen_stage_records_nothing_new(ran: Project) -> None:
-    ran.run("dvc", "freeze", "train")
+    ran.edit("dvc.yaml", "    cmd: python -m flows.stage train\n", "    cmd: python -m flows.stage train\n    frozen: true\n")
     before = ran.text("dvc.lock")
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
     script = "from flows.gate import pass_gate; print(pass_gate('train', force=True))"
