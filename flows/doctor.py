@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,19 +25,46 @@ def mend(root: Path) -> list[str]:
     """Mend the repository; return one line for each thing that was done, and for each that was found but left alone.
 
     Processes of this repository whose run has ended are killed, DVC's record of locks is brought up to date, a damaged database of
-    DVC (it only remembers what files were hashed to) is set aside, and partial files are removed. Files that hold anybody's work are
-    only named.
+    DVC (it only remembers what files were hashed to) is set aside, a torn dvc.lock is replaced by the committed one, and partial files
+    are removed. Files that hold anybody's work are only named.
     """
     root = root.resolve()
     lines = [line for stage in held_stages(root) if (line := end_orphan(root, stage))]
     busy = held_stages(root)
     lines += [f"{stage}: {read_holder(root, stage) or 'a process'} is working on it: left alone" for stage in busy]
-    unreadable = list(_unreadable(root))
     lines += mend_rwlock(root)
+    lines += _mend_lock_file(root)
+    unreadable = list(_unreadable(root))
     lines += _mend_databases(root)
     if not unreadable:
         lines += _remove_leftovers(root, busy)
     return lines + unreadable
+
+
+def _mend_lock_file(root: Path) -> list[str]:
+    """Set a torn dvc.lock aside and bring the committed one back: what it had recorded since is in DVC's run-cache.
+
+    One with Git's conflict markers is not torn: a person has to choose.
+    """
+    path = root / LOCK_FILE
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        load_yaml(path)
+    except GoodfitError:
+        if "<<<<<<<" in text:
+            return []
+    except OSError:  # none: nothing has run yet
+        return []
+    else:
+        return []
+    aside = root / FOLDER / f"{LOCK_FILE}.torn"
+    path.replace(aside)
+    torn = f"{LOCK_FILE} was torn, as a kill in the middle of a write leaves it; it now is {FOLDER / aside.name}"
+    committed = subprocess.run(["git", "show", f"HEAD:./{LOCK_FILE}"], cwd=root, capture_output=True, check=False)
+    if committed.returncode:
+        return [f"{torn}, and the next run writes another"]
+    path.write_bytes(committed.stdout)
+    return [f"{torn}, and the committed one is back: the next run restores what was recorded since"]
 
 
 def _unreadable(root: Path) -> Iterator[str]:

@@ -6,6 +6,7 @@ progress and its end are known. pyproject.toml pins DVC's minor version, and the
 
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from flows.declaration import PIPELINE_FILE
 from flows.lineage import journal
 from flows.lineage.digest import Digest, digest_paths
 from flows.lineage.journal import Outcome
-from flows.lineage.lock import parse_entry
+from flows.lineage.lock import LOCK_FILE, parse_entry
 from flows.lineage.record import differences, sealed_by_statement
 from flows.locks import end_orphan, is_held
 from flows.params import COMMAND
@@ -28,7 +29,7 @@ from flows.running import Ended, allow_stages, end_stages, run_command, stages_a
 from flows.rwlock import mend_rwlock
 from tasks.core.errors import ArtifactError, GoodfitError
 
-__all__ = ["BusyError", "RecordError", "StageFailedError", "allow_stages", "end_stages", "pass_gate"]
+__all__ = ["BusyError", "DamagedError", "RecordError", "StageFailedError", "allow_stages", "end_stages", "pass_gate"]
 
 RETRY_SECONDS = 1.0
 INTERRUPTED = 130
@@ -38,6 +39,10 @@ BYTECODE = "__pycache__"
 
 class BusyError(GoodfitError):
     """Another process holds the stage's files."""
+
+
+class DamagedError(GoodfitError):
+    """A file that DVC works with cannot be read."""
 
 
 class StageFailedError(GoodfitError):
@@ -77,12 +82,14 @@ def pass_gate(
 
     Raises:
         BusyError: the files were still held after `wait_seconds`.
+        DamagedError: a kill left a file of DVC torn; the message says what mends it.
         StageFailedError: the stage failed; dvc.lock is as it was.
         GoodfitError: an input is missing or changed while the stage ran; dvc.lock is as it was.
         KeyboardInterrupt: the stage was interrupted.
     """
     from dvc.lock import LockError
     from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
+    from dvc.utils.serialize import YAMLFileCorruptedError
 
     root = root.resolve()
     deadline = time.monotonic() + wait_seconds
@@ -101,11 +108,21 @@ def pass_gate(
                 continue
             reason = str(error).partition("\n\n")[0]  # without DVC's advice to remove the file by hand
             if time.monotonic() > deadline:
-                raise BusyError(f"{name}: still busy after {wait_seconds:g} s; nothing was changed. {reason}") from None
+                raise BusyError(
+                    f"{name}: still busy after {wait_seconds:g} s; nothing was changed. {reason}\n"
+                    "If that process should not be running, end it; `goodfit doctor` clears up what it leaves behind"
+                ) from None
             if not said:
                 say(f"{name}: waiting for another run to finish. {reason}")
                 said = True
             time.sleep(RETRY_SECONDS)
+        except YAMLFileCorruptedError as error:
+            cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
+            raise DamagedError(f"{name}: {error}; {cure}") from None
+        except sqlite3.DatabaseError as error:
+            raise DamagedError(
+                f"{name}: DVC's database of this repository is damaged ({error}); run `goodfit doctor`"
+            ) from None
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from typing import NoReturn
 
 
 def collect_rarely() -> None:
@@ -11,6 +12,16 @@ def collect_rarely() -> None:
     A flow with nothing to do took 4.4 s with Python's thresholds and 3.5 s with these, which are mypy's.
     """
     gc.set_threshold(200_000, 30, 30)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with this exit code, as `sys.exit` does, but without a last search for cycles among all that was imported.
+
+    With torch and pandas loaded this takes 0.4 s instead of 0.8 s.
+    """
+    flush_output()
+    gc.freeze()
+    sys.exit(code)
 
 
 def flush_output() -> None:

@@ -23,7 +23,7 @@ from flows.lineage.digest import Digest, digest_paths
 from flows.lineage.statement import write_statement
 from flows.locks import stage_lock
 from flows.params import check_params, picked, stage_params
-from flows.process import collect_rarely, flush_output
+from flows.process import collect_rarely, leave
 from flows.sources import compiled
 from flows.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
 from tasks.core.components import Choice
@@ -249,6 +249,4 @@ def _tell(**event: Any) -> None:
 
 if __name__ == "__main__":
     collect_rarely()
-    code = main(sys.argv[1:])
-    flush_output()
-    sys.exit(code)
+    leave(main(sys.argv[1:]))

@@ -14,7 +14,7 @@ import pytest
 
 from flows.doctor import mend
 from flows.rwlock import mend_rwlock
-from tests.conftest import Project
+from tests.conftest import GATE, Project
 from tests.faults.world import World, build, command
 
 RWLOCK = ".dvc/tmp/rwlock"
@@ -100,18 +100,34 @@ def test_a_damaged_database_of_dvc_is_set_aside(ran: Project, tmp_path: Path, pa
     for journal in database.parent.glob("cache.db-*"):
         journal.unlink()
     database.write_bytes(b"no database" * 1000)
-    assert ran.run("dvc", "status", check=False).returncode != 0
+    failed = ran.run(sys.executable, "-c", GATE, "report", check=False)
+    assert "DVC's database of this repository is damaged" in failed.stderr
+    assert "run `goodfit doctor`" in failed.stderr
     (line,) = mend(ran.root)
     assert f"DVC's database {database} was damaged" in line
     assert ran.is_clean()
     assert mend(ran.root) == []
 
 
-def test_a_torn_dvc_lock_is_named_and_left_alone(ran: Project) -> None:
+def test_a_torn_dvc_lock_is_set_aside_and_the_committed_one_comes_back(ran: Project) -> None:
+    committed = ran.text("dvc.lock")
     (ran.root / "dvc.lock").write_text("stages: {train: ")
+    failed = ran.run(sys.executable, "-c", GATE, "report", check=False)
+    assert "run `goodfit doctor`" in failed.stderr.splitlines()[-1]
     (line,) = mend(ran.root)
-    assert "`git checkout dvc.lock` brings back the committed one" in line
-    assert ran.text("dvc.lock") == "stages: {train: "
+    assert "dvc.lock was torn" in line
+    assert "the committed one is back" in line
+    assert ran.text(".dvc/tmp/dvc.lock.torn") == "stages: {train: "
+    assert ran.text("dvc.lock") == committed
+    assert ran.is_clean()
+
+
+def test_a_dvc_lock_with_a_conflict_is_named_and_left_alone(ran: Project) -> None:
+    conflict = "<<<<<<< HEAD\nstages: {}\n=======\nstages:\n>>>>>>> other\n"
+    (ran.root / "dvc.lock").write_text(conflict)
+    (line,) = mend(ran.root)
+    assert "left alone; `git checkout dvc.lock` brings back the committed one" in line
+    assert ran.text("dvc.lock") == conflict
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-SCRIPT = "import sys; from flows.process import flush_output; print('done'); flush_output(); sys.exit({code})"
+SCRIPT = "from flows.process import leave; print('done'); leave({code})"
 BUFFERED = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
 
 
