@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flows.declaration import PIPELINE_FILE, Declaration
+from flows.declaration import PIPELINE_FILE, PLACEHOLDER, Declaration
 from tasks.core.errors import ParamsError
 from tasks.core.settings import PARAMS_FILE, Section, expected_names, invalid, load_yaml, validate
 
@@ -36,9 +36,12 @@ def check_params(root: Path, document: dict[str, Any] | None = None, file: str =
         ParamsError: a key is unknown or missing, or a value is not allowed; all offences are named at once.
     """
     found = load_yaml(root / PARAMS_FILE) if document is None else document
-    known: set[str] = set()
+    ours = own_stages(root)
+    if not ours:  # another pipeline: its parameters are its own
+        return
+    known = _keys_of_other_stages(root)
     lines: list[str] = []
-    for name in own_stages(root):
+    for name in ours:
         model: type[Section] = import_module(f"tasks.{name}").Params
         known |= model.model_fields.keys()
         try:
@@ -49,6 +52,14 @@ def check_params(root: Path, document: dict[str, Any] | None = None, file: str =
     lines += _together(found)
     if lines:
         raise ParamsError(invalid(file, list(dict.fromkeys(lines))))
+
+
+def _keys_of_other_stages(root: Path) -> set[str]:
+    """The top-level keys that stages with commands of their own declare or insert as `${key}`: known, and checked by nobody here."""
+    ours, stages = own_stages(root), load_yaml(root / PIPELINE_FILE).get("stages") or {}
+    others = [stage for name, stage in stages.items() if isinstance(stage, dict) and name not in ours]
+    declared = [key for stage in others for body in (stage, stage.get("do") or {}) for key in body.get("params") or []]
+    return {key.partition(".")[0] for key in [*declared, *PLACEHOLDER.findall(str(others))] if isinstance(key, str)}
 
 
 def declared_params(root: Path, name: str) -> list[str]:
