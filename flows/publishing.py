@@ -1,55 +1,175 @@
-"""The results on Prefect's pages: the verdict as Markdown, metrics and findings as tables."""
+"""A run's results on Prefect's pages: tags, a summary in Markdown, and tables of metrics and findings."""
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 
-from tasks.contracts.findings import Diagnosis, read_diagnosis
-from tasks.contracts.results import EVALUATION
-from tasks.core.files import read_json
+from flows.metrics import Metric, Previous, metric_files, metrics, read_metrics
+from flows.params import own_stages
+from flows.progress import duration
+from flows.usage import Usage, memory
+from tasks.contracts.findings import SUMMARY, Diagnosis, read_diagnosis
+from tasks.core.errors import GoodfitError
+
+REPORT = Path("report/index.html")
 
 
-def publish(root: Path, completed: Sequence[str]) -> None:
-    """Show the results on Prefect's page; those of a stage that did not complete may be an earlier run's, and are left out."""
-    evaluation = read_json(root / EVALUATION, "evaluate") if "evaluate" in completed else None
-    if evaluation:
-        rows = [{"metric": key, "value": value} for key, value in evaluation.items()]
-        create_table_artifact(rows, key="metrics", description="On the test set (metrics/evaluation.json)")
-    if "diagnose" in completed:
-        diagnosis = read_diagnosis(root)
-        create_markdown_artifact(
-            verdict_page(diagnosis, evaluation), key="verdict", description="What the diagnosis says of the model"
+@dataclass(frozen=True)
+class Run:
+    """What one run did: the outcome of each stage, what it used, and what is to be said of its parameters."""
+
+    outcomes: Mapping[str, str]
+    usage: Mapping[str, Usage]
+    previous: Previous
+    note: str | None = None  # on overrides
+
+    @property
+    def completed(self) -> list[str]:
+        return [name for name, done in self.outcomes.items() if done in ("ran", "restored", "unchanged")]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the completed stages say; the files of a stage that did not complete may be an earlier run's, and are left out."""
+
+    metrics: list[Metric]
+    examples: int | None
+    diagnosis: Diagnosis | None
+    report: Path | None
+
+    def __str__(self) -> str:
+        """`verdict: overconfident; accuracy 0.9629 (+0.0019)`, or nothing."""
+        verdict = [f"verdict: {self.diagnosis.verdict.replace('_', ' ')}"] if self.diagnosis else []
+        return "; ".join(verdict + [str(metric) for metric in self.metrics[:1]])
+
+
+def results(root: Path, run: Run) -> Results:
+    """Read the files of the completed stages."""
+    found: list[Metric] = []
+    examples: int | None = None
+    writers = metric_files(root)
+    for path, values in read_metrics(root).items():
+        if writers[path] in run.completed and path != SUMMARY.as_posix():  # the findings have a table of their own
+            found += metrics(values, run.previous.values.get(path, {}))
+            examples = values.get("n", examples)
+    ours = [name for name in own_stages(root) if name in run.completed]
+    try:
+        diagnosis = read_diagnosis(root) if "diagnose" in ours else None
+    except GoodfitError:
+        diagnosis = None
+    return Results(found, examples, diagnosis, REPORT if "report" in ours else None)
+
+
+def publish(root: Path, run: Run, found: Results) -> None:
+    """Create the artifacts of the current flow run."""
+    create_markdown_artifact(summary(root, run, found), key="summary", description="What this run did and found")
+    if found.metrics:
+        measured = f"on {found.examples} test examples, " if found.examples else ""
+        description = f"Metrics {measured}compared with {run.previous.source}"
+        create_table_artifact(metric_rows(found.metrics), key="metrics", description=description)
+    if found.diagnosis:
+        create_table_artifact(finding_rows(found.diagnosis), key="findings", description="The checks behind the verdict")
+
+
+def add_tags(tags: Sequence[str]) -> None:
+    """Give the current flow run these tags in addition to those that it began with."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    wanted = list(dict.fromkeys([*context.flow_run.tags, *tags]))
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(context.flow_run.id, tags=wanted)
+
+
+def choice_tags(params: Mapping[str, Any]) -> list[str]:
+    """The chosen components in params.yaml, each as `model: mlp`."""
+    tags = []
+    for key, value in params.items():
+        if isinstance(value, dict):
+            tags += [f"{key}: {value['name']}"] if isinstance(value.get("name"), str) else choice_tags(value)
+    return tags
+
+
+def summary(root: Path, run: Run, found: Results) -> str:
+    """The page: verdict, metrics against the run before, what helps, what each stage did, where the report is."""
+    parts = []
+    if found.diagnosis:
+        parts += [f"# {found.diagnosis.verdict.replace('_', ' ').capitalize()}", found.diagnosis.headline]
+    if found.metrics:
+        parts.append(_table(metric_rows(found.metrics)))
+        compared = (
+            f" Compared with {run.previous.source}." if run.previous.values else " There is no earlier run to compare with."
         )
-        create_table_artifact(finding_rows(diagnosis), key="findings", description="The checks behind the verdict")
+        parts.append((f"Measured on {found.examples} test examples." if found.examples else "") + compared)
+    if found.diagnosis:
+        parts.append("**Flags:** " + (", ".join(found.diagnosis.flags) or "none"))
+        remedies = [item.remedy.action for item in found.diagnosis.findings if item.status == "flag" and item.remedy]
+        if remedies:
+            parts.append("**What to do**\n\n" + "\n".join(f"- {action}" for action in remedies))
+    if found.report:
+        parts.append(f"**Report:** `{found.report.as_posix()}` in `{root}` on {socket.gethostname()}")
+    if run.note:
+        parts.append(f"**Parameters:** {run.note}")
+    parts.append("## Stages\n\n" + _table(stage_rows(run)))
+    return "\n\n".join(parts)
 
 
-def verdict_page(diagnosis: Diagnosis, evaluation: dict[str, float] | None) -> str:
-    """The verdict in Markdown, with the accuracy and its interval where they are known."""
-    lines = [f"# {diagnosis.verdict.replace('_', ' ')}", diagnosis.headline]
-    if evaluation:
-        low, high = evaluation["accuracy_ci_low"], evaluation["accuracy_ci_high"]
-        lines.append(f"**Accuracy** {evaluation['accuracy']:.4f} [{low:.4f}, {high:.4f}] on {evaluation['n']} test examples")
-    lines.append("**Flags** " + (", ".join(diagnosis.flags) or "none"))
-    remedies = [finding.remedy.action for finding in diagnosis.findings if finding.status == "flag" and finding.remedy]
-    if remedies:
-        lines.append("**What helps**\n\n" + "\n".join(f"- {action}" for action in remedies))
-    return "\n\n".join(lines)
+def metric_rows(found: Sequence[Metric]) -> list[dict[str, str]]:
+    """One row per metric."""
+    return [
+        {
+            "metric": metric.name.replace("_", " "),
+            "value": f"{metric.value:.4f}",
+            "interval": _interval(metric.low, metric.high),
+            "previous": _rounded(metric.before),
+            "change": "" if metric.change is None else f"{metric.change:+.4f}",
+        }
+        for metric in found
+    ]
 
 
 def finding_rows(diagnosis: Diagnosis) -> list[dict[str, Any]]:
-    """A row a check."""
+    """One row per check."""
     return [
         {
             "check": finding.code,
             "question": finding.title,
             "status": finding.status.replace("_", " "),
             "estimate": _rounded(finding.estimate),
-            "interval": " to ".join(filter(None, (_rounded(finding.ci_low), _rounded(finding.ci_high)))),
+            "interval": _interval(finding.ci_low, finding.ci_high),
         }
         for finding in diagnosis.findings
     ]
+
+
+def stage_rows(run: Run) -> list[dict[str, str]]:
+    """One row per stage: what was done, how long it took, how much memory it needed."""
+    return [
+        {
+            "stage": name,
+            "outcome": done,
+            "runtime": duration(run.usage[name].seconds) if name in run.usage and done == "ran" else "",
+            "peak memory": memory(run.usage[name].peak_memory_bytes) if name in run.usage and done == "ran" else "",
+        }
+        for name, done in run.outcomes.items()
+    ]
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    """In Markdown; a column that is empty in every row is left out."""
+    columns = [key for key in rows[0] if any(row[key] for row in rows)]
+    lines = [columns, ["---"] * len(columns), *([row[key] for key in columns] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return " to ".join(filter(None, (_rounded(low), _rounded(high))))
 
 
 def _rounded(number: float | None) -> str:

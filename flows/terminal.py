@@ -1,32 +1,44 @@
-"""The flow in a terminal: refuse what cannot run, start a server if there is none, run, say what was done."""
+"""A flow in a terminal: refuse what cannot run, start a server if there is none, run, say what was done."""
 
+import atexit
 import signal
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from flows.overrides import overridden_params
 from flows.process import collect_rarely
-from flows.training import training, with_upstream
-from tasks.contracts.findings import read_diagnosis
+from flows.progress import bars, duration
+from flows.selection import check_request
+from flows.usage import Usage, memory, usage_since
 from tasks.core.errors import GoodfitError
 
 
-def run(stages: Sequence[str] | None = None, force: bool = False, overrides: Sequence[str] = ()) -> int:
+def run(
+    load_flow: Callable[[], Any], stages: Sequence[str] | None = None, force: bool = False, overrides: Sequence[str] = ()
+) -> int:
     """Run the flow in this terminal: 0 when every stage is up to date, 1 with the reason when not, 130 after Ctrl-C.
+
+    Args:
+        load_flow: imports the flow, which takes a second: a request that cannot run is refused before.
+        stages: these stages and those they depend on; None for all.
+        force: run them even if nothing changed.
+        overrides: changes of params.yaml.
 
     Raises:
         GoodfitError: an unknown stage, parameters that are not valid, or no server at PREFECT_API_URL; nothing was started.
     """
     collect_rarely()
-    root = Path.cwd()
-    with_upstream(root, stages)  # these two before a server is waited for
-    overridden_params(root, overrides)
+    root, started = Path.cwd(), datetime.now(UTC)
+    check_request(root, stages, overrides)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        _start_server()
-        state = training(list(stages) if stages else None, force, list(overrides), return_state=True)
+        _ensure_server()
+        flow = load_flow()
+        with bars():
+            state = flow(list(stages) if stages else None, force, list(overrides), return_state=True)
     except RuntimeError as error:
         if not str(error).startswith("Failed to reach API"):
             raise
@@ -38,54 +50,62 @@ def run(stages: Sequence[str] | None = None, force: bool = False, overrides: Seq
     if state.is_cancelled():
         return _interrupted()
     outcomes = state.result(raise_on_failure=False)
-    _summarise(outcomes if isinstance(outcomes, dict) else {})
+    _summarise(root, outcomes if isinstance(outcomes, dict) else {}, usage_since(root, started))
     if state.is_completed():
         return 0
     print(f"error: {state.message}", file=sys.stderr)
     return 1
 
 
-def _summarise(outcomes: dict[str, str]) -> None:
+def _summarise(root: Path, outcomes: Mapping[str, str], usage: Mapping[str, Usage]) -> None:
+    """One line per stage: the outcome, and for a stage that ran its runtime and peak memory; then the verdict, if there is one."""
     if outcomes:
         print()
+    width = max((len(name) for name in outcomes), default=0)
     for name, done in outcomes.items():
-        print(f"{name:<12} {done}")
+        used = f"  {_used(usage[name])}" if done == "ran" and name in usage else ""
+        print(f"{name:<{max(width, 12)}} {done:<9}{used}".rstrip())
     if outcomes.get("diagnose") in ("ran", "restored", "unchanged"):
-        diagnosis = read_diagnosis(Path.cwd())
-        print(f"\nVerdict: {diagnosis.verdict}\n{diagnosis.headline}")
+        _print_verdict(root)
+
+
+def _used(usage: Usage) -> str:
+    peak = memory(usage.peak_memory_bytes)
+    return f"{duration(usage.seconds):>10}" + (f"  {peak:>7} peak memory" if peak else "")
+
+
+def _print_verdict(root: Path) -> None:
+    from flows.params import own_stages
+    from tasks.contracts.findings import read_diagnosis
+
+    if "diagnose" in own_stages(root):  # a stage of another pipeline may have the name too
+        diagnosis = read_diagnosis(root)
+        print(f"\nVerdict: {diagnosis.verdict.replace('_', ' ')}\n{diagnosis.headline}\nReport: report/index.html")
 
 
 def _interrupted() -> int:
-    print("interrupted; what had finished is kept, the next run goes on from there", file=sys.stderr)
+    print("interrupted; the stages that had completed are kept, and the next run continues from there", file=sys.stderr)
     return 130
 
 
 def _terminated(*_: object) -> None:
-    sys.exit(143)  # and not the default, which would leave the temporary server behind
+    sys.exit(143)  # instead of the default, which would end this process without its exit handlers
 
 
-def _start_server() -> None:
-    """Start Prefect's temporary server where no other is named.
+def _ensure_server() -> None:
+    """Start a temporary server where PREFECT_API_URL names none. It is stopped at exit, after Prefect has sent its last messages.
 
-    Prefect would start it just so, but Ctrl-C reaches the whole process group: the server would end before the run's last state is
-    told. It inherits the signals that are blocked in the thread that starts it; this one can be interrupted meanwhile.
+    Prefect would start one itself, but Ctrl-C would end that one before the run's last state is stored, and `kill -9` would leave it.
     """
-    from prefect.settings import get_current_settings
+    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+
+    from flows.server import TEMPORARY, prefect_server
 
     settings = get_current_settings()
     if settings.api.url or not settings.server.ephemeral.enabled:
         return
-    print(
-        "starting a temporary Prefect server (about 10 s, the first time 20 s); set PREFECT_API_URL to use a running one",
-        file=sys.stderr,
-    )
-
-    def start() -> None:
-        from prefect.server.api.server import SubprocessASGIServer
-
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        SubprocessASGIServer().start()
-
-    starting = threading.Thread(target=start, daemon=True)
-    starting.start()
-    starting.join()
+    print("starting a temporary Prefect server (a few seconds; the first time longer)", file=sys.stderr)
+    resources = ExitStack()
+    atexit.register(resources.close)
+    url = resources.enter_context(prefect_server(options=TEMPORARY))
+    resources.enter_context(temporary_settings({PREFECT_API_URL: url}))

@@ -1,12 +1,17 @@
-"""The training flow: download → preprocess → train → evaluate ∥ diagnose → report, each through the gate.
+"""The training flow: every stage of dvc.yaml through the gate, in the order that dvc.yaml gives.
 
-DVC decides what has to run; Prefect orders, retries, schedules and watches.
+DVC decides what has to run; Prefect orders, schedules and shows it. Nothing here knows a stage by name: the flow runs any DVC pipeline.
 """
 
 import logging
+import os
+import signal
 import sys
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +25,25 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.declaration import DeclarationError, read_declarations, upstream
 from flows.gate import allow_stages, end_stages, pass_gate
 from flows.lineage.journal import Outcome, journaled
+from flows.metrics import previous_metrics
 from flows.overrides import override_params
-from flows.params import check_params
-from flows.publishing import publish
+from flows.progress import shown
+from flows.publishing import Run, add_tags, choice_tags, publish, results
+from flows.selection import Graph, check_overrides, chosen_stages, direct, pipeline
+from flows.temporary_params import recover_params, temporary_overrides
+from flows.usage import usage_since
+from flows.watch import end_with_parent
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
-from tasks.sources.fetching import DownloadError
 
-# The flow: a stage and the stages that it waits for. dvc.yaml says which files it reads from them; a test compares the two.
-AFTER: dict[str, tuple[str, ...]] = {
-    "download": (),
-    "preprocess": ("download",),
-    "train": ("preprocess",),
-    "evaluate": ("train",),
-    "diagnose": ("train",),
-    "report": ("evaluate", "diagnose"),
-}
-DOWNLOAD_RETRY_SECONDS = [10.0, 30.0, 90.0]
 STATES: dict[Outcome, str] = {"ran": "Ran", "restored": "Restored", "unchanged": "Unchanged"}
+# Set by Prefect's workers and runners in the process of a flow run.
+WORKER_VARIABLE = "PREFECT__FLOW_RUN_ID"
+INTERRUPTED_EXIT_CODE = 130
+
+_ending = threading.Event()
 
 
 def run_name() -> str:
@@ -58,59 +61,85 @@ def run_name() -> str:
     persist_result=False,
 )
 def training(stages: list[str] | None = None, force: bool = False, overrides: list[str] = []) -> State[Any]:  # noqa: B006 (shown in Prefect's form, never changed)
-    """Bring the pipeline in the current folder up to date; only what changed runs.
+    """Bring the DVC pipeline in the current folder up to date; only what changed runs.
 
     Args:
-        stages: these and what they depend on, as `dvc repro STAGE` does; null or none for all.
-        force: run them though nothing changed.
-        overrides: changes of params.yaml, as `dvc exp run -S` takes them: `train.optimizer.learning_rate=0.01`.
+        stages: these stages and those they depend on, as `dvc repro STAGE`; null or an empty list for all.
+        force: run them even if nothing changed.
+        overrides: changes of params.yaml, as `dvc exp run -S` takes them: `train.optimizer.learning_rate=0.01`. A scheduled run
+            has them for itself: params.yaml is restored when it ends.
     """
     root = Path.cwd()
+    if under_a_worker():
+        end_with_parent()
     try:
-        chosen = with_upstream(root, stages)
-        override_params(root, overrides)
-        check_params(root)
-        params = load_yaml(root / PARAMS_FILE)
+        recovered = recover_params(root)
+        if recovered:
+            get_run_logger().warning(recovered)
+        graph = pipeline(root)
+        chosen = chosen_stages(graph, stages)
+        check_overrides(root, overrides)
+        previous, started = previous_metrics(root), datetime.now(UTC)
+        with overridden(root, overrides):
+            params = read_params(root)
+            tags = [*choice_tags(params or {}), *(["forced"] if force else []), *(["overrides"] if overrides else [])]
+            _shown(add_tags, tags)
+            states = run_stages(graph, chosen, force, params)
     except (GoodfitError, OSError) as error:
         return Failed(message=str(error))
+    if _ending.is_set():
+        _ending.clear()
+        return Cancelled(message="interrupted")
+    outcomes = {name: outcome(state) for name, state in states.items()}
+    run = Run(outcomes, usage_since(root, started), previous, note_on(overrides))
+    found = results(root, run)
+    _shown(publish, root, run, found)
+    if found.diagnosis:
+        _shown(add_tags, [*tags, f"verdict: {found.diagnosis.verdict.replace('_', ' ')}"])
+    return conclusion(states, str(found))
 
+
+def run_stages(graph: Graph, chosen: list[str], force: bool, params: Any) -> dict[str, State[Any]]:
+    """Submit the stages, each to begin when those it waits for have completed, and wait for all.
+
+    After Ctrl-C the stages that run are ended, and the states returned. SIGTERM, of a worker or of `kill`, ends them too, and is then
+    left to Prefect, which knows what was meant by it.
+    """
     runs: dict[str, Any] = {}
     try:
         for name in chosen:
-            earlier = [runs[before] for before in AFTER[name]]
+            earlier = [runs[before] for before in direct(graph, name)]
             runs[name] = stage_task(name).submit(name, force, params, wait_for=earlier, return_state=False)
         wait(list(runs.values()))
     except KeyboardInterrupt:
-        end_stages()
-        wait(list(runs.values()))
-        allow_stages()
-        return Cancelled(message="interrupted")
-    except TerminationSignal:  # of a worker or of `kill`: Prefect knows what it means
-        end_stages()
-        wait(list(runs.values()))
-        allow_stages()
+        _end(runs)
+    except TerminationSignal:
+        _end(runs)
+        _ending.clear()
         raise
-    states = {name: run.state for name, run in runs.items()}
-    publish(root, [name for name, state in states.items() if state.is_completed()])
-    return conclusion(states)
+    return {name: run.state for name, run in runs.items()}
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{name}")
-def stage(name: str, force: bool, params: dict[str, Any]) -> State[Any]:
+def stage(name: str, force: bool, params: Any) -> State[Any]:
     """One stage through the gate. The state says what was done: Unchanged, Restored, Ran, or Failed with the stage's message.
 
-    `params` are those that the run began with: with others it would do what it was not asked for.
+    `params` are those that the run began with: with others the stage would do what the run was not asked for.
     """
     from dvc.exceptions import DvcException
 
     _calm_logs()
-    root = Path.cwd()
+    root, log = Path.cwd(), get_run_logger()
     try:
-        if load_yaml(root / PARAMS_FILE) != params:
-            raise GoodfitError(f"{name}: {PARAMS_FILE} changed since this run began; what had finished is kept: run it again")
-        with journaled(root, name, door="flow", **_origin()) as entry:
-            entry.outcome = pass_gate(name, root, force=force, say=get_run_logger().info, output=get_run_logger().info)
+        if read_params(root) != params:
+            raise GoodfitError(
+                f"{name}: {PARAMS_FILE} changed after this run had started; the stages that had completed are kept: run it again"
+            )
+        with journaled(root, name, door="flow", **_origin()) as entry, shown(name) as progress:
+            entry.outcome = pass_gate(name, root, force=force, say=log.info, output=log.info, progress=progress)
     except (GoodfitError, DvcException, OSError) as error:
+        if _ending.is_set():
+            return Cancelled(message=f"{name}: interrupted")
         message = str(error)
         return Failed(message=message if message.startswith(f"{name}:") else f"{name}: {message}", data=error)
     except KeyboardInterrupt:
@@ -118,52 +147,80 @@ def stage(name: str, force: bool, params: dict[str, Any]) -> State[Any]:
     return Completed(name=STATES[entry.outcome])
 
 
-def stage_task(name: str) -> Task[[str, bool, dict[str, Any]], State[Any]]:
-    """The task of a stage carries its name; only a network mends itself, so only download is tried again."""
-    named = stage.with_options(name=name)
-    if name != "download":
-        return named
-    return named.with_options(
-        retries=len(DOWNLOAD_RETRY_SECONDS),
-        retry_delay_seconds=DOWNLOAD_RETRY_SECONDS,
-        retry_jitter_factor=0.3,
-        retry_condition_fn=worth_a_retry,
-    )
+def stage_task(name: str) -> Task[[str, bool, Any], State[Any]]:
+    """The task of a stage, by the stage's name. A failed download is tried again by the stage itself, through either door."""
+    return stage.with_options(name=name)
 
 
-def worth_a_retry(_: object, __: object, state: State[Any]) -> bool:
-    """Whether the network failed; a parameter or a folder that is wrong stays wrong."""
-    return isinstance(state.data, DownloadError)
+def read_params(root: Path) -> Any:
+    """What params.yaml holds; None where a pipeline has no such file."""
+    path = root / PARAMS_FILE
+    return load_yaml(path) if path.exists() else None
 
 
-def with_upstream(root: Path, stages: Sequence[str] | None) -> list[str]:
-    """The stages and all that they depend on, in the pipeline's order.
-
-    Raises:
-        DeclarationError: there is no such stage.
-    """
-    if not stages:
-        return list(AFTER)
-    unknown = [name for name in stages if name not in AFTER]
-    if unknown:
-        raise DeclarationError(f"unknown stage '{unknown[0]}'; the flow has {', '.join(AFTER)}")
-
-    return upstream(read_declarations(root), *stages)
+def under_a_worker() -> bool:
+    """Whether a worker or a runner started this run, and not a person in a terminal or a notebook."""
+    return WORKER_VARIABLE in os.environ
 
 
-def conclusion(states: dict[str, State[Any]]) -> State[Any]:
-    """The flow's final state: the messages of the stages that failed, or what was done."""
+@contextmanager
+def overridden(root: Path, overrides: list[str]) -> Iterator[None]:
+    """Apply overrides: for this run where it was scheduled, and to keep where a person started it, as `dvc exp run -S` does."""
+    if under_a_worker():
+        with temporary_overrides(root, overrides, get_run_logger().warning):
+            yield
+    else:
+        override_params(root, overrides)
+        yield
+
+
+def note_on(overrides: list[str]) -> str | None:
+    """What the summary says of overrides."""
+    if not overrides:
+        return None
+    scope = f"for this run only; {PARAMS_FILE} was restored" if under_a_worker() else f"now in {PARAMS_FILE}"
+    return f"{', '.join(f'`{override}`' for override in overrides)} ({scope})"
+
+
+def conclusion(states: dict[str, State[Any]], found: str = "") -> State[Any]:
+    """The flow's final state: the messages of the stages that failed, or what was done and found."""
     outcomes = {name: outcome(state) for name, state in states.items()}
     failures = [str(state.message) for state in states.values() if state.is_failed() or state.is_crashed()]
     if all(state.is_completed() for state in states.values()):
-        counts = Counter(outcomes.values())
-        return Completed(message=", ".join(f"{count} {done}" for done, count in counts.items()), data=outcomes)
+        done = ", ".join(f"{count} {done}" for done, count in Counter(outcomes.values()).items())
+        return Completed(message="; ".join(filter(None, (done, found))), data=outcomes)
     return Failed(message="\n".join(failures) or "not every stage was run", data=outcomes)
 
 
 def outcome(state: State[Any]) -> str:
     """`ran`, `restored`, `unchanged`, `failed`, or `not run` for a stage behind a failed one."""
     return "not run" if state.is_pending() else str(state.name).lower()
+
+
+def _end(runs: dict[str, Any]) -> None:
+    """End the stages that run, and wait until they have ended; a second Ctrl-C leaves at once."""
+    _ending.set()
+    get_run_logger().warning("interrupted; ending the stages that are running (press Ctrl-C again to leave at once)")
+    previous = signal.signal(signal.SIGINT, _leave)
+    try:
+        end_stages()
+        wait(list(runs.values()))
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        allow_stages()
+
+
+def _leave(*_: object) -> None:
+    """Without waiting for any thread; the stages and the temporary server end because their parent does."""
+    os._exit(INTERRUPTED_EXIT_CODE)
+
+
+def _shown(call: Callable[..., None], *arguments: Any) -> None:
+    """What is shown on Prefect's pages may be missing there: an API that does not answer fails no run."""
+    try:
+        call(*arguments)
+    except Exception as error:
+        get_run_logger().warning(f"not shown on Prefect's pages: {error}")
 
 
 def _origin() -> dict[str, str | None]:
@@ -176,14 +233,15 @@ def _origin() -> dict[str, str | None]:
 
 
 def _calm_logs() -> None:
-    """The task's state says what was done: DVC need not say on two handlers that it updates its lock, nor Prefect each failure
-    twice and once more for every stage behind it.
+    """Keep out of the log what the states say: DVC's notes on its lock, and Prefect's two lines for each stage that failed or waits.
 
-    After DVC's import, which sets its own level.
+    DVC's own bars go too: one for each file that it looks at, among those of the stages. After DVC's import, which sets its level.
     """
     dvc = logging.getLogger("dvc")
     dvc.propagate = False
     dvc.setLevel(logging.WARNING)
+    for bars in ("dvc.progress", "dvc_data.callbacks"):  # neither draws a bar where an error would not be logged
+        logging.getLogger(bars).setLevel(logging.CRITICAL)
     logging.getLogger("prefect.task_runs").addFilter(_is_news)
 
 
@@ -198,7 +256,7 @@ def main() -> int:
     from flows.terminal import run
 
     try:
-        return run()
+        return run(lambda: training)
     except (GoodfitError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
