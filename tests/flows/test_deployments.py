@@ -13,21 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tasks.contracts.params import load_yaml
 
 from flows.deployments import deployment, main
+from flows.server import free_port
+from tasks.core.settings import load_yaml
 from tests.conftest import ROOT, STAGES, Project, environment
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
+GONE_SECONDS = 15.0  # after SIGKILL of a worker; each process looks five times per second whether its parent is still there
 TERMINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(port: int, path: str, **body: Any) -> Any:
@@ -62,6 +58,11 @@ def task_states(port: int, run: dict[str, Any]) -> dict[str, str]:
     return {task["name"]: task["state_name"] for task in tasks}
 
 
+def artifacts(port: int, run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found = ask(port, "/artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+    return {artifact["key"]: artifact for artifact in found}
+
+
 def crons(made: "RunnerDeployment") -> list[dict[str, Any]]:
     schedules = [item.schedule for item in made.schedules or [] if item.schedule]
     return [schedule.model_dump(include={"cron", "timezone"}) for schedule in schedules]
@@ -80,6 +81,7 @@ class Served:
 
     def __init__(self, project: Project, home: Path) -> None:
         self.project, self.home, self.port = project, home, free_port()
+        self.printed = ""  # by the last command
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         # A mark that every descendant inherits: what is left of them is found by it.
         self.variables = {"PREFECT_HOME": str(home), "GOODFIT_TEST_MARK": f"mark-{self.port}"}
@@ -97,7 +99,8 @@ class Served:
 
     def run(self, *command: str) -> None:
         """A command that talks to the server, to its end, which is a good one."""
-        self.project.run(*command, check=True, PREFECT_API_URL=f"http://127.0.0.1:{self.port}/api", **self.variables)
+        done = self.project.run(*command, check=True, PREFECT_API_URL=f"http://127.0.0.1:{self.port}/api", **self.variables)
+        self.printed = done.stdout + done.stderr
 
     def serve(self, *arguments: str) -> None:
         self.start("serve", sys.executable, "-m", "flows.deployments", "--port", str(self.port), *arguments)
@@ -172,10 +175,16 @@ def test_a_port_that_another_program_has_is_refused(
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        monkeypatch.setattr("flows.deployments.ANSWER_SECONDS", 0.2)
+        monkeypatch.setattr("flows.server.ANSWER_SECONDS", 0.2)
         assert main(["--port", str(port)]) == 1
-    expected = f"port {port} is taken, and not by a Prefect server; choose another with `python -m flows.deployments --port N`"
+    expected = f"port {port} is in use; stop the program that uses it, or choose another port: `make serve PORT={port + 1}`"
     assert capsys.readouterr().err == f"error: {expected}\n"
+
+
+def test_make_serve_takes_a_port() -> None:
+    command = ["make", "--dry-run", "--silent", "SETUP=", "serve", "PORT=4300"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "python -m flows.deployments --port 4300" in printed
 
 
 @pytest.mark.slow
@@ -225,6 +234,7 @@ def test_a_signal_during_a_run_leaves_no_process_and_no_output(served: Served) -
 @pytest.mark.prefect
 @pytest.mark.timeout(400)
 def test_a_worker_anywhere_runs_what_was_deployed(served: Served, tmp_path: Path) -> None:
+    params = served.project.text("params.yaml")
     url = f"http://127.0.0.1:{served.port}/api"
     served.start("server", "prefect", "server", "start", "--port", str(served.port))
     until(lambda: answers(served.port), 120, served.log)
@@ -242,15 +252,41 @@ def test_a_worker_anywhere_runs_what_was_deployed(served: Served, tmp_path: Path
     (run,) = ended_runs(served.port)
     assert (run["state_type"], run["name"]) == ("COMPLETED", "all stages: train.epochs=2"), served.log()
     assert task_states(served.port, run) == dict.fromkeys(STAGES, "Ran")
-    assert "epochs: 2 " in served.project.text("params.yaml")
-    assert served.project.is_clean()
+    assert served.project.text("params.yaml") == params, "the overrides were the run's own"
+    assert load_yaml(served.project.root / "dvc.lock")["stages"]["train"]["params"]["params.yaml"]["train"]["epochs"] == 2
     assert list(elsewhere.iterdir()) == []
+    page = artifacts(served.port, run)["summary"]["data"]
+    assert "`train.epochs=2` (for this run only; params.yaml was restored)" in page
 
     served.run("prefect", "deployment", "run", "training/training", "--param", 'overrides=["train.epoch=3"]')
     until(lambda: len(ended_runs(served.port)) == 2, 120, served.log)
     refused = ended_runs(served.port)[1]
     assert (refused["state_type"], refused["name"]) == ("FAILED", "all stages: train.epoch=3")
     assert "did you mean 'epochs'?" in refused["state"]["message"]
+    assert served.project.text("params.yaml") == params
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+@pytest.mark.timeout(400)
+def test_a_killed_worker_takes_its_run_and_the_stage_with_it(served: Served, tmp_path: Path) -> None:
+    """SIGKILL of the worker alone: neither the flow nor the stage is told."""
+    params = served.project.text("params.yaml")
+    url = f"http://127.0.0.1:{served.port}/api"
+    served.start("server", "prefect", "server", "start", "--port", str(served.port))
+    until(lambda: answers(served.port), 120, served.log)
+    served.run("prefect", "work-pool", "create", "goodfit", "--type", "process")
+    served.run("prefect", "deploy", "--all", "--no-prompt")
+    served.run("prefect", "deployment", "run", "training/training", "--param", 'overrides=["train.epochs=100000"]')
+    served.start("worker", "prefect", "worker", "start", "--pool", "goodfit", "--type", "process", PREFECT_API_URL=url)
+    until(lambda: any("flows.stage train" in line for line in served.left()), 120, served.log)
+    served.end("worker", signal.SIGKILL)
+    until(lambda: not [line for line in served.left() if "server" not in line], GONE_SECONDS, lambda: "\n".join(served.left()))
+
+    assert "epochs: 100000 " in served.project.text("params.yaml")
+    served.run("python", "-m", "flows.cli", "run")
+    assert "params.yaml: restored; a run that was killed had left its overrides in it" in served.printed
+    assert served.project.text("params.yaml") == params
     assert served.project.is_clean()
 
 
