@@ -11,18 +11,20 @@ export DO_NOT_TRACK := 1
 .PHONY: help run test test-fast lint flow serve bench faults setup deps lock clean
 .DEFAULT_GOAL := help
 
-help:  ## what can be made
+help:  ## available targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup  ## the pipeline: only what changed runs (dvc repro)
+	@goodfit check
 	dvc repro
 	@goodfit verdict
 
 flow: setup  ## the same as a Prefect flow, with a temporary server
 	python -m flows.training
 
-serve: setup  ## a Prefect server on 127.0.0.1 and the scheduled deployment
-	python -m flows.deployments
+PORT ?= 4200
+serve: setup  ## a Prefect server on 127.0.0.1 (PORT=4200) and the scheduled deployment
+	python -m flows.deployments --port $(PORT)
 
 test: setup  ## all tests
 	pytest

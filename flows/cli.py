@@ -1,13 +1,18 @@
-"""The `goodfit` command."""
+"""The `goodfit` command: its words and options. What each command does stands in flows/commands.py."""
 
 import argparse
-import json
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
+from flows import commands
 from tasks.core.errors import GoodfitError
+
+USAGE_ERROR = 2
+SHELLS = ("bash", "zsh", "tcsh")
 
 
 class _Version(argparse.Action):
@@ -17,153 +22,211 @@ class _Version(argparse.Action):
 
 
 def parser() -> argparse.ArgumentParser:
+    """Every command with its options and an example."""
     goodfit = argparse.ArgumentParser(
-        prog="goodfit", description="A PyTorch training pipeline for people who must trust their models."
+        prog="goodfit",
+        description="Reproducible image-classifier training with automatic overfitting, calibration and leakage checks.",
+        epilog="Every command works from any sub-folder of a project. `goodfit COMMAND --help` shows an example.",
     )
     goodfit.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = goodfit.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    run = commands.add_parser("run", help="run the pipeline as a Prefect flow: only what changed")
-    run.add_argument("stages", nargs="*", metavar="STAGE", help="these stages and what they depend on (default: all)")
-    run.add_argument("-f", "--force", action="store_true", help="run them though nothing changed")
-    run.add_argument(
-        "-S", "--set-param", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml first"
-    )
-    run.set_defaults(call=_run)
-
-    use = commands.add_parser("use", help="put a recipe into params.yaml")
-    use.add_argument("name", metavar="NAME", nargs="?", help="a file of recipes/ without its ending (default: list them)")
-    use.add_argument("-f", "--force", action="store_true", help="overwrite changes that are not committed")
-    use.set_defaults(call=_use)
-
-    verdict = commands.add_parser("verdict", help="the diagnosis in one sentence; exit 1 where it is out of date")
-    verdict.set_defaults(call=_verdict)
-
-    lineage = commands.add_parser("lineage", help="where a number comes from, and the proof")
-    verbs = lineage.add_subparsers(dest="verb", required=True, metavar="VERB")
-    show = verbs.add_parser("show", help="the tree from a file back to raw data, code, parameters and environment")
-    show.add_argument(
-        "path", metavar="PATH", nargs="?", default="report/index.html", help="a file that a stage writes (default: the report)"
-    )
-    show.add_argument("--json", action="store_true", help="as JSON, with whole digests")
-    show.set_defaults(call=_show)
-    verify = verbs.add_parser(
-        "verify", help="hash everything again: exit 0 proven, 1 mismatch, 2 missing, 3 no statement, 4 not checked"
-    )
-    verify.add_argument("path", metavar="PATH", nargs="?", help="a file that a stage writes (default: everything)")
-    verify.add_argument("--json", action="store_true", help="as JSON")
-    verify.set_defaults(call=_verify)
+    goodfit.set_defaults(call=None, incomplete=goodfit)
+    added = goodfit.add_subparsers(dest="command", metavar="COMMAND")
+    _add_run(added)
+    _add_use(added)
+    _add_list(added)
+    _add_check(added)
+    _add_verdict(added)
+    _add_lineage(added)
+    _add_doctor(added)
+    _add_schema(added)
+    _add_completion(added)
     return goodfit
 
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _command(added: Commands, name: str, call: Callable[..., int], text: str, example: str) -> argparse.ArgumentParser:
+    command = added.add_parser(
+        name,
+        help=text.partition("\n")[0].partition(". ")[0].rstrip("."),
+        description=text,
+        epilog=f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(call=call)
+    return command
+
+
+def _add_run(added: Commands) -> None:
+    run = _command(
+        added,
+        "run",
+        commands.run,
+        "Run the pipeline as a Prefect flow: only what changed runs.",
+        "  goodfit run train -S train.epochs=20      train for 20 epochs, after the stages that training depends on",
+    )
+    run.add_argument("stages", nargs="*", metavar="STAGE", help="run these stages and those they depend on (default: all)")
+    run.add_argument("-f", "--force", action="store_true", help="run the stages even if nothing changed")
+    run.add_argument(
+        "-S",
+        "--set-param",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change params.yaml first, as `dvc exp run -S` does; a path such as download.path=../images is relative to the "
+        "project's root, not to the current folder",
+    )
+    run.add_argument("-n", "--dry-run", action="store_true", help="show which stages would run and why; change nothing")
+
+
+def _add_use(added: Commands) -> None:
+    use = _command(
+        added,
+        "use",
+        commands.use,
+        "Write a recipe into params.yaml. Without a name, list the recipes.",
+        "  goodfit use mnist-cnn",
+    )
+    use.add_argument("name", metavar="NAME", nargs="?", help="the recipe: a file of recipes/ without its ending")
+    use.add_argument("-f", "--force", action="store_true", help="overwrite changes of params.yaml that are not committed")
+
+
+def _add_list(added: Commands) -> None:
+    listed = _command(
+        added,
+        "list",
+        commands.list_components,
+        "List what params.yaml can choose from. Models, losses, optimizers, schedules, datasets and the checks, with their options.",
+        "  goodfit list optimizers",
+    )
+    listed.add_argument("kind", metavar="KIND", nargs="?", help="only this kind, such as `models` (default: all)")
+    listed.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_check(added: Commands) -> None:
+    _command(
+        added,
+        "check",
+        commands.check,
+        "Check params.yaml and dvc.yaml. Nothing runs and nothing is changed; `make run` does it before `dvc repro`.\n\n"
+        "exit codes: 0 valid, 1 not valid",
+        "  goodfit check && dvc repro",
+    )
+
+
+def _add_verdict(added: Commands) -> None:
+    verdict = _command(
+        added,
+        "verdict",
+        commands.verdict,
+        "Show the verdict on the model and whether it is up to date.\n\n"
+        "exit codes: 0 up to date, and no flag of --fail-on is raised; 1 out of date, missing, or such a flag is raised; "
+        "2 usage error",
+        "  goodfit verdict --fail-on overconfident,integrity      in CI: fail when one of these flags is raised",
+    )
+    verdict.add_argument("--json", action="store_true", help="print JSON: verdict, headline, flags, whether it is up to date")
+    verdict.add_argument(
+        "--fail-on",
+        metavar="FLAG[,FLAG]",
+        type=_names,
+        default=[],
+        help="exit with 1 if one of these flags is raised; `any` for every flag",
+    )
+
+
+def _add_lineage(added: Commands) -> None:
+    text = "Inspect and verify provenance: the data, code, parameters and environment behind a result."
+    lineage = added.add_parser("lineage", help=text.partition(":")[0], description=text)
+    lineage.set_defaults(incomplete=lineage)
+    verbs = lineage.add_subparsers(dest="verb", metavar="VERB")
+    show = _command(
+        verbs,
+        "show",
+        commands.show_lineage,
+        "Show the tree from a file back to raw data, code, parameters and environment.",
+        "  goodfit lineage show models/model.safetensors",
+    )
+    show.add_argument(
+        "path", metavar="PATH", nargs="?", default=None, help="a file that a stage writes (default: report/index.html)"
+    )
+    show.add_argument("--json", action="store_true", help="print JSON, with complete digests")
+    verify = _command(
+        verbs,
+        "verify",
+        commands.verify_lineage,
+        "Hash every file again and compare with the record.\n\n"
+        "exit codes: 0 proven, 1 mismatch, 2 missing (also a usage error), 3 no statement, 4 could not be checked",
+        "  goodfit lineage verify report/index.html",
+    )
+    verify.add_argument("path", metavar="PATH", nargs="?", help="a file that a stage writes (default: everything)")
+    verify.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_doctor(added: Commands) -> None:
+    _command(
+        added,
+        "doctor",
+        commands.doctor,
+        "Find and repair what killed runs left behind. Stale locks, incomplete files and stages that still run.",
+        "  goodfit doctor",
+    )
+
+
+def _add_schema(added: Commands) -> None:
+    _command(
+        added,
+        "schema",
+        commands.schema,
+        "Print the JSON schema of params.yaml. An editor completes and checks the file with it.",
+        "  goodfit schema > .params.schema.json",
+    )
+
+
+def _add_completion(added: Commands) -> None:
+    completion = _command(
+        added,
+        "completion",
+        _completion,
+        "Print a completion script for a shell.",
+        "  goodfit completion bash > ~/.local/share/bash-completion/completions/goodfit",
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help="one of %(choices)s")
+    completion.set_defaults(anywhere=True)
+
+
+def _completion(options: argparse.Namespace, _: Path) -> int:
+    import shtab
+
+    print(shtab.complete(parser(), options.shell))
+    return 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0 for done, 1 with a message for a failure (`lineage verify` has its own), 2 for a wrong call."""
+    """Exit code 0 for done, 1 with a message for a failure, 2 for a usage error; `lineage verify` has codes of its own."""
     options = parser().parse_args(arguments)
+    if options.call is None:
+        options.incomplete.print_help(sys.stderr)
+        return USAGE_ERROR
     try:
-        code = int(options.call(options, repository()))
+        root = Path.cwd() if getattr(options, "anywhere", False) else commands.repository()
+        code = int(options.call(options, root))
         sys.stdout.flush()
     except BrokenPipeError:  # `goodfit lineage show | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
         return 141  # as of a program that SIGPIPE ended
-    except (GoodfitError, OSError) as error:
-        from flows.lineage.verify import ExitCode
-
+    except commands.UsageError as error:
         print(f"error: {error}", file=sys.stderr)
-        return ExitCode.NOT_CHECKED if options.call is _verify else 1  # of `lineage verify` 1 is a mismatch
+        return USAGE_ERROR
+    except (GoodfitError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return commands.failure_code(options.call)
     return code
-
-
-def repository() -> Path:
-    """The folder of dvc.yaml: this one or the nearest above.
-
-    Raises:
-        GoodfitError: there is none.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").exists():
-            return folder
-    raise GoodfitError(f"no dvc.yaml in {here} or above; go to a goodfit project")
-
-
-def _run(options: argparse.Namespace, root: Path) -> int:
-    from flows.terminal import run
-
-    os.chdir(root)  # the flow's tasks work where it was started, as a worker's do
-    return run(stages=options.stages or None, force=options.force, overrides=options.overrides)
-
-
-def _use(options: argparse.Namespace, root: Path) -> int:
-    from flows.recipes import recipe_names, use_recipe
-
-    if options.name is None:
-        print("\n".join(recipe_names(root)))
-        return 0
-    use_recipe(options.name, root, force=options.force)
-    print(f"params.yaml is now recipes/{options.name}.yaml; `dvc repro` or `goodfit run` runs what that changes")
-    return 0
-
-
-def _verdict(_: argparse.Namespace, root: Path) -> int:
-    from flows.lineage.verify import ExitCode, verify
-    from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
-
-    diagnosis = read_diagnosis(root)
-    print(f"\nVerdict: {diagnosis.verdict}\n{diagnosis.headline}\nRead on: report/index.html", flush=True)
-    mismatches = verify(root, DIAGNOSIS.as_posix()).mismatches
-    if mismatches:
-        first = min(mismatches, key=lambda mismatch: mismatch.kind)
-        known = (
-            "this verdict is out of date" if first.kind is ExitCode.MISMATCH else "whether this is up to date cannot be told"
-        )
-        print(f"error: {known}: {first}", file=sys.stderr)
-    return int(len(mismatches) > 0)
-
-
-def _show(options: argparse.Namespace, root: Path) -> int:
-    from flows.lineage.show import render, show
-
-    node = show(root, _relative(options.path, root))
-    if options.json:
-        print(json.dumps(node, indent=2))
-    else:
-        from rich.console import Console
-
-        console = Console(highlight=False)
-        with console.capture() as captured:
-            console.print(render(node), width=None if console.is_terminal else 400)  # a pipe's reader wants whole lines
-        print(captured.get(), end="")
-    return 0
-
-
-def _verify(options: argparse.Namespace, root: Path) -> int:
-    from flows.lineage.verify import verify
-
-    result = verify(root, _relative(options.path, root) if options.path else None)
-    if options.json:
-        mismatches = [vars(mismatch) | {"kind": mismatch.kind.name.lower()} for mismatch in result.mismatches]
-        summary = {
-            "outcome": result.exit_code.name.lower(),
-            "stages": result.stages,
-            "files": result.files,
-            "mismatches": mismatches,
-        }
-        print(json.dumps(summary, indent=2))
-        return result.exit_code
-    for mismatch in result.mismatches:
-        print(mismatch, file=sys.stderr)
-    print(
-        f"{result.exit_code.name.lower().replace('_', ' ')}: {result.files} files of {len(result.stages)} stages hashed again"
-    )
-    return result.exit_code
-
-
-def _relative(path: str, root: Path) -> str:
-    """A path as dvc.yaml writes it, from one as the user wrote it."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows a link into DVC's cache
-    outside = not absolute.is_relative_to(root)
-    found = absolute.parent.resolve() / absolute.name if outside else absolute  # the project may be reached through a link
-    return found.relative_to(root).as_posix() if found.is_relative_to(root) else path
 
 
 if __name__ == "__main__":

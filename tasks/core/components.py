@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tasks.core.errors import GoodfitError
@@ -103,6 +104,17 @@ class Component:
             lambda stated: stated if isinstance(stated, Choice) else self.choose(stated),
             serialization=core_schema.plain_serializer_function_ser_schema(Choice.resolved),
         )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """One alternative per file of the folder: its name, and its options."""
+        return {"oneOf": [self._alternative(name) for name in self.names()]}
+
+    def _alternative(self, name: str) -> JsonSchemaValue:
+        options = self.settings(name).model_json_schema()
+        properties = {"name": {"const": name}, **options.get("properties", {})}
+        description = (import_module(f"{self.package}.{name}").__doc__ or "").partition("\n")[0]
+        required = ["name", *options.get("required", [])]
+        return {**options, "title": name, "description": description, "properties": properties, "required": required}
 
 
 @cache

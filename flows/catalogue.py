@@ -1,0 +1,91 @@
+"""What can be chosen: the components of each folder, with their options, read from their files."""
+
+import ast
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from flows.params import own_stages
+from tasks.core.components import Component
+from tasks.core.errors import GoodfitError
+from tasks.core.settings import Section, expected_names
+
+CHECKS = "checks"
+CHECKS_PACKAGE = "tasks.diagnostics"
+
+
+def catalogue(root: Path, kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """The components by kind (`models`, `optimizers`, …), each with its name, description, file and options.
+
+    Raises:
+        GoodfitError: there is no such kind.
+    """
+    packages = component_packages(root)
+    kinds = [*packages, CHECKS]
+    if kind is not None and kind not in kinds:
+        raise GoodfitError(f"unknown kind '{kind}'; {expected_names(kind, kinds)}")
+    return {
+        name: _checks(root) if name == CHECKS else _components(root, packages[name]) for name in kinds if kind in (None, name)
+    }
+
+
+def component_packages(root: Path) -> dict[str, str]:
+    """The folders of components, found in the sections of the stages: `{"models": "tasks.models", …}`."""
+    found: dict[str, str] = {}
+    for name in own_stages(root):
+        for package in _packages(import_module(f"tasks.{name}").Params):
+            found[package.rpartition(".")[2]] = package
+    return found
+
+
+def _packages(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[str]:
+    yield from (item.package for item in metadata if isinstance(item, Component))
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        yield from _packages(inner, tuple(more))
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for field in annotation.model_fields.values():
+            yield from _packages(field.annotation, tuple(field.metadata))
+    else:
+        for argument in get_args(annotation):
+            yield from _packages(argument)
+
+
+def _components(root: Path, package: str) -> list[dict[str, Any]]:
+    component = Component(package)
+    folder = root / package.replace(".", "/")
+    return [_described(folder / f"{name}.py", name, root, component.settings(name)) for name in component.names()]
+
+
+def _checks(root: Path) -> list[dict[str, Any]]:
+    """The files with a function `check`; they are not imported, which would take scipy."""
+    folder = root / CHECKS_PACKAGE.replace(".", "/")
+    return [_described(file, file.stem, root, None) for file in sorted(folder.rglob("*.py")) if _defines(file, "check")]
+
+
+def _described(file: Path, name: str, root: Path, settings: type[Section] | None) -> dict[str, Any]:
+    documentation = ast.get_docstring(_tree(file)) or ""
+    return {
+        "name": name,
+        "description": documentation.partition("\n")[0],
+        "file": file.relative_to(root).as_posix(),
+        "options": _options(settings) if settings else {},
+    }
+
+
+def _options(settings: type[Section]) -> dict[str, Any]:
+    """Each option with its default; None where a value has to be stated."""
+    fields = settings.model_fields.items()
+    return {key: None if field.default is PydanticUndefined else field.default for key, field in fields}
+
+
+def _defines(file: Path, function: str) -> bool:
+    return any(isinstance(item, ast.FunctionDef) and item.name == function for item in _tree(file).body)
+
+
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))

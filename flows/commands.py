@@ -1,0 +1,296 @@
+"""What each `goodfit` command does; flows/cli.py has their words. What a command needs is imported by it alone."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import ArtifactError, GoodfitError
+
+PLAN_LINES = 5  # of the changes of a stage; a fresh clone has many
+
+
+class UsageError(GoodfitError):
+    """The command was called with a name that does not exist: exit code 2."""
+
+
+def repository() -> Path:
+    """The folder of dvc.yaml: this one or the nearest above.
+
+    Raises:
+        GoodfitError: there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").exists():
+            return folder
+    raise GoodfitError(f"no dvc.yaml in {here} or in a folder above it; change to the folder of a project")
+
+
+def run(options: argparse.Namespace, root: Path) -> int:
+    """Run the flow, or show what it would do."""
+    _require_dvc(root)
+    os.chdir(root)  # the flow's tasks work where it was started, as a worker's do
+    if options.dry_run:
+        return _show_plan(options, root)
+    from flows.terminal import run as run_in_terminal
+
+    def load() -> Any:
+        from flows.training import training
+
+        return training
+
+    return run_in_terminal(load, stages=options.stages or None, force=options.force, overrides=options.overrides)
+
+
+def _show_plan(options: argparse.Namespace, root: Path) -> int:
+    from flows.plan import plan
+    from flows.selection import check_request
+
+    check_request(root, options.stages, options.overrides)
+    planned = plan(root, options.stages, options.force, options.overrides)
+    width = max((len(stage.name) for stage in planned), default=0)
+    for stage in planned:
+        print(f"{stage.name:<{width}}  {stage}")
+        for line in _at_most(stage.changes, PLAN_LINES):
+            print(f"{'':<{width}}    {line}")
+    return 0
+
+
+def _at_most(lines: list[str], number: int) -> list[str]:
+    return lines if len(lines) <= number else [*lines[: number - 1], f"and {len(lines) - number + 1} more changes"]
+
+
+def use(options: argparse.Namespace, root: Path) -> int:
+    """Write a recipe into params.yaml, or list the recipes."""
+    from flows.recipes import describe_recipe, recipe_names, use_recipe
+
+    if options.name is None:
+        if not recipe_names(root):
+            raise GoodfitError(f"there are no recipes: {root / 'recipes'} holds no .yaml file")
+        _print_columns({name: describe_recipe(name, root) for name in recipe_names(root)})
+        return 0
+    use_recipe(options.name, root, force=options.force)
+    print(f"params.yaml now holds the recipe {options.name}; run the pipeline with `dvc repro` or `goodfit run`")
+    return 0
+
+
+def list_components(options: argparse.Namespace, root: Path) -> int:
+    """List the components of every folder, or of one."""
+    from flows.catalogue import catalogue
+
+    found = catalogue(root, options.kind)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for kind, components in found.items():
+        print(kind)
+        for component in components:
+            print(f"  {component['name']}: {component['description']}")
+            if component["options"]:
+                print("      " + ", ".join(_option(key, value) for key, value in component["options"].items()))
+        print()
+    return 0
+
+
+def check(_: argparse.Namespace, root: Path) -> int:
+    """Check params.yaml and the graph of dvc.yaml, without DVC."""
+    from flows.declaration import read_declarations
+    from flows.params import check_params, own_stages
+
+    if own_stages(root):
+        check_params(root)
+        read_declarations(root)
+    print("params.yaml and dvc.yaml are valid")
+    return 0
+
+
+def verdict(options: argparse.Namespace, root: Path) -> int:
+    """Show the verdict; exit code 1 if it is out of date or a flag of --fail-on is raised."""
+    from flows.params import own_stages
+    from tasks.contracts.findings import read_diagnosis
+
+    if "diagnose" not in own_stages(root):
+        raise GoodfitError("this pipeline has no stage `diagnose` of goodfit, so there is no verdict")
+    try:
+        diagnosis = read_diagnosis(root)
+    except ArtifactError as error:
+        raise GoodfitError(f"{error}: `dvc repro diagnose` or `goodfit run diagnose`") from None
+    raised = _raised(options.fail_on, diagnosis.flags, [finding.code for finding in diagnosis.findings])
+    problems = _out_of_date(root)
+    if options.json:
+        print(json.dumps(_as_json(diagnosis, problems), indent=2))
+    else:
+        print(f"\nVerdict: {diagnosis.verdict.replace('_', ' ')}\n{diagnosis.headline}\nReport: report/index.html", flush=True)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if raised:
+        print(f"error: raised: {', '.join(raised)} (--fail-on {','.join(options.fail_on)})", file=sys.stderr)
+    return int(bool(problems or raised))
+
+
+def _raised(wanted: list[str], flags: list[str], known: list[str]) -> list[str]:
+    """The flags that are raised among those of --fail-on.
+
+    Raises:
+        UsageError: there is no such flag, which would otherwise never fail.
+    """
+    from tasks.core.settings import expected_names
+
+    for name in wanted:
+        if name not in (*known, "any"):
+            raise UsageError(f"--fail-on: unknown flag '{name}'; {expected_names(name, ['any', *known])}")
+    return [flag for flag in flags if flag in wanted or "any" in wanted]
+
+
+def _out_of_date(root: Path) -> list[str]:
+    """Why the verdict cannot be relied on: it belongs to other inputs, or dvc.lock does not record what the stages sealed."""
+    from flows.lineage.record import check_record
+    from flows.lineage.verify import ExitCode, verify
+    from tasks.contracts.findings import DIAGNOSIS
+
+    problems = check_record(root)
+    mismatches = verify(root, DIAGNOSIS.as_posix()).mismatches
+    if mismatches:
+        first = min(mismatches, key=lambda mismatch: mismatch.kind)
+        mismatched = first.kind is ExitCode.MISMATCH
+        problems.append(f"{'this verdict is out of date' if mismatched else 'this verdict cannot be checked'}: {first}")
+    return problems
+
+
+def _as_json(diagnosis: Any, problems: list[str]) -> Mapping[str, Any]:
+    return {
+        "verdict": diagnosis.verdict,
+        "headline": diagnosis.headline,
+        "flags": diagnosis.flags,
+        "checks": {finding.code: finding.status for finding in diagnosis.findings},
+        "up_to_date": not problems,
+        "problems": problems,
+    }
+
+
+def show_lineage(options: argparse.Namespace, root: Path) -> int:
+    """Show the tree behind a file."""
+    from flows.lineage.show import render, show
+
+    node = show(root, _output(options.path, root) if options.path else "report/index.html")
+    if options.json:
+        print(json.dumps(node, indent=2))
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        with console.capture() as captured:
+            console.print(render(node), width=None if console.is_terminal else 400)  # a pipe's reader wants whole lines
+        print(captured.get(), end="")
+    return 0
+
+
+def verify_lineage(options: argparse.Namespace, root: Path) -> int:
+    """Verify a file, or everything; the exit code is the gravest of what was found."""
+    from flows.lineage.verify import verify
+
+    result = verify(root, _output(options.path, root) if options.path else None)
+    if options.json:
+        mismatches = [vars(mismatch) | {"kind": mismatch.kind.name.lower()} for mismatch in result.mismatches]
+        summary = {
+            "outcome": result.exit_code.name.lower(),
+            "stages": result.stages,
+            "files": result.files,
+            "mismatches": mismatches,
+        }
+        print(json.dumps(summary, indent=2))
+        return result.exit_code
+    for mismatch in result.mismatches:
+        print(mismatch, file=sys.stderr)
+    outcome = result.exit_code.name.lower().replace("_", " ")
+    print(f"{outcome}: {result.files} files of {len(result.stages)} stages hashed again")
+    return result.exit_code
+
+
+def doctor(_: argparse.Namespace, root: Path) -> int:
+    """Repair what killed runs left behind, and say what was done."""
+    from flows.doctor import mend
+    from flows.temporary_params import recover_params
+
+    _require_dvc(root)
+    lines = [*filter(None, [recover_params(root)]), *mend(root)]
+    print("\n".join(lines) or "nothing to repair")
+    return 0
+
+
+def schema(_: argparse.Namespace, root: Path) -> int:
+    """Print the JSON schema of params.yaml."""
+    from flows.schema import params_schema
+
+    print(json.dumps(params_schema(root), indent=2))
+    return 0
+
+
+def failure_code(command: Callable[..., int]) -> int:
+    """The exit code of a command that could not do its work; 1 of `lineage verify` is a mismatch."""
+    from flows.lineage.verify import ExitCode
+
+    return ExitCode.NOT_CHECKED if command is verify_lineage else 1
+
+
+def _require_dvc(root: Path) -> None:
+    """Refuse a folder in which DVC would not work.
+
+    Raises:
+        GoodfitError: it is no DVC repository, or no Git repository; the message has the command that makes it one.
+    """
+    above = (root, *root.parents)
+    in_git, in_dvc = (any((folder / name).exists() for folder in above) for name in (".git", ".dvc"))
+    if not in_dvc:
+        fix = "`dvc init`" if in_git else "`git init` and then `dvc init`"
+        raise GoodfitError(f"{root} is not a DVC repository; run {fix} there")
+    configured = any("no_scm = true" in text.lower() for text in _dvc_configs(above))
+    if not in_git and not configured:
+        raise GoodfitError(
+            f"{root} is not a Git repository; run `git init` there, or `dvc config core.no_scm true` to use DVC without Git"
+        )
+
+
+def _dvc_configs(folders: tuple[Path, ...]) -> list[str]:
+    files = (folder / ".dvc" / name for folder in folders for name in ("config", "config.local"))
+    return [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+
+
+def _output(path: str, root: Path) -> str:
+    """A path as dvc.yaml writes it, from one as the user wrote it.
+
+    Raises:
+        GoodfitError: no stage writes it; the message names the nearest.
+    """
+    from flows.declaration import producer, read_declarations
+
+    found, declarations = _relative(path, root), read_declarations(root)
+    if producer(declarations, found) is None:
+        outputs = [output for stage in declarations.values() for output in stage.outs]
+        same_name = [output for output in outputs if Path(output).name == Path(found).name]
+        nearest = same_name or get_close_matches(found, outputs, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "the outputs of each stage stand in dvc.yaml"
+        raise GoodfitError(f"no stage writes '{found}'; {hint}")
+    return found
+
+
+def _relative(path: str, root: Path) -> str:
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows a link into DVC's cache
+    outside = not absolute.is_relative_to(root)
+    found = absolute.parent.resolve() / absolute.name if outside else absolute  # the project may be reached through a link
+    return found.relative_to(root).as_posix() if found.is_relative_to(root) else path
+
+
+def _print_columns(rows: Mapping[str, str]) -> None:
+    width = max(map(len, rows), default=0)
+    for name, text in rows.items():
+        print(f"{name:<{width}}  {text}".rstrip())
+
+
+def _option(key: str, value: Any) -> str:
+    return f"{key} (required)" if value is None else f"{key}={json.dumps(value)}"

@@ -1,0 +1,110 @@
+"""What a run would do: `goodfit run --dry-run`. Nothing is changed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.declaration import PIPELINE_FILE
+from flows.lineage.lock import LOCK_FILE, read_lock
+from flows.lineage.statement import flat
+from flows.overrides import overridden_params
+from flows.params import picked
+from flows.selection import chosen_stages, pipeline
+from tasks.core.settings import PARAMS_FILE, load_yaml
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage of a run: what has changed, and which stages before it would run."""
+
+    name: str
+    changes: list[str]
+    after: list[str]
+    forced: bool = False
+
+    def __str__(self) -> str:
+        """What would become of it. A stage that ran before with the same inputs is restored from DVC's run cache instead."""
+        if self.forced:
+            return "would run: forced"
+        if self.changes:
+            return "would run, or be restored from the run cache"
+        if self.after:
+            return f"would run if the outputs of {' or '.join(self.after)} change"
+        return "unchanged"
+
+
+def plan(root: Path, stages: Sequence[str] | None, force: bool, overrides: Sequence[str]) -> list[Planned]:
+    """Each stage that was asked for, with those it depends on, in the order in which they would run.
+
+    Raises:
+        GoodfitError: there is no such stage, or the parameters are not valid.
+    """
+    graph = pipeline(root)
+    chosen = chosen_stages(graph, stages)
+    params = overridden_params(root, overrides) if overrides else None
+    changes = _changes(root, chosen)
+    planned: dict[str, Planned] = {}
+    for name in chosen:
+        found = changes.get(name, [])
+        if params is not None and name in _locked(root):
+            found = [change for change in found if not change.startswith(f"{PARAMS_FILE}:")] + _params_changed(
+                root, name, params
+            )
+        before = [
+            other for other in chosen if other in graph[name] and (planned[other].changes or planned[other].after or force)
+        ]
+        planned[name] = Planned(name, found, before, force)
+    return list(planned.values())
+
+
+def _changes(root: Path, chosen: Sequence[str]) -> dict[str, list[str]]:
+    """What DVC's status says of each stage, one line per change."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        status: dict[str, list[Any]] = repo.status(targets=list(chosen))
+    return {
+        name.rpartition(":")[2] if name not in chosen else name: list(_lines(root, name, found))
+        for name, found in status.items()
+    }
+
+
+def _lines(root: Path, name: str, found: Sequence[Any]) -> Iterator[str]:
+    for change in found:
+        if isinstance(change, str):  # "changed command", "always changed"
+            yield change
+            continue
+        for kind, paths in change.items():
+            for path, what in paths.items():
+                if isinstance(what, dict):  # a file of parameters: each key
+                    yield from _params_lines(root, name, path, what)
+                else:
+                    yield f"{path}: {what}" + (" (output)" if kind == "changed outs" else "")
+
+
+def _params_lines(root: Path, name: str, path: str, keys: Mapping[str, str]) -> list[str]:
+    """Each option that differs with both its values, for params.yaml; for another file what DVC says of the key."""
+    if path == PARAMS_FILE and name in _locked(root):
+        return _params_changed(root, name, load_yaml(root / PARAMS_FILE))
+    return [f"{path}: {key}: {what}" for key, what in keys.items()]
+
+
+def _params_changed(root: Path, name: str, params: Mapping[str, Any]) -> list[str]:
+    recorded = _locked(root)[name].params
+    before, now = flat(recorded), flat(picked(dict(params), _keys(root, name, recorded)))
+    return [
+        f"{PARAMS_FILE}: {key} {before.get(key, 'not stated')} -> {now.get(key, 'not stated')}"
+        for key in dict.fromkeys([*now, *before])
+        if before.get(key) != now.get(key)
+    ]
+
+
+def _keys(root: Path, name: str, recorded: Mapping[str, Any]) -> list[str]:
+    stage = (load_yaml(root / PIPELINE_FILE).get("stages") or {}).get(name)
+    keys = stage.get("params") if isinstance(stage, dict) else None
+    return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else list(recorded)
+
+
+def _locked(root: Path) -> Mapping[str, Any]:
+    return read_lock(root) if (root / LOCK_FILE).exists() else {}
