@@ -47,7 +47,7 @@ def shown(stage: str) -> Iterator[Callable[[Event], None]]:
 def percent(event: Event) -> float:
     """Between 0 and 100; 0 where the total is not known."""
     total = event.get("total") or 0
-    return min(100.0, 100.0 * event["done"] / total) if total else 0.0
+    return min(100.0, round(100.0 * event["done"] / total, 1)) if total else 0.0
 
 
 def sentence(event: Event) -> str:

@@ -88,7 +88,7 @@ def _keep(root: Path, before: str, during: str | None) -> None:
 def _kept(root: Path) -> dict[str, Any] | None:
     try:
         kept: dict[str, Any] = json.loads(_kept_file(root).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # a damaged one tells nothing
         return None
     return kept
 
