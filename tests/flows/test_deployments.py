@@ -292,6 +292,19 @@ def test_a_killed_worker_takes_its_run_and_the_stage_with_it(served: Served, tmp
 
 @pytest.mark.slow
 @pytest.mark.prefect
+@pytest.mark.timeout(400)
+def test_kill_9_of_serve_leaves_no_server_no_run_and_no_stage(served: Served) -> None:
+    served.project.edit("params.yaml", "epochs: 3 ", "epochs: 100000 ")
+    served.serve()
+    until(lambda: answers(served.port) and deployed(served.port), 120, served.log)
+    served.run("prefect", "deployment", "run", "training/training")
+    until(lambda: any("flows.stage train" in line for line in served.left()), 120, served.log)
+    served.end("serve", signal.SIGKILL)
+    until(lambda: not served.left(), GONE_SECONDS, lambda: "\n".join(served.left()))
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
 @pytest.mark.timeout(300)
 def test_a_server_that_runs_is_used_and_kept(served: Served) -> None:
     served.start("server", "prefect", "server", "start", "--port", str(served.port))
