@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.complete
+PLOTS := .dvc/plots-offline.html
 # The stages' command is `python -m flows.stage NAME`: python must be the one of .venv, here as in an activated shell.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # No usage statistics: .dvc/config and pyproject.toml say so too, for commands that are started without make.
@@ -40,7 +41,7 @@ lint: setup  ## style, format and types
 bench: setup  ## side by side with peers, printed as ratios
 	python -m benchmarks
 
-setup: $(SETUP)  ## .venv with the locked packages; a second time does nothing
+setup: $(SETUP) $(PLOTS)  ## .venv with the locked packages; a second time does nothing
 
 $(SETUP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goodfit needs Python 3.11 or newer; found " + sys.version.split()[0] + " (make PYTHON=/path/to/python3.11 ...)")'
@@ -58,6 +59,10 @@ faults: setup  ## random kills, edits and damage, N trials (N=200 SEED=0); what 
 
 deps: setup  ## write into dvc.yaml what each stage's code really imports
 	python -m flows.dependencies
+
+# DVC's page for plots, with Vega inlined: `dvc plots show` works without a network. It stops with an error where the page is missing.
+$(PLOTS): $(SETUP)
+	$(BIN)/python -m flows.plots
 
 lock: setup  ## compile requirements.lock from pyproject.toml again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
