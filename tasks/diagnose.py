@@ -1,59 +1,84 @@
-"""Stage `diagnose`: what is wrong with the trained model, how sure that is, and what helps."""
+"""Stage `diagnose`: what is wrong with the trained model, how certain that is, and what to do about it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from tasks.contracts.findings import write_diagnosis
+from tasks.core.components import Choice, Component
 from tasks.core.errors import ArtifactError, DataError
 from tasks.core.files import repair
 from tasks.core.settings import Section, Seed, Threads
 
 if TYPE_CHECKING:
-    from tasks.contracts.splits import Split
+    from tasks.contracts.splits import Arrays, Split
     from tasks.contracts.trained import Dynamics, TrainedModel
-    from tasks.diagnostics.measured import Measured, Rows
+    from tasks.diagnostics.measured import Measured
+
+CHECKS = ("integrity", "performance", "gap", "overtrained", "overconfident")
+
+
+def _named(stated: Any) -> Any:
+    """A bare name stands for a check with its default options."""
+    return {"name": stated} if isinstance(stated, str) else stated
+
+
+# `overtrained`, or `{name: …, …}` where an option differs from its default.
+Check = Annotated[Choice, Component("tasks.diagnostics.checks"), BeforeValidator(_named)]
 
 
 class Diagnose(Section):
-    """The error rates that the statements keep, and the smallest harm that matters: a check that could not see it is inconclusive."""
+    """Which checks run, the error rates that they keep, and the smallest harm that matters.
 
+    A check that could not have detected such a harm is inconclusive, not passed.
+    """
+
+    # Files of tasks/diagnostics/checks, in the order of the findings.
+    checks: list[Check] = Field(default=list(CHECKS), validate_default=True, min_length=1)
     confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
-    alpha: float = Field(gt=0, lt=0.5, default=0.05)  # false alarms that a check may raise when nothing is wrong
+    alpha: float = Field(gt=0, lt=0.5, default=0.05)  # false-alarm rate of a check when nothing is wrong
     power: float = Field(gt=0.5, lt=1, default=0.8)  # probability with which a check must detect a harm that matters
-    harm_nats: float = Field(gt=0, default=0.05)  # the smallest difference in log-loss that matters
+    harm_nats: float = Field(gt=0, default=0.05)  # the smallest increase in log-loss that matters, in nats
     harm_accuracy: float = Field(gt=0, lt=1, default=0.02)  # the smallest difference in accuracy that matters
+
+    @field_validator("checks")
+    @classmethod
+    def _each_once(cls, checks: list[Choice]) -> list[Choice]:
+        names = [check.name for check in checks]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"found {', '.join(repeated)} more than once; expected each check once: drop the repetition")
+        return checks
 
 
 class Params(Section):
     seed: Seed
     threads: Threads
-    diagnose: Diagnose = Diagnose()
+    diagnose: Diagnose = Field(default_factory=Diagnose)
 
 
 def diagnose(params: Params, root: Path = Path()) -> None:
-    """Run every check of `tasks.diagnostics`; write `results/diagnosis.json` and its summary, and print it.
+    """Run the chosen checks; write `results/diagnosis.json` and its summary, and print both verdict and findings.
 
     Raises:
         ArtifactError: a file of an earlier stage is missing, damaged or belongs to another run.
         DataError: the test or the train split is empty.
     """
-    from tasks.diagnostics import REGISTRY
     from tasks.diagnostics.measured import Limits
-    from tasks.diagnostics.verdict import as_text, conclude
+    from tasks.diagnostics.verdict import as_text, examine
     from tasks.learning.inference import use_threads
 
     use_threads(params.threads)
-    measured = measure(root, params.seed)
-    limits = Limits(**params.diagnose.model_dump())
-    diagnosis = conclude([entry.check(measured, limits) for entry in REGISTRY.values()])
+    chosen = params.diagnose
+    limits = Limits(chosen.confidence, chosen.alpha, chosen.power, chosen.harm_nats, chosen.harm_accuracy)
+    diagnosis = examine(chosen.checks, measure(root, params.seed), limits)
     write_diagnosis(root, diagnosis)
     print(as_text(diagnosis))
 
 
 def measure(root: Path, seed: int) -> "Measured":
-    """What the checks need: the splits, the recorded epochs, and logits of the delivered weights on test and on recorded train."""
+    """What the checks need: the splits, the recorded epochs, and the logits of the delivered weights on test and recorded train."""
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import read_dynamics, read_model
     from tasks.diagnostics.measured import Measured
@@ -65,16 +90,16 @@ def measure(root: Path, seed: int) -> "Measured":
     check_fit(root, trained, dynamics, len(train), len(val))
     for name, split in (("train", train), ("test", test)):
         if len(split) == 0:
-            raise DataError(f"the {name} split is empty; a diagnosis needs rows in it: see preprocess.test_fraction")
+            raise DataError(f"the {name} split is empty; expected images in it: see preprocess.test_fraction")
 
     prepare = Preparation(trained.mean, trained.deviation)
     recorded, tested = (
         predict(module, images, prepare).numpy() for images in (train.images[dynamics.train_index], test.images)
     )
     return Measured(
-        train=rows(train),
-        val=rows(val),
-        test=rows(test),
+        train=arrays(train),
+        val=arrays(val),
+        test=arrays(test),
         row_numbers=read_dataset(root).rows,
         train_index=dynamics.train_index.numpy(),
         train_logits=recorded,
@@ -86,23 +111,23 @@ def measure(root: Path, seed: int) -> "Measured":
     )
 
 
-def rows(split: "Split") -> "Rows":
-    """A split as arrays that share its memory."""
-    from tasks.diagnostics.measured import Rows
+def arrays(split: "Split") -> "Arrays":
+    """A split as numpy arrays that share its memory."""
+    from tasks.contracts.splits import Arrays
 
-    return Rows(split.images.numpy(), split.labels.numpy(), split.rows.numpy())
+    return Arrays(split.images.numpy(), split.labels.numpy(), split.rows.numpy())
 
 
 def check_fit(root: Path, trained: "TrainedModel", dynamics: "Dynamics", train: int, val: int) -> None:
-    """Refuse files of different runs: every number of the diagnosis would be wrong.
+    """Refuse files that come from different runs, from which every number of the diagnosis would be wrong.
 
     Raises:
-        ArtifactError: model, dynamics and splits do not agree on the epochs, the rows or the classes.
+        ArtifactError: model, dynamics and splits disagree on the number of epochs, examples or classes.
     """
     expected, found = (trained.epochs, val, len(trained.classes)), tuple(dynamics.val_logits.shape)
     outside = len(dynamics.train_index) > 0 and int(dynamics.train_index.max()) >= train
     if found != expected or outside:
         raise ArtifactError(
-            f"the files of stage 'train' do not belong together: val_logits {found}, expected {expected} (epochs, validation rows, "
+            f"the files of stage 'train' do not belong together: val_logits {found}, expected {expected} (epochs, validation images, "
             f"classes) and train_index below {train}: {repair('train')}"
         )

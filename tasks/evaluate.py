@@ -1,4 +1,4 @@
-"""Stage `evaluate`: how good the model is on test, each number with its interval."""
+"""Stage `evaluate`: how good the model is on test, with confidence intervals."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,13 @@ from tasks.core.settings import Section, Seed, Threads
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tasks.diagnostics.statistics import Bin, Bools, Floats, Ints
+    from tasks.statistics.arrays import Floats, Ints
+    from tasks.statistics.calibration import Bin
 
 
 class Evaluate(Section):
+    """How the intervals and the calibration table are computed."""
+
     confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
     calibration_bins: int = Field(ge=2, le=100, default=15)  # equally wide bins of the predicted probability
     bootstrap_resamples: int = Field(ge=200, le=100_000, default=2000)  # for the interval of the log-loss
@@ -39,24 +42,28 @@ def evaluate(params: Params, root: Path = Path()) -> None:
 
     from tasks.contracts.splits import read_split
     from tasks.contracts.trained import read_model
-    from tasks.diagnostics.statistics import BOOTSTRAP, bootstrap_mean, calibration, generator, log_softmax
     from tasks.learning.inference import Preparation, predict, rebuild, use_threads
+    from tasks.statistics.calibration import calibration, log_probabilities
+    from tasks.statistics.intervals import bootstrap_mean
+    from tasks.statistics.random import BOOTSTRAP, generator
 
     use_threads(params.threads)
     trained, weights = read_model(root)
     test = read_split(root, "test")
     if len(test) == 0:
-        raise DataError("the test split is empty; expected rows to evaluate on: see preprocess.test_fraction")
+        raise DataError("the test split is empty; expected images to evaluate on: see preprocess.test_fraction")
 
     outputs = predict(rebuild(trained, weights), test.images, Preparation(trained.mean, trained.deviation))
-    log_probabilities, labels = log_softmax(outputs.numpy()), test.labels.numpy()
-    losses = -log_probabilities[np.arange(len(labels)), labels]
-    probabilities, predicted = np.exp(log_probabilities), log_probabilities.argmax(axis=1)
+    logarithms, labels = log_probabilities(outputs.numpy()), test.labels.numpy()
+    losses = -logarithms[np.arange(len(labels)), labels]
+    probabilities, predicted = np.exp(logarithms), logarithms.argmax(axis=1)
     bins = calibration(probabilities.max(axis=1), predicted == labels, params.evaluate.calibration_bins)
 
     confidence = params.evaluate.confidence
     loss_interval = bootstrap_mean(losses, confidence, params.evaluate.bootstrap_resamples, generator(params.seed, BOOTSTRAP))
-    write_json(root / EVALUATION, metrics(predicted == labels, losses, loss_interval, bins, confidence))
+    write_json(
+        root / EVALUATION, metrics(labels, predicted, losses, loss_interval=loss_interval, bins=bins, confidence=confidence)
+    )
     write_table(root, PREDICTIONS, predictions(test.rows.numpy(), labels, predicted, losses, probabilities))
     write_table(root, PER_CLASS, per_class(trained.classes, labels, predicted, confidence))
     write_table(root, CONFUSION, confusion(trained.classes, labels, predicted))
@@ -64,11 +71,19 @@ def evaluate(params: Params, root: Path = Path()) -> None:
 
 
 def metrics(
-    correct: "Bools", losses: "Floats", loss_interval: tuple[float, float], bins: "list[Bin]", confidence: float
+    labels: "Ints",
+    predicted: "Ints",
+    losses: "Floats",
+    *,
+    loss_interval: tuple[float, float],
+    bins: "list[Bin]",
+    confidence: float,
 ) -> dict[str, int | float]:
-    """Accuracy with its Wilson interval, log-loss (nats) with its percentile bootstrap interval, expected calibration error."""
-    from tasks.diagnostics.statistics import calibration_error, wilson
+    """Accuracy with its Wilson interval, macro-F1, log-loss (nats) with its bootstrap interval, expected calibration error."""
+    from tasks.statistics.calibration import calibration_error
+    from tasks.statistics.intervals import wilson
 
+    correct = predicted == labels
     accuracy_low, accuracy_high = wilson(int(correct.sum()), len(correct), confidence)
     loss_low, loss_high = loss_interval
     return {
@@ -76,6 +91,7 @@ def metrics(
         "accuracy": float(correct.mean()),
         "accuracy_ci_low": accuracy_low,
         "accuracy_ci_high": accuracy_high,
+        "macro_f1": macro_f1(labels, predicted),
         "log_loss": float(losses.mean()),
         "log_loss_ci_low": loss_low,
         "log_loss_ci_high": loss_high,
@@ -83,8 +99,18 @@ def metrics(
     }
 
 
+def macro_f1(labels: "Ints", predicted: "Ints") -> float:
+    """The mean over classes of F1 = 2 · correct / (examples + predictions); classes without either are left out."""
+    import numpy as np
+
+    size = int(max(labels.max(), predicted.max())) + 1
+    correct = np.bincount(labels[labels == predicted], minlength=size)
+    total = np.bincount(labels, minlength=size) + np.bincount(predicted, minlength=size)
+    return float((2 * correct[total > 0] / total[total > 0]).mean())
+
+
 def predictions(rows: "Ints", labels: "Ints", predicted: "Ints", losses: "Floats", probabilities: "Floats") -> "pd.DataFrame":
-    """A row a test example; arrays (N,), probabilities (N, K)."""
+    """One row per test example; arrays (N,), probabilities (N, K)."""
     import pandas as pd
 
     columns = {f"probability_{k}": column for k, column in enumerate(probabilities.T)}
@@ -93,14 +119,14 @@ def predictions(rows: "Ints", labels: "Ints", predicted: "Ints", losses: "Floats
 
 
 def per_class(classes: list[str], labels: "Ints", predicted: "Ints", confidence: float) -> "pd.DataFrame":
-    """A row a class; precision is empty where the class was never predicted, recall where it has no test row."""
+    """One row per class; precision is empty where the class was never predicted, recall where it has no test example."""
     import pandas as pd
 
-    from tasks.diagnostics.statistics import wilson
+    from tasks.statistics.intervals import wilson
 
     table = []
     for number, name in enumerate(classes):
-        n, named = int((labels == number).sum()), int((predicted == number).sum())
+        n, claimed = int((labels == number).sum()), int((predicted == number).sum())
         correct = int(((labels == number) & (predicted == number)).sum())
         low, high = wilson(correct, n, confidence) if n else (None, None)
         table.append(
@@ -108,7 +134,7 @@ def per_class(classes: list[str], labels: "Ints", predicted: "Ints", confidence:
                 "class": name,
                 "n": n,
                 "correct": correct,
-                "precision": correct / named if named else None,
+                "precision": correct / claimed if claimed else None,
                 "recall": correct / n if n else None,
                 "recall_ci_low": low,
                 "recall_ci_high": high,
@@ -118,17 +144,17 @@ def per_class(classes: list[str], labels: "Ints", predicted: "Ints", confidence:
 
 
 def confusion(classes: list[str], labels: "Ints", predicted: "Ints") -> "pd.DataFrame":
-    """A row a test example: the names of its class and of the predicted one."""
+    """One row per test example: the names of its class and of the predicted class."""
     import pandas as pd
 
     return pd.DataFrame({"actual": [classes[k] for k in labels], "predicted": [classes[k] for k in predicted]})
 
 
 def reliability(bins: "list[Bin]", confidence: float) -> "pd.DataFrame":
-    """A row a bin that is not empty: mean confidence, and accuracy with its Wilson interval."""
+    """One row per bin with examples in it: mean confidence, and accuracy with its Wilson interval."""
     import pandas as pd
 
-    from tasks.diagnostics.statistics import wilson
+    from tasks.statistics.intervals import wilson
 
     table = []
     for row in bins:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 # What each status is drawn as: a shape and a word, so that colour is never the only sign.
-SHAPES = {"pass": "✓", "flag": "▲", "inconclusive": "◐", "not_run": "○"}
-NAMES = {"pass": "Pass", "flag": "Flag", "inconclusive": "Inconclusive", "not_run": "Not run"}
+SHAPES = {"pass": "✓", "flag": "▲", "inconclusive": "◐", "not_run": "○", "info": "i"}
+NAMES = {"pass": "Pass", "flag": "Flag", "inconclusive": "Inconclusive", "not_run": "Not run", "info": "Info"}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What `diagnose` hands on: findings, flags and one verdict."""
+"""What `diagnose` hands on: one finding for each check, the flags that were raised, and the verdict."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,38 +8,31 @@ from pydantic import BaseModel, ConfigDict
 from tasks.core.files import expecting, read_text, write_json
 
 DIAGNOSIS = Path("results/diagnosis.json")
-# What of it fits into the tables of `dvc metrics` and `dvc exp show`: a word and numbers.
+# The part that fits into the tables of experiments: the verdict and one number for each check.
 SUMMARY = Path("metrics/diagnosis.json")
 
-Status = Literal["pass", "flag", "inconclusive", "not_run"]
-Verdict = Literal[
-    "leakage",
-    "label_noise",
-    "memorised",
-    "overtrained",
-    "overconfident",
-    "selection_overfit",
-    "underfit",
-    "inconclusive",
-    "good_fit",
-]
-# What was seen, by name; each value as the report and JSON show it.
+# "info" is the status of a check that only describes: it neither passes nor flags, and no verdict depends on it.
+Status = Literal["pass", "flag", "inconclusive", "not_run", "info"]
+# "nats": log-loss, with the natural logarithm. "fraction": in [0, 1], or a difference of two such; shown in percent.
+Unit = Literal["nats", "fraction"]
+# What was seen, by name; the report shows each name with its underscores as spaces.
 Evidence = dict[str, str | int | float | list[int] | list[str] | list[float]]
 
 
 class Remedy(BaseModel):
-    """What to do, and what it is expected to bring."""
+    """What to do, and how large an improvement to expect from it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     action: str
     expected_gain: float | None
     ci: tuple[float, float] | None
+    unit: Unit | None  # of the gain
     source: str
 
 
 class Finding(BaseModel):
-    """One check's answer. What was not estimated is None; `evidence` says in words and numbers what was seen, or why it was not run."""
+    """The answer of one check. What was not estimated is None; `summary` says it in words, or why the check was not run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,6 +40,7 @@ class Finding(BaseModel):
     title: str
     definition: str
     estimand: str
+    unit: Unit  # of estimate, ci_low, ci_high and mde
     estimate: float | None
     ci_low: float | None
     ci_high: float | None
@@ -54,8 +48,9 @@ class Finding(BaseModel):
     n: int
     p_value: float | None
     p_holm: float | None
-    mde: float | None  # minimum detectable effect, in the estimate's unit
+    mde: float | None  # minimum detectable effect
     status: Status
+    summary: str
     evidence: Evidence
     remedy: Remedy | None
 
@@ -65,14 +60,14 @@ class Diagnosis(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    verdict: Verdict
-    headline: str  # one sentence, which does not repeat the verdict
-    flags: list[str]
+    verdict: str  # that of the first flag in the order of precedence, "inconclusive" or "good_fit"
+    headline: str  # what is wrong, by how much, how we know, what to do; does not repeat the verdict
+    flags: list[str]  # the verdicts of all checks that raised a flag, in the order of precedence
     findings: list[Finding]
 
 
 def write_diagnosis(root: Path, diagnosis: Diagnosis) -> None:
-    """Write the whole, and its summary: the verdict, the number of flags, and the estimate of every check that has one."""
+    """Write the whole diagnosis, and its summary: the verdict, the number of flags, and the estimate of each check that has one."""
     write_json(root / DIAGNOSIS, diagnosis.model_dump(mode="json"))
     estimates = {finding.code: finding.estimate for finding in diagnosis.findings if finding.estimate is not None}
     write_json(root / SUMMARY, {"verdict": diagnosis.verdict, "flags": len(diagnosis.flags), **estimates})

@@ -1,4 +1,4 @@
-"""What `train` hands on: weights, what they belong to, the history an epoch and the dynamics an example."""
+"""What `train` hands on: weights, the model that they belong to, the history per epoch and the dynamics per example."""
 
 import csv
 from collections.abc import Iterable
@@ -42,9 +42,9 @@ class TrainedModel(BaseModel):
 class Epoch:
     """A row of `results/history.csv`.
 
-    Losses are the recipe's own (cross_entropy: nats), accuracies lie in [0, 1]; both are measured in evaluation mode after the epoch,
-    train on the recorded subset. `last_batch_loss` is what the epoch's last step saw (training mode, penalties left out);
-    `learning_rate` is that of the epoch. Without a validation split its columns are empty.
+    Losses are those of `train.loss` (cross_entropy: in nats), accuracies lie in [0, 1]. Both are measured in evaluation mode after
+    the epoch, those of train on the recorded subset. `last_batch_loss` is the loss of the last step in the epoch (training mode,
+    without penalties). Without a validation split its columns are empty.
     """
 
     epoch: int
@@ -59,7 +59,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """What each epoch said of each recorded example.
+    """What each epoch predicted for each recorded example.
 
     Shapes: train_index (M,) int64, positions in the train split; margin, loss (E, M) float16 and correct (E, M) bool: the logit of
     the true class minus the largest other, cross-entropy in nats, and whether it was predicted; val_logits (E, V, K) float32.
@@ -73,7 +73,7 @@ class Dynamics:
 
 
 def write_history(root: Path, epochs: Iterable[Epoch]) -> None:
-    """Write a row an epoch; floats are written so that they read back exactly."""
+    """Write one row per epoch; floats are written so that they read back exactly."""
     with whole(root / HISTORY) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(field.name for field in fields(Epoch))

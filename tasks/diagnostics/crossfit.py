@@ -1,8 +1,9 @@
-"""The delivered epoch against the best epoch, without the bias of having picked the best one on the data it is scored on.
+"""The delivered epoch against the best one, without the bias of choosing and scoring the best epoch on the same examples.
 
-"The last epoch is worse than the best one" on one validation set is biased by the choice: with 30 equal epochs and a nominal 5 %
-it raises a false alarm in about 39 % of runs. Here half A of the validation set chooses the epoch and half B scores it, and the
-other way round (cross-fitting: Chernozhukov et al. 2018, section 3); the differences of all examples are then pooled.
+The delivered epoch is the one whose weights were saved. Comparing it with the epoch of lowest validation loss is biased when the
+same validation examples choose that epoch and score it: with 30 equally good epochs and a nominal error rate of 5 %, about 39 % of
+runs raise a false alarm. Here one half of the validation set chooses the epoch and the other half scores it, then the halves swap
+roles (cross-fitting: Chernozhukov et al. 2018, section 3), and the differences of all examples are pooled.
 """
 
 from dataclasses import dataclass
@@ -10,30 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.diagnostics.statistics import (
-    HALVES,
-    Bools,
-    Contrast,
-    Floats,
-    Ints,
-    exceedance,
-    fit_temperature,
-    generator,
-    log_losses,
-    paired_errors,
-    quantile,
-)
+from tasks.statistics.arrays import Bools, Floats, Ints
+from tasks.statistics.calibration import fit_temperature, log_losses
+from tasks.statistics.comparisons import Contrast, paired_errors
+from tasks.statistics.intervals import exceedance, quantile
+from tasks.statistics.random import HALVES, generator
 
-SMALLEST = 8  # validation examples; fewer give halves in which a variance means nothing
+SMALLEST = 8  # validation examples; with fewer, the variance within a half is meaningless
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Delivered minus cross-fitted epoch on each validation example.
+    """The delivered epoch minus the epoch that the other half chose, for each validation example.
 
-    Shapes: all (V,). `half` says which half scored an example; `raw` and `scaled` are differences in log-loss (nats), without and
-    with a temperature that the other half fitted to each epoch; `gain` is what that temperature takes off the delivered epoch's
-    log-loss. `*_spread` are the same differences against the epoch that the standard error is taken from (see `compare`).
+    Shapes: all (V,). `half` says which half scored an example. `raw` and `scaled` are differences in log-loss (nats), before and
+    after temperature scaling with temperatures fitted on the other half; `gain` is how much temperature scaling lowers the log-loss
+    of the delivered epoch. `*_spread` are the same differences against the epoch that the standard error is computed from (see
+    `compare`).
     """
 
     half: Bools
@@ -47,7 +41,7 @@ class Comparison:
     spread_wrong: Bools
     delivered: int  # epoch, from 1
     chosen: tuple[int, int]  # epochs, from 1: chosen by either half
-    temperature: float  # of the delivered epoch, from all validation examples
+    temperature: float  # of the delivered epoch, fitted on all validation examples
 
     def raw_harm(self, confidence: float) -> Contrast:
         return paired_mean(self.raw, self.half, confidence, self.raw_spread)
@@ -63,13 +57,13 @@ class Comparison:
         return paired_errors(self.wrong, self.chosen_wrong, confidence, spread)
 
     def against(self) -> str:
-        """The chosen epochs in words: "epoch 23", or "epochs 21 and 23" where the halves disagree."""
+        """The chosen epochs in words: "epoch 23", or "epochs 21 and 23" where the two halves chose differently."""
         first, second = sorted(self.chosen)
         return f"epoch {first}" if first == second else f"epochs {first} and {second}"
 
 
 def stratified_halves(labels: Ints, random: np.random.Generator) -> Bools:
-    """Which half each example (N,) belongs to: as equal as can be in size, and so is each class."""
+    """Which half each example (N,) belongs to: the halves, and each class within them, differ in size by one example at most."""
     order = random.permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     half = np.zeros(len(labels), dtype=np.bool_)
@@ -78,25 +72,27 @@ def stratified_halves(labels: Ints, random: np.random.Generator) -> Bools:
 
 
 def compare(val_logits: NDArray[np.floating], labels: Ints, delivered: int, seed: int) -> Comparison | str:
-    """Compare epoch `delivered` (from 0) with the epoch of lowest log-loss, out of fold. Shapes: (E, V, K), (V,).
+    """Compare epoch `delivered` (from 0) with the epoch of lowest log-loss, choosing and scoring on different halves.
 
-    A half that chooses the delivered epoch itself gives differences of exactly zero: that is its answer, but no certainty. Its
-    standard error is therefore taken from the other epoch that this half can least rule out to be better: the one with the
-    largest upper limit of the harm.
+    Shapes: val_logits (E, V, K), labels (V,).
 
-    Early stopping chose the delivered epoch on all of the validation set, scoring half included; the harm is then
-    underestimated, so that a flag stays true and a pass is a little too kind.
+    If a half chooses the delivered epoch itself, its differences are exactly zero. That is the right estimate, but a standard error
+    of zero would claim certainty. The standard error is therefore computed against the strongest rival: the other epoch whose
+    advantage over the delivered one has the largest upper limit.
+
+    With early stopping the delivered epoch was chosen on the whole validation set, which includes the scoring half. The harm is
+    then underestimated: a flag still holds, but a pass is slightly too lenient.
 
     Returns:
-        The comparison, or in words why none can be made.
+        The comparison, or a sentence that says why there is none.
     """
     epochs, n = val_logits.shape[:2]
     if n == 0:
-        return "no validation set: preprocess.val_fraction is 0"
+        return "There is no validation set, so epochs cannot be compared. Set preprocess.val_fraction above 0."
     if n < SMALLEST:
-        return f"the validation set has {n} rows, at least {SMALLEST} are needed"
+        return f"The validation set has {n} images; comparing epochs needs {SMALLEST} or more. Raise preprocess.val_fraction."
     if epochs < 2:
-        return "only one epoch was run: there is no other to compare with"
+        return "Only one epoch was run, so there is no other epoch to compare it with. Raise train.epochs."
     losses = np.stack([log_losses(epoch, labels) for epoch in val_logits])  # (E, V)
     half = stratified_halves(labels, generator(seed, HALVES))
     raw, raw_spread, scaled, scaled_spread, gain = (np.zeros(n) for _ in range(5))
@@ -145,14 +141,14 @@ def _rival(losses: Floats, delivered: int) -> int:
 
 
 def paired_mean(values: Floats, half: Bools, confidence: float, spread: Floats) -> Contrast:
-    """Mean of values (V,) with a standard error from `spread` (V,).
+    """Mean of values (V,) with its standard error computed from `spread` (V,).
 
-    The variance is taken within each half, var = Σ_h (n_h / n)² s_h² / n_h: each half compares with an epoch of its own, so their
-    means may differ. Student's t with n - 2 degrees of freedom.
+    The variance is taken within each half, var = Σ_h (n_h / n)² s_h² / n_h, because each half compares with an epoch of its own and
+    their means may differ. The interval uses Student's t with n - 2 degrees of freedom.
 
-    The halves choose for each other, which leaves a small positive covariance that this variance does not hold: a nominal 5 %
-    raised 5.9, 7.1 and 6.4 % false alarms among 3, 5 and 10 equal epochs (1500 runs each, V = 1000). What is flagged is decided
-    after Holm over the family of three, and kept alpha: 3.5, 4.1 and 3.5 %.
+    The halves choose for each other, which leaves a small positive covariance that this variance ignores: at a nominal 5 %, a
+    single test raised 5.9, 7.1 and 6.4 % false alarms among 3, 5 and 10 equally good epochs (1500 runs each, V = 1000). Flags are
+    decided after Holm's adjustment over the three tests, which kept the error rate: 3.5, 4.1 and 3.5 %.
     """
     n, estimate = len(values), float(values.mean())
     parts = (spread[half], spread[~half])

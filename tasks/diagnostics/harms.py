@@ -1,24 +1,29 @@
-"""The family of three tests that `overtrained` and `overconfident` decide by."""
+"""The three tests that the checks `overtrained` and `overconfident` share, and how their results tell the two apart."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tasks.contracts.findings import Evidence, Finding, Remedy, Status
-from tasks.diagnostics.crossfit import Comparison
-from tasks.diagnostics.measured import Limits
-from tasks.diagnostics.statistics import Contrast, detectable, holm
+from tasks.contracts.findings import Status
+from tasks.diagnostics.question import Estimate
 
-FAMILY = 3
+if TYPE_CHECKING:
+    from tasks.diagnostics.crossfit import Comparison
+    from tasks.diagnostics.measured import Limits
+    from tasks.statistics.comparisons import Contrast
+
+TESTS = 3
 METHOD = (
-    "cross-fitted on two halves of the validation set; one-sided paired t-test (errors: exact McNemar test); "
-    "Holm over the three tests of overtrained and overconfident; mde at alpha / 3"
+    "Cross-fitting: each half of the validation set chooses the best epoch for the other half to score. One-sided paired t-test for "
+    "log-loss, exact McNemar test for errors; p-values adjusted by Holm's method over the three tests that the checks "
+    "overtrained and overconfident share. The minimum detectable effect is at alpha / 3."
 )
 
 
 @dataclass(frozen=True)
 class Harm:
-    """One contrast of the family, with what it is judged by, in its own unit (nats, or a share of errors)."""
+    """One of the three differences, with what it is judged by; in nats, or as a share of errors."""
 
-    contrast: Contrast
+    contrast: "Contrast"
     p_holm: float
     mde: float
     matters: float
@@ -29,7 +34,7 @@ class Harm:
 
     @property
     def answered(self) -> bool:
-        """A harm that matters would have been seen, or the interval excludes it."""
+        """The test had the power to detect a harm that matters, or the interval excludes one."""
         return self.mde <= self.matters or self.excluded
 
     @property
@@ -37,75 +42,48 @@ class Harm:
         """The interval shows that any harm is smaller than what matters."""
         return self.contrast.high < self.matters
 
-
-@dataclass(frozen=True)
-class Question:
-    """What a check of the family asks, in the words of its finding."""
-
-    code: str
-    title: str
-    definition: str
-    estimand: str
-
-    def answer(self, harm: Harm | None, n: int, status: Status, evidence: Evidence, remedy: Remedy | None = None) -> Finding:
-        """The finding, with the harm that it is about; None where nothing was estimated."""
-        return Finding(
-            code=self.code,
-            title=self.title,
-            definition=self.definition,
-            estimand=self.estimand,
-            estimate=harm.contrast.estimate if harm else None,
-            ci_low=harm.contrast.low if harm else None,
-            ci_high=harm.contrast.high if harm else None,
-            method=METHOD,
-            n=n,
-            p_value=harm.contrast.p_value if harm else None,
-            p_holm=harm.p_holm if harm else None,
-            mde=harm.mde if harm else None,
-            status=status,
-            evidence=evidence,
-            remedy=remedy,
-        )
-
-    def not_run(self, reason: str, n: int) -> Finding:
-        """The finding where there is nothing to compare."""
-        return self.answer(None, n, "not_run", {"summary": reason, "reason": reason})
+    @property
+    def estimate(self) -> Estimate:
+        """As the finding states it."""
+        found = self.contrast
+        return Estimate(found.estimate, found.low, found.high, found.p_value, self.p_holm, self.mde)
 
 
 @dataclass(frozen=True)
 class Harms:
-    """What the delivered epoch loses: in log-loss, in log-loss once both are temperature-scaled, and in errors."""
+    """How much worse the delivered epoch is: in log-loss, in log-loss after temperature scaling of both epochs, and in errors."""
 
     raw: Harm
     scaled: Harm
     error: Harm
-    gain: Contrast  # what a temperature takes off the delivered epoch's log-loss
+    gain: "Contrast"  # how much temperature scaling lowers the log-loss of the delivered epoch
     removable: bool  # that gain is above zero at alpha
     temperature: float  # of the delivered epoch
 
     def overtrained_by(self, alpha: float) -> Harm | None:
-        """The harm that shows it: log-loss, as it is or with a temperature for each epoch, or errors; None where none does."""
+        """The difference that shows it: log-loss before or after temperature scaling, or errors; None where none does."""
         if self.raw.proven(alpha) and (self.scaled.proven(alpha) or not self.removable):
             return self.raw
         return next((harm for harm in (self.scaled, self.error) if harm.proven(alpha)), None)
 
     def overtrained(self, alpha: float) -> bool:
-        """Worse in a way that no temperature is seen to mend."""
+        """Worse than another epoch in a way that temperature scaling does not fix."""
         return self.overtrained_by(alpha) is not None
 
     def overconfident(self, alpha: float) -> bool:
-        """More log-loss, a temperature above 1 lowers it, and what it leaves is not shown to be a harm.
+        """Higher log-loss, a temperature above 1 lowers it, and no harm is shown to remain after scaling.
 
-        Not shown to be one is not shown to be none: that the temperature removes the harm is known only where `scaled.excluded`.
+        That no harm is shown does not show that there is none: temperature scaling is known to fix the problem only where
+        `scaled.excluded` holds.
 
-        A temperature below 1 mends probabilities that are too cautious, as those of a squared-error loss are.
+        A temperature below 1 corrects underconfident probabilities, such as those of a model trained with squared error.
         """
         return self.raw.proven(alpha) and self.temperature > 1 and not self.overtrained(alpha)
 
     def overtrained_status(self, alpha: float) -> Status:
-        """Flag, or what the absence of one is worth.
+        """Flag, pass or inconclusive.
 
-        With log-loss proven to be lost, power is no proof that a temperature takes all of it: the interval must show it.
+        Where a higher log-loss is proven, power alone does not show that temperature scaling removes all of it: the interval must.
         """
         if self.overtrained(alpha):
             return "flag"
@@ -113,12 +91,14 @@ class Harms:
         return "pass" if split and self.scaled.answered and self.error.answered else "inconclusive"
 
 
-def harms(comparison: Comparison, limits: Limits) -> Harms:
-    """Test the three harms of `comparison` at the rates of `limits`.
+def harms(comparison: "Comparison", limits: "Limits") -> Harms:
+    """Test the three differences of `comparison` at the error rates of `limits`.
 
-    The minimum detectable effect is at alpha / 3, the strictest step of Holm: what is promised to be seen is seen whatever the
-    other two tests say.
+    The minimum detectable effect is at alpha / 3, the strictest step of Holm's method, so that the stated power holds whatever the
+    other two tests find.
     """
+    from tasks.statistics.comparisons import detectable, holm
+
     contrasts = (
         comparison.raw_harm(limits.confidence),
         comparison.scaled_harm(limits.confidence),
@@ -127,7 +107,7 @@ def harms(comparison: Comparison, limits: Limits) -> Harms:
     adjusted = holm([contrast.p_value for contrast in contrasts])
     matters = (limits.harm_nats, limits.harm_nats, limits.harm_accuracy)
     raw, scaled, error = (
-        Harm(contrast, p_holm, detectable(contrast.error, limits.alpha / FAMILY, limits.power), smallest)
+        Harm(contrast, p_holm, detectable(contrast.error, limits.alpha / TESTS, limits.power), smallest)
         for contrast, p_holm, smallest in zip(contrasts, adjusted, matters, strict=True)
     )
     gain = comparison.temperature_gain(limits.confidence)

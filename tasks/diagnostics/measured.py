@@ -6,13 +6,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.contracts.splits import Arrays
 from tasks.diagnostics.crossfit import Comparison, compare
-from tasks.diagnostics.statistics import Ints
+from tasks.statistics.arrays import Ints
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Error rates that the statements keep, and the smallest harms that matter (`diagnose` in params.yaml)."""
+    """The error rates that the checks keep, and the smallest harms that matter (`diagnose` in params.yaml)."""
 
     confidence: float
     alpha: float
@@ -22,26 +23,18 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """A split. Shapes: images (N, ...) uint8, labels (N,) int64, rows (N,) int64: numbers in the source's own order."""
-
-    images: NDArray[np.uint8]
-    labels: Ints
-    rows: Ints
-
-
-@dataclass(frozen=True, eq=False)
 class Measured:
     """A trained model and its data.
 
-    Shapes: test_logits (N, K) of the delivered weights on test; train_index (M,) positions in train, train_logits (M, K) of the
-    delivered weights on them; val_logits (E, V, K) of each epoch. `delivered` is the position of the delivered epoch, from 0.
+    Shapes: test_logits (N, K) of the delivered weights on test; train_index (M,) positions in train, and train_logits (M, K) of the
+    delivered weights on them; val_logits (E, V, K) of each epoch. `delivered` is the position of the delivered epoch, the one whose
+    weights were saved, counted from 0.
     """
 
-    train: Rows
-    val: Rows
-    test: Rows
-    row_numbers: str  # what `rows` count
+    train: Arrays
+    val: Arrays
+    test: Arrays
+    row_numbers: str  # what the row numbers of the splits count
     train_index: Ints
     train_logits: NDArray[np.float32]
     test_logits: NDArray[np.float32]
@@ -51,6 +44,6 @@ class Measured:
     seed: int
 
     @cached_property
-    def comparison(self) -> "Comparison | str":
-        """The delivered epoch against the cross-fitted best one, once for all checks; or why there is none."""
+    def comparison(self) -> Comparison | str:
+        """The delivered epoch against the best one, cross-fitted and computed once for all checks; or why there is none."""
         return compare(self.val_logits, self.val.labels, self.delivered, self.seed)

@@ -1,50 +1,76 @@
-"""From findings to one word, one sentence and a table for the terminal."""
+"""From checks to findings, and from findings to one verdict, one headline and a table for the terminal."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import NamedTuple
 
-from tasks.contracts.findings import Diagnosis, Finding, Verdict
-from tasks.diagnostics import REGISTRY
+from tasks.contracts.findings import Diagnosis, Finding
+from tasks.core.components import Choice
+from tasks.diagnostics.measured import Limits, Measured
 
-
-def conclude(findings: Sequence[Finding]) -> Diagnosis:
-    """The first verdict of the contract's order that applies.
-
-    `good_fit` means that every check that could have raised a flag was run, had the power to, and did not.
-    """
-    raised = {REGISTRY[finding.code].verdict: finding for finding in findings if finding.status == "flag"}
-    flags = [verdict for verdict in get_args(Verdict) if verdict in raised]
-    if flags:
-        return Diagnosis(verdict=flags[0], headline=summary(raised[flags[0]]), flags=flags, findings=list(findings))
-    unanswered = [
-        finding for finding in findings if finding.status in ("inconclusive", "not_run") and REGISTRY[finding.code].verdict
-    ]
-    if unanswered:
-        reasons = "; ".join(dict.fromkeys(summary(finding).rstrip(".") for finding in unanswered))
-        headline = f"{reasons[:1].upper()}{reasons[1:]}."
-        return Diagnosis(verdict="inconclusive", headline=headline, flags=[], findings=list(findings))
-    return Diagnosis(verdict="good_fit", headline=_praise(findings), flags=[], findings=list(findings))
+GOOD_FIT, INCONCLUSIVE = "good_fit", "inconclusive"
+MARKS = {"nats": " nats", "fraction": " %"}
 
 
-def summary(finding: Finding) -> str:
-    """The finding in one sentence."""
-    return str(finding.evidence["summary"])
+class Answer(NamedTuple):
+    """A finding, with the verdict that a flag of its check means and that verdict's precedence; None for a descriptive check."""
+
+    finding: Finding
+    verdict: str | None
+    precedence: int | None
 
 
-def _praise(findings: Sequence[Finding]) -> str:
-    known = next(finding for finding in findings if finding.code == "performance")
-    return (
-        f"Accuracy {known.estimate:.3f} ({known.ci_low:.3f} to {known.ci_high:.3f}) on {known.n} test rows, "
-        "and no check raised a flag although each could have seen a harm that matters."
+def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Diagnosis:
+    """Run the checks in this order and conclude."""
+    modules = [(check.module, check.settings) for check in checks]
+    return conclude(
+        [Answer(module.check(measured, limits, settings), module.VERDICT, module.PRECEDENCE) for module, settings in modules]
     )
 
 
+def conclude(answers: Sequence[Answer]) -> Diagnosis:
+    """The verdict of the flag with the lowest precedence.
+
+    `good_fit` means that checks which can raise a flag were run, that each of them could answer its question, and that none flagged.
+    """
+    findings = [answer.finding for answer in answers]
+    deciding = [answer for answer in answers if answer.verdict is not None]
+    raised = sorted(
+        (answer for answer in deciding if answer.finding.status == "flag"), key=lambda answer: answer.precedence or 0
+    )
+    flags = list(dict.fromkeys(str(answer.verdict) for answer in raised))
+    if raised:
+        return Diagnosis(verdict=flags[0], headline=raised[0].finding.summary, flags=flags, findings=findings)
+    if not deciding:
+        headline = "No check that can raise a flag was run. Add one to diagnose.checks."
+        return Diagnosis(verdict=INCONCLUSIVE, headline=headline, flags=[], findings=findings)
+    unanswered = [answer.finding.summary for answer in deciding if answer.finding.status in ("inconclusive", "not_run")]
+    if unanswered:
+        return Diagnosis(verdict=INCONCLUSIVE, headline=" ".join(dict.fromkeys(unanswered)), flags=[], findings=findings)
+    return Diagnosis(verdict=GOOD_FIT, headline=_praise(findings), flags=[], findings=findings)
+
+
+def _praise(findings: Sequence[Finding]) -> str:
+    performance = [finding.summary for finding in findings if finding.code == "performance"]
+    conclusion = (
+        "No check raised a flag: each either had the power to detect a harm that matters or has an interval that excludes one."
+    )
+    return " ".join([*performance, conclusion])
+
+
 def as_text(diagnosis: Diagnosis) -> str:
-    """Verdict and headline, then a line a finding: status, code, estimate with interval, what it says."""
-    return "\n".join([f"{diagnosis.verdict}: {diagnosis.headline}", *(_line(finding) for finding in diagnosis.findings)])
+    """The verdict and its headline, then two lines for each finding: status, title and estimate, and what it says."""
+    verdict = diagnosis.verdict.replace("_", " ")
+    return "\n".join([f"Verdict: {verdict}. {diagnosis.headline}", *(_lines(finding) for finding in diagnosis.findings)])
 
 
-def _line(finding: Finding) -> str:
-    estimate = "–" if finding.estimate is None else f"{finding.estimate:.4f}"
-    interval = "" if finding.ci_low is None or finding.ci_high is None else f" ({finding.ci_low:.4f} to {finding.ci_high:.4f})"
-    return f"  {finding.status:<12} {finding.code:<13} {estimate + interval:<28} {summary(finding)}"
+def _lines(finding: Finding) -> str:
+    numbers = (finding.estimate, finding.ci_low, finding.ci_high)
+    estimate, low, high = ("" if number is None else _spelled(number, finding.unit) for number in numbers)
+    shown = f": {estimate}{MARKS[finding.unit]}" if estimate else ""
+    between = f" ({low} to {high})" if low and high else ""
+    status = finding.status.replace("_", " ")
+    return f"  {status:<13}{finding.title}{shown}{between}\n{'':<15}{finding.summary}"
+
+
+def _spelled(number: float, unit: str) -> str:
+    return f"{100 * number:.1f}" if unit == "fraction" else f"{number:.4f}"

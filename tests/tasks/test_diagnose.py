@@ -1,5 +1,8 @@
 """`diagnose` from files to verdict; what each check says is tested in tests/tasks/diagnostics."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,22 +11,28 @@ from torch import Tensor
 
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.splits import Split, SplitName, write_split
-from tasks.core.errors import ArtifactError
-from tasks.diagnose import diagnose
+from tasks.core.errors import ArtifactError, ParamsError
+from tasks.core.settings import validate
+from tasks.diagnose import CHECKS, Params, diagnose
 from tests.tasks.diagnostics.project import split, write_project
 
-N = 120  # rows of a split: levels of brightness keep them all different
+N = 120  # images of a split: levels of brightness keep them all different
+PARAMS = Params(seed=0, threads=1)
+
+
+def params(**diagnose: object) -> Params:
+    return validate(Params, {"seed": 0, "threads": 1, "diagnose": diagnose})
 
 
 def bars(first_row: int, first_level: int) -> Split:
-    """Rows that the model names rightly, of all three classes, but for every tenth."""
+    """Images of all three classes that the model classifies correctly, except for every tenth."""
     labels = [position % 3 for position in range(N)]
     shown = [(label + 1) % 3 if position % 10 == 9 else label for position, label in enumerate(labels)]
     return split(shown, labels, first_row, first_level)
 
 
 def even(count: int, rows: int) -> Tensor:
-    """Epochs (E, V, 3) that all say the same."""
+    """Epochs (E, V, 3) with identical predictions."""
     return torch.zeros(count, rows, 3)
 
 
@@ -35,32 +44,97 @@ def splits() -> dict[SplitName, Split]:
     return {"train": train, "val": val, "test": Split(train.images.flip(3) ^ 64, train.labels, train.rows + 2 * N)}
 
 
-def test_writes_a_diagnosis_and_prints_its_headline_and_a_line_a_finding(
+def test_writes_a_diagnosis_and_prints_its_headline_and_its_findings(
     tmp_path: Path, splits: dict[SplitName, Split], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    diagnose(write_project(tmp_path, splits, even(4, N)))
+    diagnose(PARAMS, write_project(tmp_path, splits, even(4, N)))
     diagnosis = read_diagnosis(tmp_path)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{diagnosis.verdict}: {diagnosis.headline}"
-    assert [line.split()[:2] for line in lines[1:]] == [[found.status, found.code] for found in diagnosis.findings]
-    assert [found.code for found in diagnosis.findings] == ["integrity", "performance", "gap", "overtrained", "overconfident"]
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"Verdict: {diagnosis.verdict}. {diagnosis.headline}"
+    assert [line.split()[0] for line in lines[::2]] == [found.status for found in diagnosis.findings]
+    assert [found.code for found in diagnosis.findings] == list(CHECKS)
+
+
+def test_only_the_checks_that_are_listed_run_in_their_order(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
+    diagnose(params(checks=["performance", {"name": "integrity"}]), write_project(tmp_path, splits, even(4, N)))
+    assert [found.code for found in read_diagnosis(tmp_path).findings] == ["performance", "integrity"]
+
+
+def test_checks_that_only_describe_give_no_verdict(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
+    diagnose(params(checks=["gap"]), write_project(tmp_path, splits, even(4, N)))
+    assert read_diagnosis(tmp_path).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        (["integrity", "overtraind"], "diagnose.checks.1.name: unknown name 'overtraind'; expected one of"),
+        (["overtraind"], "did you mean 'overtrained'?"),
+        ([{"name": "gap", "bins": 3}], "diagnose.checks.0.bins: unknown option of gap; gap has no options"),
+        (["gap", "gap"], "diagnose.checks: found gap more than once"),
+        ([], "diagnose.checks: found []"),
+        ("gap", "diagnose.checks: found 'gap'"),
+    ],
+)
+def test_rejects_checks_that_are_not_there_or_listed_twice(stated: object, message: str) -> None:
+    with pytest.raises(ParamsError) as caught:
+        params(checks=stated)
+    assert message in str(caught.value)
+
+
+def test_a_new_check_is_one_new_file(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
+    """In a copy of the folder; the file alone makes the check available, and it runs only where it is listed."""
+    shutil.copytree("tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tasks/diagnostics/checks/always.py").write_text(ALWAYS, encoding="utf-8")
+    write_project(tmp_path, splits, even(4, N))
+    run = (
+        "import sys; from pathlib import Path; from tasks.core.settings import validate; from tasks.diagnose import Params, diagnose\n"
+        "options = {'checks': sys.argv[1:]} if sys.argv[1:] else {}\n"
+        "diagnose(validate(Params, {'seed': 0, 'threads': 1, 'diagnose': options}), Path())\n"
+    )
+
+    def findings(*checks: str) -> tuple[str, list[str]]:
+        subprocess.run([sys.executable, "-c", run, *checks], cwd=tmp_path, check=True, capture_output=True)
+        diagnosis = read_diagnosis(tmp_path)
+        return diagnosis.verdict, [finding.code for finding in diagnosis.findings]
+
+    assert findings() == ("inconclusive", list(CHECKS))
+    splits["train"].images[7] = splits["test"].images[31]
+    write_project(tmp_path, splits, even(4, N))
+    assert findings("integrity", "always") == ("alarming", ["integrity", "always"])  # its precedence is below that of leakage
+
+
+ALWAYS = '''
+from tasks.core.settings import Section
+from tasks.diagnostics.question import Question
+
+VERDICT, PRECEDENCE = "alarming", 5
+QUESTION = Question("always", "Always", "Always raised.", "none", "none", "nats")
+
+
+class Settings(Section):
+    """No options."""
+
+
+def check(measured, limits, settings):
+    return QUESTION.answer("flag", "Always.", len(measured.test.labels))
+'''
 
 
 def test_a_last_epoch_that_unlearned_is_overtrained(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
     good = 3.0 * torch.nn.functional.one_hot(splits["val"].labels, 3)
     last = torch.where(torch.arange(N)[:, None] % 3 == 0, good.roll(1, dims=1), good)
     splits["test"] = bars(500, 130)
-    diagnose(write_project(tmp_path, splits, torch.stack([good, good, last])))
+    diagnose(PARAMS, write_project(tmp_path, splits, torch.stack([good, good, last])))
     diagnosis = read_diagnosis(tmp_path)
     assert diagnosis.verdict == "overtrained"
-    assert "Epoch 3" in diagnosis.headline
-    assert "against epoch 1" in diagnosis.headline
+    assert "at the delivered epoch 3 than at epoch 1" in diagnosis.headline
 
 
 def test_a_test_image_copied_into_train_is_leakage_and_its_row_is_named(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
     splits["test"] = bars(500, 130)
     splits["train"].images[7] = splits["test"].images[31]
-    diagnose(write_project(tmp_path, splits, even(4, N)))
+    diagnose(PARAMS, write_project(tmp_path, splits, even(4, N)))
     diagnosis = read_diagnosis(tmp_path)
     assert diagnosis.verdict == "leakage"
     assert diagnosis.findings[0].evidence["leaked_test_rows"] == [531]
@@ -69,7 +143,7 @@ def test_a_test_image_copied_into_train_is_leakage_and_its_row_is_named(tmp_path
 
 def test_gap_and_performance_are_of_the_delivered_weights(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
     splits["test"] = bars(500, 130)
-    diagnose(write_project(tmp_path, splits, even(4, N)))
+    diagnose(PARAMS, write_project(tmp_path, splits, even(4, N)))
     _, performance, gap, *_ = read_diagnosis(tmp_path).findings
     assert performance.estimate == pytest.approx(0.9)
     assert performance.evidence["log_loss"] == gap.evidence["test_log_loss"]
@@ -78,22 +152,22 @@ def test_gap_and_performance_are_of_the_delivered_weights(tmp_path: Path, splits
     assert gap.evidence["accuracy_gap"] == pytest.approx(0)
 
 
-def test_without_validation_rows_the_verdict_is_inconclusive_and_says_why(
+def test_without_validation_images_the_verdict_is_inconclusive_and_says_why(
     tmp_path: Path, splits: dict[SplitName, Split]
 ) -> None:
     splits["test"], splits["val"] = bars(500, 130), split([], [], 0)
-    diagnose(write_project(tmp_path, splits, even(4, 0)))
+    diagnose(PARAMS, write_project(tmp_path, splits, even(4, 0)))
     diagnosis = read_diagnosis(tmp_path)
     assert (diagnosis.verdict, diagnosis.flags) == ("inconclusive", [])
-    assert diagnosis.headline == "No validation set: preprocess.val_fraction is 0."
+    assert diagnosis.headline.startswith("There is no validation set, so epochs cannot be compared.")
     assert [found.status for found in diagnosis.findings[3:]] == ["not_run", "not_run"]
 
 
 def test_writes_the_same_bytes_twice(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
     write_project(tmp_path, splits, torch.randn(5, N, 3, generator=torch.Generator().manual_seed(0)))
-    diagnose(tmp_path)
+    diagnose(PARAMS, tmp_path)
     first = (tmp_path / DIAGNOSIS).read_bytes()
-    diagnose(tmp_path)
+    diagnose(PARAMS, tmp_path)
     assert (tmp_path / DIAGNOSIS).read_bytes() == first
 
 
@@ -101,4 +175,4 @@ def test_refuses_recordings_of_another_split(tmp_path: Path, splits: dict[SplitN
     write_project(tmp_path, splits, even(4, N))
     write_split(tmp_path, "val", split([0, 1], [0, 1], 0))
     with pytest.raises(ArtifactError, match="do not belong together"):
-        diagnose(tmp_path)
+        diagnose(PARAMS, tmp_path)

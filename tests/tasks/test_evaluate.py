@@ -1,4 +1,4 @@
-"""`evaluate` on six test rows whose every number can be worked out by hand."""
+"""`evaluate` on six test images, for which every number can be worked out by hand."""
 
 import json
 import math
@@ -13,12 +13,14 @@ from scipy.stats import binomtest
 
 from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.core.errors import ArtifactError, DataError
-from tasks.evaluate import evaluate
+from tasks.evaluate import Params, evaluate
 from tests.tasks.diagnostics.project import CLASSES, split, write_project
 
-# The pixel shown is what the model says: five of six are right, "right" is never shown, and one "middle" is taken for "left".
+# The bright pixel is the class that the model predicts: five of six are right, "right" never occurs, and one "middle" is predicted
+# as "left".
 SHOWN, LABELS = [0, 0, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1]
 LEVELS = [100, 101, 102, 103, 104, 105]
+PARAMS = Params(seed=0, threads=1)
 FILES = (EVALUATION, PREDICTIONS, PER_CLASS, CONFUSION, CALIBRATION)
 
 
@@ -39,7 +41,7 @@ def losses() -> list[float]:
 
 
 def test_metrics_are_flat_numbers_with_the_values_worked_out_by_hand(project: Path) -> None:
-    evaluate(project)
+    evaluate(PARAMS, project)
     found = json.loads((project / EVALUATION).read_text())
     interval = binomtest(5, 6).proportion_ci(method="wilson")
     assert list(found) == [
@@ -47,6 +49,7 @@ def test_metrics_are_flat_numbers_with_the_values_worked_out_by_hand(project: Pa
         "accuracy",
         "accuracy_ci_low",
         "accuracy_ci_high",
+        "macro_f1",
         "log_loss",
         "log_loss_ci_low",
         "log_loss_ci_high",
@@ -54,6 +57,7 @@ def test_metrics_are_flat_numbers_with_the_values_worked_out_by_hand(project: Pa
     ]
     assert found["n"] == 6
     assert found["accuracy"] == 5 / 6
+    assert found["macro_f1"] == pytest.approx((6 / 7 + 4 / 5) / 2)  # "right" has no example and no prediction
     assert (found["accuracy_ci_low"], found["accuracy_ci_high"]) == pytest.approx((interval.low, interval.high))
     assert found["log_loss"] == pytest.approx(sum(losses()) / 6, rel=1e-6)
     assert min(losses()) <= found["log_loss_ci_low"] < found["log_loss"] < found["log_loss_ci_high"] <= max(losses())
@@ -62,7 +66,7 @@ def test_metrics_are_flat_numbers_with_the_values_worked_out_by_hand(project: Pa
 
 
 def test_predictions_name_the_row_and_hold_probabilities_that_add_up(project: Path) -> None:
-    evaluate(project)
+    evaluate(PARAMS, project)
     table = read_table(project, PREDICTIONS, "evaluate")
     assert list(table) == ["row", "label", "predicted", "confidence", "loss", "probability_0", "probability_1", "probability_2"]
     assert table["row"].tolist() == [40, 41, 42, 43, 44, 45]
@@ -73,8 +77,8 @@ def test_predictions_name_the_row_and_hold_probabilities_that_add_up(project: Pa
     assert table.filter(like="probability").sum(axis=1).tolist() == pytest.approx([1] * 6)
 
 
-def test_per_class_leaves_empty_what_cannot_be_said(project: Path) -> None:
-    evaluate(project)
+def test_per_class_leaves_undefined_values_empty(project: Path) -> None:
+    evaluate(PARAMS, project)
     table = read_table(project, PER_CLASS, "evaluate").set_index("class")
     assert list(table) == ["n", "correct", "precision", "recall", "recall_ci_low", "recall_ci_high"]
     assert list(table.index) == CLASSES
@@ -85,14 +89,14 @@ def test_per_class_leaves_empty_what_cannot_be_said(project: Path) -> None:
     assert table.loc["right"].drop(["n", "correct"]).isna().all()
 
 
-def test_confusion_has_a_row_a_test_example_in_names(project: Path) -> None:
-    evaluate(project)
+def test_confusion_has_one_row_per_test_example_with_class_names(project: Path) -> None:
+    evaluate(PARAMS, project)
     table = read_table(project, CONFUSION, "evaluate")
     assert table.value_counts().to_dict() == {("left", "left"): 3, ("middle", "middle"): 2, ("middle", "left"): 1}
 
 
 def test_calibration_leaves_out_empty_bins(project: Path) -> None:
-    evaluate(project)
+    evaluate(PARAMS, project)
     table = read_table(project, CALIBRATION, "evaluate")
     columns = ["bin_low", "bin_high", "n", "confidence", "accuracy", "accuracy_ci_low", "accuracy_ci_high"]
     assert list(table) == columns
@@ -103,25 +107,23 @@ def test_calibration_leaves_out_empty_bins(project: Path) -> None:
 def test_loss_stays_finite_where_a_probability_rounds_to_zero(project: Path) -> None:
     rows = {"train": split([0], [0], 0), "val": split([], [], 0), "test": split(SHOWN, LABELS, 40)}
     write_project(project, rows, torch.zeros(2, 0, 3), gain=4000.0)  # type: ignore[arg-type]
-    evaluate(project)
+    evaluate(PARAMS, project)
     table = read_table(project, PREDICTIONS, "evaluate")
     assert table["probability_1"].iloc[5] == 0
     assert table["loss"].iloc[5] == pytest.approx(4000 * LEVELS[5] / 255)
 
 
 def test_writes_the_same_bytes_twice(project: Path) -> None:
-    evaluate(project)
+    evaluate(PARAMS, project)
     first = [(project / path).read_bytes() for path in FILES]
-    evaluate(project)
+    evaluate(PARAMS, project)
     assert [(project / path).read_bytes() for path in FILES] == first
 
 
 def test_another_seed_moves_the_bootstrap_interval_and_nothing_else(project: Path) -> None:
-    evaluate(project)
+    evaluate(PARAMS, project)
     first = json.loads((project / EVALUATION).read_text())
-    params = project / "params.yaml"
-    params.write_text(params.read_text().replace("seed: 0 ", "seed: 3 ", 1))
-    evaluate(project)
+    evaluate(Params(seed=3, threads=1), project)
     second = json.loads((project / EVALUATION).read_text())
     assert {key for key in first if first[key] != second[key]} <= {"log_loss_ci_low", "log_loss_ci_high"}
     assert pd.Series(first).drop("n").between(0, 3).all()
@@ -131,13 +133,13 @@ def test_refuses_an_empty_test_split(project: Path) -> None:
     rows = {"train": split([0], [0], 0), "val": split([], [], 0), "test": split([], [], 0)}
     write_project(project, rows, torch.zeros(2, 0, 3))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="the test split is empty"):
-        evaluate(project)
+        evaluate(PARAMS, project)
 
 
 def test_a_missing_model_names_the_stage_to_run(project: Path) -> None:
     (project / "models/model.safetensors").unlink()
-    with pytest.raises(ArtifactError, match="dvc repro train"):
-        evaluate(project)
+    with pytest.raises(ArtifactError, match="run the stage 'train' again"):
+        evaluate(PARAMS, project)
 
 
 def test_importing_the_stages_imports_nothing_heavy() -> None:

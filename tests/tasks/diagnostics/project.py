@@ -1,6 +1,5 @@
 """A small project on disk, as the stages before `evaluate` and `diagnose` leave it: a linear model with weights set by hand."""
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_split
 from tasks.contracts.trained import Dynamics, TrainedModel, write_dynamics, write_model
+from tasks.core.components import Component
 
 CLASSES = ["left", "middle", "right"]
 
@@ -29,8 +29,7 @@ def split(pixels: list[int], labels: list[int], first_row: int, first_level: int
 
 
 def write_project(root: Path, splits: dict[SplitName, Split], val_logits: Tensor, gain: float = 4.0) -> Path:
-    """Write every file; the model's logits are `gain` times the pixels in [0, 1], and it names the bright one."""
-    shutil.copy("params.yaml", root / "params.yaml")
+    """Write every file; the model's logits are `gain` times the pixels in [0, 1], and it predicts the class of the bright one."""
     for name, rows in splits.items():
         write_split(root, name, rows)
     counts = {name: torch.bincount(rows.labels, minlength=3).tolist() for name, rows in splits.items()}
@@ -42,9 +41,7 @@ def write_project(root: Path, splits: dict[SplitName, Split], val_logits: Tensor
     )
     epochs, recorded = len(val_logits), len(splits["train"])
     model = TrainedModel(
-        model=Model(
-            name="linear", standardise=True, mlp=Mlp(hidden=[], dropout=0.0), cnn=Cnn(channels=[1], hidden=1, dropout=0.0)
-        ),
+        model=Component("tasks.models").choose({"name": "linear"}),
         shape=(1, 1, 3),
         classes=CLASSES,
         mean=[0.0],

@@ -4,7 +4,7 @@ from scipy.stats import binom, t
 
 from tasks.diagnostics.crossfit import Comparison, compare, stratified_halves
 from tasks.diagnostics.harms import harms
-from tasks.diagnostics.statistics import log_losses
+from tasks.statistics.calibration import log_losses
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, truth
 
 
@@ -65,7 +65,7 @@ def test_the_delivered_epoch_is_compared_where_early_stopping_restored_it() -> N
 
 
 @pytest.mark.parametrize(
-    ("count", "rows", "reason"), [(3, 0, "val_fraction is 0"), (1, 50, "only one epoch"), (3, 5, "has 5 rows")]
+    ("count", "rows", "reason"), [(3, 0, "no validation set"), (1, 50, "Only one epoch"), (3, 5, "has 5 images")]
 )
 def test_says_why_there_is_nothing_to_compare(count: int, rows: int, reason: str) -> None:
     answer = compare(np.zeros((count, rows, 3), dtype=np.float32), np.zeros(rows, dtype=np.int64), count - 1, 0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.diagnostics import gap
-from tasks.diagnostics.gap import proportions_gap
-from tasks.diagnostics.measured import Rows
+from tasks.contracts.splits import Arrays
+from tasks.diagnostics.checks import gap
+from tasks.statistics.intervals import newcombe
 from tests.tasks.diagnostics.worlds import LIMITS, measured
 
 
@@ -33,11 +33,11 @@ def test_gap_of_a_well_specified_logistic_regression_is_parameters_over_rows(n: 
         inputs = random.normal(size=(n + 4000, d))
         labels = (random.random(n + 4000) < 1 / (1 + np.exp(-0.3 * inputs.sum(axis=1)))).astype(np.int64)
         scores = two_logits(inputs @ fit_logistic(inputs[:n], labels[:n]))
-        train, test = (Rows(frame.train.images, part, np.arange(len(part))) for part in (labels[:n], labels[n:]))
+        train, test = (Arrays(frame.train.images, part, np.arange(len(part))) for part in (labels[:n], labels[n:]))
         world = replace(
             frame, train=train, test=test, train_index=np.arange(n), train_logits=scores[:n], test_logits=scores[n:]
         )
-        found = gap.check(world, LIMITS)
+        found = gap.check(world, LIMITS, gap.Settings())
         assert found.estimate is not None
         assert found.ci_low is not None
         gaps.append(found.estimate)
@@ -49,11 +49,11 @@ def test_gap_of_a_well_specified_logistic_regression_is_parameters_over_rows(n: 
 
 def test_gap_in_accuracy_has_the_published_interval() -> None:
     # Newcombe 1998, example (a): 56/70 minus 48/80.
-    assert proportions_gap(48, 80, 56, 70, 0.95) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+    assert newcombe(48, 80, 56, 70, 0.95) == pytest.approx((0.0524, 0.3339), abs=1e-4)
 
 
 def test_without_recorded_train_rows_the_gap_is_not_run() -> None:
     world = measured(np.zeros((1, 0, 3), dtype=np.float32), np.zeros(0, dtype=np.int64), n=10)
     none = replace(world, train_index=world.train_index[:0], train_logits=world.train_logits[:0])
-    found = gap.check(none, LIMITS)
+    found = gap.check(none, LIMITS, gap.Settings())
     assert (found.status, found.estimate) == ("not_run", None)

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.diagnostics.harms import Harm, Harms
-from tasks.diagnostics.statistics import Contrast
+from tasks.statistics.comparisons import Contrast
 
 SEEN = Harm(Contrast(0.05, 0.01, 0.03, 0.07, 0.0), p_holm=0.001, mde=0.025, matters=0.03)
 UNSEEN = Harm(Contrast(0.01, 0.01, -0.01, 0.03, 0.2), p_holm=0.4, mde=0.025, matters=0.03)

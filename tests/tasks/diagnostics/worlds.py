@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.diagnostics.measured import Limits, Measured, Rows
+from tasks.contracts.splits import Arrays
+from tasks.diagnostics.measured import Limits, Measured
 
 LIMITS = Limits(confidence=0.95, alpha=0.05, power=0.8, harm_nats=0.03, harm_accuracy=0.02)
 Logits = NDArray[np.float32]
@@ -38,7 +39,7 @@ def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 
     parts = np.split(pixels, [n, n + len(val_labels)])
     first = np.cumsum([0, n, len(val_labels)])
     train, val, test = (
-        Rows(part, labels, np.arange(len(labels)) + start)
+        Arrays(part, labels, np.arange(len(labels)) + start)
         for part, labels, start in zip(parts, (train_labels, val_labels, test_labels), first, strict=True)
     )
     return Measured(

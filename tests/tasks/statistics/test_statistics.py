@@ -3,20 +3,15 @@ import pytest
 from scipy.stats import binomtest, norm
 from scipy.stats import t as student
 
-from tasks.diagnostics.statistics import (
-    advantage_limit,
-    bootstrap_mean,
+from tasks.statistics.calibration import (
     calibration,
     calibration_error,
-    detectable,
-    exceedance,
     fit_temperature,
-    holm,
     log_losses,
-    log_softmax,
-    paired_errors,
-    wilson,
+    log_probabilities,
 )
+from tasks.statistics.comparisons import advantage_limit, detectable, holm, paired_errors
+from tasks.statistics.intervals import bootstrap_mean, exceedance, wilson
 from tests.tasks.diagnostics.worlds import truth
 
 
@@ -39,7 +34,7 @@ def test_exceedance_is_the_tail_of_students_t(statistic: float) -> None:
 
 def test_log_loss_is_finite_where_the_probability_rounds_to_zero() -> None:
     logits = np.array([[2000.0, 0.0]], dtype=np.float32)
-    assert np.exp(log_softmax(logits))[0, 1] == 0
+    assert np.exp(log_probabilities(logits))[0, 1] == 0
     assert log_losses(logits, np.array([1])) == pytest.approx([2000.0])
 
 

@@ -1,0 +1,11 @@
+"""The checks: one file each, and this folder is the registry.
+
+To add a check, add a file here and list its name under `diagnose.checks`. The file holds
+
+- `VERDICT`, the verdict that its flag means, or None for a check that only describes and never flags;
+- `PRECEDENCE`, the place of that verdict when several flags are raised: the lowest number comes first (None without a verdict);
+- `Settings`, the options of the check (`tasks.core.components`);
+- `check(measured, limits, settings) -> Finding`: numbers in, a finding out.
+
+Nothing heavy is imported at the top of the file: parameters are checked, and the file imported, before anything runs.
+"""

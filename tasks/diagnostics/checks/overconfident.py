@@ -1,0 +1,119 @@
+"""Did the predicted probabilities become too extreme, while the predicted classes stayed as accurate?"""
+
+from typing import TYPE_CHECKING
+
+from tasks.contracts.findings import Finding, Remedy, Status
+from tasks.core.settings import Section
+from tasks.diagnostics.harms import METHOD, Harms, harms
+from tasks.diagnostics.question import Question
+from tasks.diagnostics.words import change, interval, points_interval
+
+if TYPE_CHECKING:
+    from tasks.diagnostics.crossfit import Comparison
+    from tasks.diagnostics.measured import Limits, Measured
+
+VERDICT = "overconfident"
+PRECEDENCE = 50
+QUESTION = Question(
+    code="overconfident",
+    title="Overconfident probabilities",
+    definition="Validation log-loss is higher at the delivered epoch than at the best epoch, and temperature scaling (dividing all "
+    "logits by one number above 1) lowers it.",
+    estimand="expected log-loss of the delivered epoch minus that of the epoch with the lowest validation log-loss, in nats",
+    method=METHOD,
+    unit="nats",
+)
+
+
+class Settings(Section):
+    """No options."""
+
+
+def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
+    """Flag when the delivered epoch has a higher log-loss than the cross-fitted best epoch and temperature scaling lowers it.
+
+    "Lowers it" means that the temperature is above 1, that it lowers the log-loss of the delivered epoch (one-sided, at alpha), and
+    that `overtrained` does not flag. That it removes the increase is said only where the interval of what remains ends below
+    `harm_nats`.
+    """
+    comparison = measured.comparison
+    if isinstance(comparison, str):
+        return QUESTION.not_run(comparison, len(measured.val.labels))
+    found = harms(comparison, limits)
+    status: Status = "pass"
+    if found.overconfident(limits.alpha):
+        status = "flag"
+    elif not (found.raw.answered or found.raw.proven(limits.alpha) or found.overtrained(limits.alpha)):
+        status = "inconclusive"
+    left = found.scaled.contrast
+    return QUESTION.answer(
+        status,
+        _summary(status, comparison, found, limits),
+        len(comparison.half),
+        found.raw.estimate,
+        evidence={
+            "delivered_epoch": comparison.delivered,
+            "delivered_epoch_chosen_by": measured.chosen_by,
+            "compared_with_epochs": list(comparison.chosen),
+            "temperature": comparison.temperature,
+            "gain_from_temperature_scaling": found.gain.estimate,
+            "gain_from_temperature_scaling_ci": [found.gain.low, found.gain.high],
+            "loss_increase_after_temperature_scaling": left.estimate,
+            "loss_increase_after_temperature_scaling_ci": [left.low, left.high],
+            "temperature_scaling_removes_the_increase": "shown" if found.scaled.excluded else "not shown",
+            "smallest_increase_that_matters": limits.harm_nats,
+        },
+        remedy=_remedy(comparison, found) if status == "flag" else None,
+    )
+
+
+def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Limits") -> str:
+    raw, images = found.raw.contrast, f"{len(comparison.half)} validation images"
+    if status == "flag":
+        return " ".join(_flag(comparison, found, limits))
+    if status == "inconclusive":
+        return (
+            f"{images} are too few to detect an increase in log-loss of {limits.harm_nats:g} nats from overconfidence (smallest "
+            f"detectable: {found.raw.mde:.3f} nats). Use a larger validation set (preprocess.val_fraction)."
+        )
+    if found.overtrained(limits.alpha):
+        return "Overconfidence alone does not explain the damage: see “Trained too long (overfitting)”."
+    if found.raw.proven(limits.alpha):
+        return (
+            f"The probabilities are not overconfident but underconfident (fitted temperature T = {comparison.temperature:.2f})."
+        )
+    return (
+        f"No meaningful increase in log-loss over the best epoch was found on {images}: {raw.estimate:.3f} nats "
+        f"({interval(raw.low, raw.high, limits.confidence)})."
+    )
+
+
+def _flag(comparison: "Comparison", found: Harms, limits: "Limits") -> list[str]:
+    """What is wrong and by how much, how we know, what to do, and what remains open."""
+    raw, error, gain, left = found.raw.contrast, found.error.contrast, found.gain, found.scaled.contrast
+    sentences = [
+        f"Validation log-loss is {raw.estimate:.3f} nats higher ({interval(raw.low, raw.high, limits.confidence)}) at the delivered "
+        f"epoch {comparison.delivered} than at {comparison.against()}; the error rate differs by {change(error.estimate)} "
+        f"({points_interval(error.low, error.high, limits.confidence)}).",
+        f"Measured by cross-fitting on {len(comparison.half)} validation images.",
+        f"Fix: temperature scaling with T = {comparison.temperature:.2f} (expected gain {gain.estimate:.3f} nats, "
+        f"{interval(gain.low, gain.high, limits.confidence)}).",
+    ]
+    if not found.scaled.excluded:
+        sentences.append(
+            f"Whether the loss increase that remains after temperature scaling, {left.estimate:.3f} nats "
+            f"({interval(left.low, left.high, limits.confidence)}), matters is inconclusive."
+        )
+    elif found.overtrained_status(limits.alpha) == "inconclusive":
+        sentences.append("Whether the error rate increased is inconclusive.")
+    return sentences
+
+
+def _remedy(comparison: "Comparison", found: Harms) -> Remedy:
+    return Remedy(
+        action=f"Temperature scaling: divide the logits by T = {comparison.temperature:.2f}.",
+        expected_gain=found.gain.estimate,
+        ci=(found.gain.low, found.gain.high),
+        unit="nats",
+        source="Reduction in log-loss on each half of the validation set by a temperature fitted on the other half.",
+    )

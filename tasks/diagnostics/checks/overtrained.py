@@ -1,0 +1,129 @@
+"""Was the model trained past its best epoch?"""
+
+from typing import TYPE_CHECKING
+
+from tasks.contracts.findings import Finding, Remedy, Status
+from tasks.core.settings import Section
+from tasks.diagnostics.harms import METHOD, Harm, Harms, harms
+from tasks.diagnostics.question import Question
+from tasks.diagnostics.words import change, interval, points, points_interval
+
+if TYPE_CHECKING:
+    from tasks.diagnostics.crossfit import Comparison
+    from tasks.diagnostics.measured import Limits, Measured
+
+VERDICT = "overtrained"
+PRECEDENCE = 40
+QUESTION = Question(
+    code="overtrained",
+    title="Trained too long (overfitting)",
+    definition="The delivered epoch is worse on validation than another epoch, in a way that temperature scaling does not fix. "
+    "Stopping earlier helps.",
+    estimand="expected log-loss of the delivered epoch minus that of the epoch with the lowest validation log-loss, both after "
+    "temperature scaling, in nats; the difference in error rate is in the evidence",
+    method=METHOD,
+    unit="nats",
+)
+
+
+class Settings(Section):
+    """No options."""
+
+
+def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
+    """Flag when the delivered epoch makes more errors than the cross-fitted best epoch, or keeps a higher log-loss after scaling.
+
+    A flag needs a difference above zero (one-sided, Holm) that is not shown to be smaller than `harm_nats` or `harm_accuracy`.
+    """
+    comparison = measured.comparison
+    if isinstance(comparison, str):
+        return QUESTION.not_run(comparison, len(measured.val.labels))
+    found = harms(comparison, limits)
+    status, harm = found.overtrained_status(limits.alpha), found.overtrained_by(limits.alpha)
+    raw, error = found.raw.contrast, found.error.contrast
+    return QUESTION.answer(
+        status,
+        _summary(status, comparison, found, limits),
+        len(comparison.half),
+        found.scaled.estimate,
+        evidence={
+            "delivered_epoch": comparison.delivered,
+            "delivered_epoch_chosen_by": measured.chosen_by,
+            "compared_with_epochs": list(comparison.chosen),
+            "loss_increase_before_temperature_scaling": raw.estimate,
+            "loss_increase_before_temperature_scaling_ci": [raw.low, raw.high],
+            "error_rate_increase": error.estimate,
+            "error_rate_increase_ci": [error.low, error.high],
+            "error_rate_p_value": error.p_value,
+            "error_rate_p_value_holm": found.error.p_holm,
+            "smallest_detectable_error_rate_increase": found.error.mde,
+            "smallest_loss_increase_that_matters": limits.harm_nats,
+            "smallest_error_rate_increase_that_matters": limits.harm_accuracy,
+        },
+        remedy=_remedy(found, harm) if harm else None,
+    )
+
+
+def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Limits") -> str:
+    scaled, error = found.scaled.contrast, found.error.contrast
+    images = f"{len(comparison.half)} validation images"
+    scaled_ci = interval(scaled.low, scaled.high, limits.confidence)
+    if status == "flag":
+        return _flag(comparison, found, limits)
+    if status == "pass":
+        best = comparison.against()
+        subject = f"{best} (lowest validation log-loss) is" if "and" not in best else f"{best} (lowest log-loss by half) are"
+        return (
+            f"After temperature scaling, {subject} not meaningfully better than the delivered epoch {comparison.delivered} on "
+            f"{images}: log-loss differs by {scaled.estimate:.3f} nats ({scaled_ci}), the error rate by {change(error.estimate)} "
+            f"({points_interval(error.low, error.high, limits.confidence)})."
+        )
+    if not found.scaled.excluded and found.overconfident(limits.alpha):
+        return (
+            f"After temperature scaling, log-loss is {scaled.estimate:.3f} nats higher ({scaled_ci}) at the delivered epoch "
+            f"{comparison.delivered} than at {comparison.against()}; {images} are too few to show whether this reaches "
+            f"{limits.harm_nats:g} nats. Use a larger validation set (preprocess.val_fraction)."
+        )
+    unseen = [
+        (found.scaled, f"log-loss of {limits.harm_nats:g} nats", f"{found.scaled.mde:.3f} nats"),
+        (found.error, f"error rate of {points(limits.harm_accuracy)}", points(found.error.mde)),
+    ]
+    named = " or in ".join(name for harm, name, _ in unseen if not harm.answered)
+    smallest = " and ".join(detectable for harm, _, detectable in unseen if not harm.answered)
+    return (
+        f"{images} are too few to detect an increase in {named} from training too long (smallest detectable: {smallest}). Use a "
+        "larger validation set (preprocess.val_fraction)."
+    )
+
+
+def _flag(comparison: "Comparison", found: Harms, limits: "Limits") -> str:
+    """What is wrong and by how much, how we know, and what to do."""
+    harm = found.overtrained_by(limits.alpha)
+    seen = harm.contrast if harm else found.raw.contrast
+    if harm is found.error:
+        amount = f"The validation error rate is {points(seen.estimate)} higher"
+        between = points_interval(seen.low, seen.high, limits.confidence)
+    else:
+        scaled = harm is found.scaled
+        amount = (
+            f"{'After temperature scaling, validation' if scaled else 'Validation'} log-loss is {seen.estimate:.3f} nats higher"
+        )
+        between = interval(seen.low, seen.high, limits.confidence)
+    unfixed = ", which temperature scaling does not fix" if harm is found.raw else ""
+    return (
+        f"{amount} ({between}) at the delivered epoch {comparison.delivered} than at {comparison.against()}{unfixed}. Measured by "
+        f"cross-fitting on {len(comparison.half)} validation images. Fix: early stopping (train.early_stopping.enabled: true)."
+    )
+
+
+def _remedy(found: Harms, harm: Harm) -> Remedy:
+    """Early stopping, which is expected to undo the increase that was shown."""
+    scaled = " after temperature scaling of both epochs" if harm is found.scaled else ""
+    measure = "error rate" if harm is found.error else "log-loss"
+    return Remedy(
+        action="Early stopping: set train.early_stopping.enabled: true.",
+        expected_gain=harm.contrast.estimate,
+        ci=(harm.contrast.low, harm.contrast.high),
+        unit="fraction" if harm is found.error else "nats",
+        source=f"Cross-fitted difference in {measure} on the validation set{scaled}.",
+    )

@@ -1,0 +1,99 @@
+"""How accurate is the model on test, and is it better than always predicting the most frequent class?"""
+
+from typing import TYPE_CHECKING
+
+from tasks.contracts.findings import Finding, Remedy, Status
+from tasks.core.settings import Section
+from tasks.diagnostics.question import Estimate, Question
+from tasks.diagnostics.words import level, percent, percent_interval, points
+
+if TYPE_CHECKING:
+    from tasks.diagnostics.measured import Limits, Measured
+
+VERDICT = "underfit"
+PRECEDENCE = 70
+QUESTION = Question(
+    code="performance",
+    title="Test performance",
+    definition="Test accuracy, compared with the majority-class baseline, which always predicts the most frequent class of the "
+    "training data. A model that is not meaningfully better than this baseline is underfit.",
+    estimand="accuracy on images drawn from the same population as the test set",
+    method="Wilson interval of the accuracy; exact one-sided McNemar test against the majority-class baseline; score test for the "
+    "upper limit of the advantage over it. The minimum detectable effect is that of the advantage.",
+    unit="fraction",
+)
+
+
+class Settings(Section):
+    """No options."""
+
+
+def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
+    """Test accuracy, compared with the most frequent training class on the same examples.
+
+    flag: the advantage over that class is shown to be negligible: its upper limit (one-sided, at alpha) is below `harm_accuracy`
+    times the share of examples that this class gets wrong. It is a share of those, not of all examples: where the baseline gets 2 %
+    wrong, no model can be better by more than 2 % of all. pass: otherwise, better than that class (McNemar, one-sided, at alpha).
+    inconclusive: neither; the test set is too small to tell.
+
+    The interval of the log-loss is in metrics/evaluation.json and not repeated here.
+    """
+    import numpy as np
+
+    from tasks.statistics.calibration import log_losses
+    from tasks.statistics.comparisons import advantage_limit, detectable, paired_errors
+    from tasks.statistics.intervals import wilson
+
+    labels = measured.test.labels
+    wrong = measured.test_logits.argmax(-1) != labels
+    majority_wrong = labels != int(np.bincount(measured.train.labels).argmax())
+    n, accuracy, majority = len(labels), float(1 - wrong.mean()), float(1 - majority_wrong.mean())
+    low, high = wilson(int(n - wrong.sum()), n, limits.confidence)
+    advantage = paired_errors(majority_wrong, wrong, limits.confidence)
+    gains, losses = int((majority_wrong & ~wrong).sum()), int((wrong & ~majority_wrong).sum())
+    at_most, matters = advantage_limit(gains, losses, n, 1 - limits.alpha), limits.harm_accuracy * (1 - majority)
+    status: Status = "inconclusive"
+    if at_most < matters:
+        status = "flag"
+    elif advantage.p_value <= limits.alpha:
+        status = "pass"
+    mde = detectable(advantage.error, limits.alpha, limits.power)
+    known = f"{percent(accuracy)} ({percent_interval(low, high, limits.confidence)})"
+    baseline = f"the majority-class baseline of {percent(majority)}"
+    bound = f"{_bound(at_most)} (one-sided {level(1 - limits.alpha)} limit)"
+    summaries = {
+        "pass": f"Test accuracy is {known} on {n} test images; majority-class baseline: {percent(majority)}.",
+        "flag": f"Test accuracy is {known}, not meaningfully better than {baseline}: it is {bound}, by a score test on {n} test "
+        "images. Fix: train longer, raise the learning rate, or use a larger model.",
+        "inconclusive": f"Test accuracy is {known}, but {n} test images are too few to show whether that beats {baseline}: it is "
+        f"{bound}, and the smallest detectable advantage is {points(mde)}. Use a larger test set.",
+    }
+    return QUESTION.answer(
+        status,
+        summaries[status],
+        n,
+        Estimate(accuracy, low, high, p_value=advantage.p_value, mde=mde),
+        evidence={
+            "log_loss": float(log_losses(measured.test_logits, labels).mean()),
+            "majority_class_baseline": majority,
+            "advantage_over_baseline": advantage.estimate,
+            "advantage_over_baseline_ci": [advantage.low, advantage.high],
+            "upper_limit_of_advantage": at_most,
+            "smallest_advantage_that_matters": matters,
+        },
+        remedy=_remedy() if status == "flag" else None,
+    )
+
+
+def _bound(at_most: float) -> str:
+    return f"at least {points(-at_most)} below it" if at_most < 0 else f"at most {points(at_most)} above it"
+
+
+def _remedy() -> Remedy:
+    return Remedy(
+        action="Train longer (train.epochs), raise train.optimizer.learning_rate, or choose a larger train.model.",
+        expected_gain=None,
+        ci=None,
+        unit=None,
+        source="The accuracy on test is not meaningfully better than the majority-class baseline.",
+    )

@@ -1,0 +1,65 @@
+"""Probabilities from logits: log-loss, temperature scaling, and the calibration error."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from tasks.statistics.arrays import Bools, Floats, Ints
+
+
+def log_probabilities(logits: NDArray[np.floating]) -> Floats:
+    """Log-probabilities (..., K) of logits (..., K), in float64: finite where a probability rounds to 0."""
+    result: Floats = log_softmax(np.asarray(logits, dtype=np.float64), axis=-1)
+    return result
+
+
+def log_losses(logits: NDArray[np.floating], labels: Ints) -> Floats:
+    """Cross-entropy of each example in nats: logits (N, K), labels (N,) to (N,)."""
+    result: Floats = -np.take_along_axis(log_probabilities(logits), labels[:, None], axis=-1)[:, 0]
+    return result
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: Ints) -> float:
+    """The temperature T > 0 with the lowest log-loss of logits / T (Guo et al. 2017, section 4.2).
+
+    A standard normal prior on log T, worth about one example, keeps T finite where every example is right.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def objective(log_temperature: float) -> float:
+        losses = log_losses(logits / np.exp(log_temperature), labels)
+        return float(losses.sum() + log_temperature**2 / 2)
+
+    fit = minimize_scalar(objective, bounds=(-5, 5), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(fit.x))
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The examples whose confidence lies in (low, high]: their number, their mean confidence, and how many are right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    correct: int
+
+
+def calibration(confidences: Floats, correct: Bools, bins: int) -> list[Bin]:
+    """Equally wide bins of confidence (N,), without the empty ones (Guo et al. 2017, section 2)."""
+    edges = np.arange(bins + 1) / bins
+    numbers = np.searchsorted(edges[1:-1], confidences, side="left")
+    return [
+        Bin(float(edges[k]), float(edges[k + 1]), int(own.sum()), float(confidences[own].mean()), int(correct[own].sum()))
+        for k in range(bins)
+        if (own := numbers == k).any()
+    ]
+
+
+def calibration_error(table: Sequence[Bin]) -> float:
+    """ECE: sum over bins of n_b / n · |accuracy_b - confidence_b| (Guo et al. 2017, equation 3)."""
+    n = sum(row.n for row in table)
+    return float(sum(row.n / n * abs(row.correct / row.n - row.confidence) for row in table))

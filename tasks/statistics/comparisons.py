@@ -1,0 +1,73 @@
+"""Comparing two models on the same examples: tests, intervals, detectable effects, and adjustment for several tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import bdtrc
+
+from tasks.statistics.arrays import Bools
+from tasks.statistics.intervals import quantile
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A mean difference with its standard error, two-sided interval and one-sided p-value of "not above zero"."""
+
+    estimate: float
+    error: float
+    low: float
+    high: float
+    p_value: float
+
+
+def detectable(error: float, alpha: float, power: float, sides: int = 1) -> float:
+    """Minimum detectable effect, in the unit of the standard error `error`: (z_{1-alpha/sides} + z_{power}) times `error`."""
+    return (quantile(1 - alpha / sides) + quantile(power)) * error
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values: rejecting those that are at most alpha keeps a family-wise error rate of alpha (Holm 1979)."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, position in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, p_values[position] * (len(p_values) - rank)))
+        adjusted[position] = largest
+    return adjusted
+
+
+def paired_errors(first: Bools, second: Bools, confidence: float, spread: tuple[int, int] | None = None) -> Contrast:
+    """Error rate of `first` (N,) minus error rate of `second` (N,) on the same examples.
+
+    The p-value is that of McNemar's exact test: under the null hypothesis, half of the examples on which the two differ are errors
+    of `first` (McNemar 1947). The interval adds half an example to each of the four cells (Agresti & Min 2005, section 3), so that
+    its width is not zero where no example differs. `spread` replaces the two counts of differing examples in the standard error.
+    """
+    n, worse, better = len(first), int((first & ~second).sum()), int((~first & second).sum())
+    p_value = float(bdtrc(worse - 1, worse + better, 0.5))
+    counts = spread or (worse, better)
+    differing, excess = sum(counts) + 1, counts[0] - counts[1]
+    error = float(np.sqrt(differing - excess**2 / (n + 2)) / (n + 2))
+    centre, width = (worse - better) / (n + 2), quantile((1 + confidence) / 2) * error
+    return Contrast((worse - better) / n, error, max(-1.0, centre - width), min(1.0, centre + width), p_value)
+
+
+def advantage_limit(gains: int, losses: int, n: int, confidence: float) -> float:
+    """One-sided upper limit of the paired advantage (gains - losses) / n: the largest value that the score test does not reject.
+
+    Of n examples, `gains` are right only for the first of two models and `losses` only for the second (Tango 1998, section 3).
+    Unlike an interval from the standard error it also holds for few differing examples: with none of n, the limit is z² / (n + z²).
+    """
+    from scipy.optimize import brentq
+
+    z = quantile(confidence)
+
+    def excess(advantage: float) -> float:
+        """The score statistic plus z, times its standard deviation: falls from above to below zero at the limit."""
+        spread = advantage * (1 - advantage)
+        linear = (2 * n - gains + losses) * advantage - gains - losses
+        lost = max(0.0, (np.sqrt(linear**2 + 8 * n * losses * spread) - linear) / (4 * n))  # restricted estimate of P(loss)
+        return float(gains - losses - n * advantage + z * np.sqrt(n * max(0.0, 2 * lost + spread)))
+
+    seen = (gains - losses) / n
+    start = seen + 1e-9
+    return 1.0 if excess(1.0) >= 0 else float(brentq(excess, start, 1.0)) if excess(start) > 0 else start

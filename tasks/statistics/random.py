@@ -1,0 +1,11 @@
+"""Random numbers from the seed of params.yaml, a separate stream for each use."""
+
+import numpy as np
+
+# A new use gets a new number here, so that it does not change the numbers that the other uses draw.
+BOOTSTRAP, HALVES = 1, 2
+
+
+def generator(seed: int, stream: int) -> np.random.Generator:
+    """The random number generator of one use."""
+    return np.random.default_rng([seed, stream])
