@@ -1,0 +1,143 @@
+"""A stage's lineage statement as others read it: what the stage wrote, and from what.
+
+On disk it is an in-toto Statement v1 with the SLSA provenance v1 predicate; this is the one place that knows that shape.
+"""
+
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.core.errors import ArtifactError
+from tasks.core.files import expecting, read_text, repair
+
+FOLDER = Path("lineage")
+
+
+class _Part(BaseModel):
+    """Frozen and strict about types; keys of other tools are ignored."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class Digest(_Part):
+    """The digests of one file: SHA-256 as evidence, MD5 to find it in the cache."""
+
+    sha256: str
+    md5: str
+
+
+class _Resource(_Part):
+    """A file, which has a digest, or a package, which has a package URL."""
+
+    name: str
+    digest: Digest | None = None
+    uri: str | None = None
+
+
+class _External(_Part):
+    stage: str
+    command: str
+    parameters: dict[str, Any]
+
+
+class _Definition(_Part):
+    external: _External = Field(alias="externalParameters")
+    internal: dict[str, Any] = Field(alias="internalParameters")
+    resolved: list[_Resource] = Field(alias="resolvedDependencies")
+
+
+class _Predicate(_Part):
+    definition: _Definition = Field(alias="buildDefinition")
+
+
+class Statement(_Part):
+    """What a stage wrote, and from what: files, packages, parameters and environment."""
+
+    type: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
+    predicate_type: Literal["https://slsa.dev/provenance/v1"] = Field(alias="predicateType")
+    subject: list[_Resource]
+    predicate: _Predicate
+
+    @property
+    def stage(self) -> str:
+        return self.predicate.definition.external.stage
+
+    @property
+    def command(self) -> str:
+        return self.predicate.definition.external.command
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters that the stage depends on, nested as in params.yaml."""
+        return self.predicate.definition.external.parameters
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What else decides the bytes of the outputs, such as the Python version."""
+        return self.predicate.definition.internal
+
+    @property
+    def outputs(self) -> dict[str, Digest]:
+        """By path."""
+        return {entry.name: entry.digest for entry in self.subject if entry.digest}
+
+    @property
+    def inputs(self) -> dict[str, Digest]:
+        """Data, code and the lock file of the environment, by path."""
+        return {entry.name: entry.digest for entry in self.predicate.definition.resolved if entry.digest}
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Package URLs (`pkg:pypi/torch@2.15.0`), by name."""
+        return {entry.name: entry.uri for entry in self.predicate.definition.resolved if entry.uri}
+
+
+def read_statement(root: Path, stage: str) -> Statement:
+    """Read `lineage/<stage>.json`.
+
+    Raises:
+        ArtifactError: it is missing, is not a statement, or is that of another stage.
+    """
+    path = root / FOLDER / f"{stage}.json"
+    with expecting(path, stage):
+        statement = Statement.model_validate_json(read_text(path, stage))
+    if statement.stage != stage:
+        raise ArtifactError(
+            f"{path} is the statement of stage '{statement.stage}'; expected that of '{stage}': {repair(stage)}"
+        )
+    return statement
+
+
+def read_statements(root: Path) -> list[Statement]:
+    """Every statement of `lineage/`, sorted by stage.
+
+    Raises:
+        ArtifactError: one of them is not a statement.
+    """
+    return [read_statement(root, path.stem) for path in sorted((root / FOLDER).glob("*.json"))]
+
+
+def upstream(statements: Sequence[Statement], files: Iterable[str]) -> list[Statement]:
+    """The statements of all stages that `files` come from, directly or not; each after those whose outputs it reads.
+
+    Raises:
+        ArtifactError: stages read each other's outputs in a circle, which statements of one run cannot do.
+    """
+    by_stage = {statement.stage: statement for statement in statements}
+    writer = {name: statement.stage for statement in statements for name in statement.outputs}
+    before: dict[str, list[str]] = {}
+    waiting = sorted({writer[name] for name in files if name in writer})
+    while waiting:
+        stage = waiting.pop()
+        if stage not in before:
+            before[stage] = sorted({writer[name] for name in by_stage[stage].inputs if name in writer})
+            waiting += before[stage]
+    try:
+        order = TopologicalSorter(dict(sorted(before.items()))).static_order()
+        return [by_stage[stage] for stage in order]
+    except CycleError as error:
+        circle = ", ".join(error.args[1])
+        raise ArtifactError(f"lineage/: stages read each other's outputs in a circle ({circle}): run them all again") from None
