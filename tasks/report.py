@@ -1,15 +1,17 @@
-"""Stage `report`: all results on one page that can be mailed, printed and kept."""
+"""Stage `report`: all results on one self-contained HTML page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tasks.contracts.findings import read_diagnosis
+from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.splits import FOLDER, read_dataset
-from tasks.contracts.trained import read_description, read_history
+from tasks.contracts.statement import FOLDER as LINEAGE
+from tasks.contracts.statement import Statement, read_statements, upstream
+from tasks.contracts.trained import HISTORY, MODEL, read_description, read_history
 from tasks.core.errors import ArtifactError
 from tasks.core.files import missing, read_json, repair, whole
 from tasks.core.settings import Section
@@ -19,14 +21,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.charts.page import Results
+    from tasks.contracts.trained import TrainedModel
 
 REPORT = Path("report/index.html")
-OWN_DATA = ("image_folder", "arrays")  # the datasets that read `download.path`
-STAGES = ("download", "preprocess", "train", "evaluate", "diagnose")
+TEST = FOLDER / "test.safetensors"
+# What the page is made from, and the stage that writes it; the lineage of these files is shown.
+SOURCES = {
+    FOLDER / "dataset.json": "preprocess",
+    TEST: "preprocess",
+    MODEL: "train",
+    HISTORY: "train",
+    EVALUATION: "evaluate",
+    PREDICTIONS: "evaluate",
+    PER_CLASS: "evaluate",
+    CALIBRATION: "evaluate",
+    DIAGNOSIS: "diagnose",
+}
 
 
 class Report(Section):
-    most_wrong: int = Field(ge=0, le=200, default=24)  # pictures of the test images with the largest loss
+    """What the page shows."""
+
+    most_wrong: int = Field(ge=0, le=200, default=24)  # pictures of the misclassified test images with the largest loss
 
 
 class Params(Section):
@@ -34,10 +50,10 @@ class Params(Section):
 
 
 def report(params: Params, root: Path = Path()) -> None:
-    """Write `report/index.html` from what the other stages wrote.
+    """Write `report/index.html` from the results of the other stages.
 
     Raises:
-        ArtifactError: a result is missing, damaged, or of another run than the rest.
+        ArtifactError: a result is missing, damaged, or from another run than the rest.
     """
     from tasks.charts.page import render
 
@@ -47,22 +63,24 @@ def report(params: Params, root: Path = Path()) -> None:
 
 
 def read_results(root: Path, most_wrong: int) -> "Results":
-    """Read every result; of the test images only those of the `most_wrong` predictions."""
+    """Read every result, and the test images of the `most_wrong` misclassified predictions with the largest loss."""
     from tasks.charts.page import Results
 
-    statements = {stage: _statement(root, stage) for stage in STAGES}
+    statements = _statements(root)
     dataset = read_dataset(root)
     per_class = read_table(root, PER_CLASS, "evaluate")
     if len(per_class) != len(dataset.classes):
         raise ArtifactError(
-            f"{root / PER_CLASS} has {len(per_class)} classes and the dataset {len(dataset.classes)}: they are of different runs; "
+            f"{root / PER_CLASS} has {len(per_class)} classes and the dataset {len(dataset.classes)}: they come from different runs; "
             f"{repair('evaluate')}"
         )
     predictions = read_table(root, PREDICTIONS, "evaluate")
-    wrong = predictions.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(most_wrong)
+    wrong = predictions[predictions["label"] != predictions["predicted"]]
+    wrong = wrong.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(most_wrong)
+    model = read_description(root)
     return Results(
         dataset=dataset,
-        model=read_description(root),
+        model=model,
         evaluation=read_json(root / EVALUATION, "evaluate"),
         diagnosis=read_diagnosis(root),
         history=read_history(root),
@@ -71,41 +89,49 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         calibration=read_table(root, CALIBRATION, "evaluate"),
         most_wrong=wrong,
         images=_test_images(root, wrong["row"].to_numpy()),
-        params=_used_params(statements),
+        params=_resolved(statements, model),
         statements=statements,
     )
 
 
-def _used_params(statements: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that the stages were really run with, as their statements have them."""
+def _statements(root: Path) -> list[Statement]:
+    """The statements of every stage that the page's sources come from, each after those whose outputs it reads.
+
+    Raises:
+        ArtifactError: a statement is damaged, or there is none for a source.
+    """
+    statements = read_statements(root)
+    known = {name for statement in statements for name in statement.outputs}
+    for path, stage in SOURCES.items():
+        if path.as_posix() not in known:
+            raise missing(root / LINEAGE / f"{stage}.json", stage)
+    return upstream(statements, (path.as_posix() for path in SOURCES))
+
+
+def _resolved(statements: Sequence[Statement], model: "TrainedModel") -> dict[str, Any]:
+    """The parameters that the stages were run with, as their statements hold them; of the model all options, defaults included."""
     used: dict[str, Any] = {}
-    for statement in statements.values():
-        used |= statement["predicate"]["buildDefinition"]["externalParameters"]["parameters"]
-    if used["download"]["dataset"] not in OWN_DATA:
-        used["download"] = {key: value for key, value in used["download"].items() if key != "path"}
-    return used
+    for statement in statements:
+        used = _merged(used, statement.params)
+    return _merged(used, {"train": {"model": model.model.resolved()}})
 
 
-def _statement(root: Path, stage: str) -> Any:
-    """The lineage statement of a stage."""
-    path = root / "lineage" / f"{stage}.json"
-    statement = read_json(path, stage)
-    try:
-        _ = statement["subject"], statement["predicate"]["buildDefinition"]["externalParameters"]["parameters"]
-    except (KeyError, TypeError):
-        raise ArtifactError(f"{path} is no in-toto statement with SLSA provenance: {repair(stage)}") from None
-    return statement
+def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Both mappings in one, nested ones too; two stages may read different parts of a section."""
+    both = {**one, **other}
+    nested = {key for key in one.keys() & other.keys() if isinstance(one[key], Mapping) and isinstance(other[key], Mapping)}
+    return {key: _merged(one[key], other[key]) if key in nested else value for key, value in both.items()}
 
 
 def _test_images(root: Path, rows: "NDArray[np.int64]") -> "NDArray[np.uint8]":
-    """The test images (M, C, H, W) uint8 of these rows of the source, read one by one.
+    """The test images (M, C, H, W) uint8 with these row numbers, read one by one.
 
-    Through numpy, not `read_split`: importing torch would take longer than all the rest.
+    With numpy instead of `read_split`, because importing torch would take longer than everything else here.
     """
     import numpy as np
     from safetensors import SafetensorError, safe_open
 
-    path = root / FOLDER / "test.safetensors"
+    path = root / TEST
     if not path.exists():
         raise missing(path, "preprocess")
     try:
@@ -118,5 +144,5 @@ def _test_images(root: Path, rows: "NDArray[np.int64]") -> "NDArray[np.uint8]":
         raise ArtifactError(f"{path} is damaged ({error}): {repair('preprocess')}") from None
     except KeyError as error:
         raise ArtifactError(
-            f"{path} has no row {error}, which is predicted: they are of different runs; {repair('evaluate')}"
+            f"{path} has no row {error}, which is predicted: they come from different runs; {repair('evaluate')}"
         ) from None

@@ -1,4 +1,4 @@
-"""Which classes are taken for which others."""
+"""The confusion matrix: which classes are predicted as which others."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,21 @@ ANNOTATED = 20  # with more classes the counts would be too small to read
 
 
 def count_confusions(labels: "NDArray[np.int64]", predicted: "NDArray[np.int64]", classes: int) -> "NDArray[np.int64]":
-    """Counts (K, K): a row an actual class, a column a predicted one. `labels` and `predicted` are (N,) class numbers."""
+    """Counts (K, K): one row per true class, one column per predicted class. `labels` and `predicted` are (N,) class numbers."""
     import numpy as np
 
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def most_frequent(counts: "NDArray[np.int64]", most: int) -> list[tuple[int, int, int]]:
-    """The most frequent errors as (actual, predicted, times), in falling order."""
+    """The most frequent errors as (true class, predicted class, count), most frequent first."""
     size = len(counts)
     cells = [(a, p, int(counts[a, p])) for a in range(size) for p in range(size) if a != p and counts[a, p]]
     return sorted(cells, key=lambda cell: -cell[2])[:most]
 
 
 def confusion_chart(counts: "NDArray[np.int64]", classes: Sequence[str]) -> Markup:
-    """A heat map of the errors: colour is the share of the actual class; the diagonal stays grey, it would drown them."""
+    """A heat map of the errors, coloured by their share of the true class. The diagonal is grey, because it would outshine them."""
     from matplotlib.figure import Figure
 
     with drawing():
@@ -38,20 +38,22 @@ def confusion_chart(counts: "NDArray[np.int64]", classes: Sequence[str]) -> Mark
         axes.imshow(_shades(counts), interpolation="none", aspect="equal")
         axes.grid(visible=False)
         axes.spines[:].set_visible(True)
-        axes.set_xlabel("predicted", labelpad=7)
-        axes.set_ylabel("actual", labelpad=7)
+        axes.set_xlabel("predicted class", labelpad=7)
+        axes.set_ylabel("true class", labelpad=7)
         axes.xaxis.set_label_position("top")
         _name_axes(axes, classes)
         if len(classes) <= ANNOTATED:
             _annotate(axes, counts)
         wrong, total = int(counts.sum() - counts.trace()), int(counts.sum())
         return to_svg(
-            figure, "confusion", f"Confusion matrix of {len(classes)} classes: {wrong} of {total} test examples are wrong."
+            figure,
+            "confusion",
+            f"Confusion matrix of {len(classes)} classes: {wrong} of {total} test images are misclassified.",
         )
 
 
 def _shares(counts: "NDArray[np.int64]") -> "NDArray[np.float64]":
-    """Errors as a share of the worst cell (K, K), in [0, 1]; cells are first divided by the size of their actual class."""
+    """Errors (K, K) as a share of their true class, divided by the largest such share; the diagonal is 0."""
     import numpy as np
 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -1,7 +1,7 @@
-"""The style that all charts share, and the way from a figure to SVG inside a page.
+"""The style that all charts share, and the conversion of a figure to SVG inside a page.
 
-Colours are roles: each is drawn in a stand-in and becomes a CSS variable of the page, so that one chart is legible in light, dark
-and print.
+Colours are roles: each is drawn in a placeholder colour that becomes a CSS variable of the page, so that one chart is legible in
+light mode, in dark mode and in print.
 """
 
 import re
@@ -50,11 +50,11 @@ _one_at_a_time = Lock()  # matplotlib's settings belong to the process, and stag
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw with the shared style, whatever the user's own matplotlibrc says."""
+    """Draw with the shared style, independent of the user's own matplotlibrc."""
     import matplotlib
 
     with _one_at_a_time, matplotlib.rc_context(), warnings.catch_warnings():
-        # The reader's font draws the text; that matplotlib's lacks a glyph matters only to the layout.
+        # The reader's browser draws the text, so a glyph that matplotlib's font lacks matters only for the layout.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -84,7 +84,7 @@ def to_svg(figure: Any, name: str, label: str) -> Markup:
 
 
 def shorten(name: str) -> str:
-    """A class name that fits an axis and XML: unprintable characters replaced, the middle left out (names often differ at the end)."""
+    """A class name that fits an axis and is valid XML: unprintable characters are replaced, and a long name loses its middle."""
     clean = "".join(character if character.isprintable() else "�" for character in name)
     return clean if len(clean) <= 14 else f"{clean[:9]}…{clean[-4:]}"
 

@@ -1,5 +1,6 @@
-"""Numbers as a reader wants them: units, few digits, a true minus sign, and an interval beside every estimate."""
+"""Numbers as text: with units, few digits and a true minus sign."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -32,7 +33,7 @@ def read_estimate(metrics: Mapping[str, Any], name: str) -> Estimate:
 
 
 def fixed(number: float | None, decimals: int) -> str:
-    """A number with so many decimals; a dash where there is none."""
+    """A number with `decimals` decimals; a dash where there is no number."""
     if number is None or not isfinite(number):
         return "–"
     text = f"{number:,.{decimals}f}".replace(",", THIN)
@@ -55,22 +56,15 @@ def between(low: str, high: str) -> str:
 
 
 def decimals_of(*numbers: float | None) -> int:
-    """As many decimals as leave the smaller numbers of a row readable: an estimate and its interval share them."""
+    """The number of decimals that an estimate and its interval share: fewer for larger numbers."""
     largest = max((abs(number) for number in numbers if number is not None), default=0.0)
     return (
         0 if largest >= 1000 else 1 if largest >= 100 else 2 if largest >= 10 else 3 if largest >= 0.02 or largest == 0 else 4
     )
 
 
-def general(number: float | None) -> str:
-    """A number of unknown unit."""
-    if isinstance(number, int) or (number is not None and number >= 1000):
-        return fixed(number, 0)
-    return fixed(number, decimals_of(number))
-
-
 def value(item: Any, most: int = 24) -> str:
-    """A parameter or a piece of evidence, spelled as in YAML; of a long list the first `most` and how many there are."""
+    """A parameter or a piece of evidence as YAML writes it; of a long list only the first `most` items, and their number."""
     match item:
         case bool():
             return str(item).lower()
@@ -85,6 +79,11 @@ def value(item: Any, most: int = 24) -> str:
             return repr(item) if len(repr(item)) <= 10 else f"{item:.5g}"
         case _:
             return str(item)
+
+
+def typeset(sentence: str) -> str:
+    """A sentence of a finding with true minus signs, and without a line break between a number and its percent sign."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", re.sub(r"(?<=\d) %", f"{THIN}%", sentence))
 
 
 def words(code: str) -> str:

@@ -9,11 +9,11 @@ from tasks.charts.figure import ACCENT, INK, MUTED, drawing, to_svg
 if TYPE_CHECKING:
     import pandas as pd
 
-STEEP = 50  # a loss that falls by more than this leaves a linear scale a line along the floor
+STEEP = 50  # on a linear scale, a loss that falls by more than this factor is a flat line at the bottom
 
 
 def learning_curve(history: "pd.DataFrame", quantity: str, chosen_epoch: int, unit: str = "") -> Markup:
-    """`quantity` ("loss", in `unit`, or "accuracy") of train and, where there is one, of val; the chosen epoch is marked."""
+    """`quantity` ("loss", in `unit`, or "accuracy") of train and, where there is one, of val; the delivered epoch is marked."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
     from numpy import isnan
@@ -37,7 +37,7 @@ def learning_curve(history: "pd.DataFrame", quantity: str, chosen_epoch: int, un
 
 
 def _mark(axes: Any, history: "pd.DataFrame", quantity: str, chosen_epoch: int) -> None:
-    axes.axvline(chosen_epoch, color=INK, linewidth=0.9, linestyle=":", label=f"chosen: epoch {chosen_epoch}")
+    axes.axvline(chosen_epoch, color=INK, linewidth=0.9, linestyle=":", label=f"delivered: epoch {chosen_epoch}")
     chosen = history[history["epoch"] == chosen_epoch]
     for split, colour in (("train", MUTED), ("val", ACCENT)):
         axes.plot(chosen["epoch"], chosen[f"{split}_{quantity}"].astype(float), "o", color=colour, markersize=4.5)
@@ -74,15 +74,17 @@ def _scale(axes: Any, history: "pd.DataFrame", quantity: str, unit: str) -> None
         return
     axes.set_ylim(bottom=0)
     if steep and best is not None:
-        # Where val loses again after its best epoch, that is the question: the first epochs may leave at the top.
+        # Where the validation loss rises again after its best epoch, that rise must be visible: the first epochs may be cut off.
         top = 2 * max(float(history[f"{split}_loss"][best:].max()) for split in ("train", "val"))
         if float(history["val_loss"][best:].max()) > float(history["val_loss"][best]) and top < max(values):
             axes.set_ylim(top=top)
-            axes.set_ylabel(f"{unit}, first epochs above")
+            axes.set_ylabel(f"{unit}, first epochs cut off")
 
 
 def _words(history: "pd.DataFrame", quantity: str, chosen_epoch: int) -> str:
     """What the chart shows, for those who cannot see it."""
     row = history[history["epoch"] == chosen_epoch]
     parts = [f"{split} {float(value):.3f}" for split in ("train", "val") for value in row[f"{split}_{quantity}"].dropna()]
-    return f"Line chart of {quantity} over {len(history)} epochs. At the chosen epoch {chosen_epoch}: {', '.join(parts)}."
+    plural = "" if len(history) == 1 else "s"
+    at = f"At the delivered epoch {chosen_epoch}: {', '.join(parts)}."
+    return f"Line chart of {quantity} over {len(history)} epoch{plural}. {at}"

@@ -1,6 +1,7 @@
-"""The report as one HTML page that needs nothing else: styles, charts and pictures are inside, and it may fetch nothing."""
+"""The report as one self-contained HTML page: styles, charts and pictures are embedded, and it loads nothing from elsewhere."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from tasks.charts.formats import Estimate, read_estimate
 from tasks.charts.learning_curves import learning_curve
 from tasks.charts.pictures import picture
 from tasks.charts.reliability import reliability_chart
-from tasks.contracts.findings import Diagnosis, Finding
+from tasks.contracts.findings import Diagnosis, Finding, Unit
 from tasks.contracts.splits import SPLITS, Dataset
+from tasks.contracts.statement import Statement
 from tasks.contracts.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -24,16 +26,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
-# What each status is drawn as: a shape and a word, so that colour is never the only sign.
+# Each status is drawn as a shape and a word, so that colour is never the only sign.
 SHAPES = {"pass": "✓", "flag": "▲", "inconclusive": "◐", "not_run": "○", "info": "i"}
 NAMES = {"pass": "Pass", "flag": "Flag", "inconclusive": "Inconclusive", "not_run": "Not run", "info": "Info"}
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that the page shows.
+    """Everything that the page shows.
 
-    `most_wrong` are rows of `predictions`, `images` (M, C, H, W) uint8 their pictures; `statements` are keyed by stage, in order.
+    `most_wrong` are rows of `predictions`, and `images` (M, C, H, W) uint8 are their pictures. `statements` are in the order of the
+    stages.
     """
 
     dataset: Dataset
@@ -47,7 +50,7 @@ class Results:
     most_wrong: "pd.DataFrame"
     images: "NDArray[np.uint8]"
     params: Mapping[str, Any]
-    statements: Mapping[str, Any]
+    statements: Sequence[Statement]
 
 
 def render(results: Results) -> str:
@@ -58,7 +61,7 @@ def render(results: Results) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters.update(
-        {name: getattr(formats, name) for name in ("count", "fixed", "general", "percent", "value", "words")}
+        {name: getattr(formats, name) for name in ("count", "fixed", "percent", "typeset", "value", "words")}
     )
     style = Markup((HERE / "style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     return templates.get_template("page.html").render(style=style, shapes=SHAPES, names=NAMES, **_context(results)) + "\n"
@@ -67,16 +70,19 @@ def render(results: Results) -> str:
 def _context(results: Results) -> dict[str, Any]:
     accuracy, loss = read_estimate(results.evaluation, "accuracy"), read_estimate(results.evaluation, "log_loss")
     total = len(results.predictions)
+    decimals = 1 if total < 5000 else 2
     return {
         "dataset": results.dataset,
         "model": results.model,
         "diagnosis": results.diagnosis,
         "tone": {"good_fit": "pass", "inconclusive": "inconclusive"}.get(results.diagnosis.verdict, "flag"),
         "tests": total,
-        "level": formats.percent(results.params["evaluate"]["confidence"], 0),
-        "accuracy": _spelled(accuracy, 1 if total < 5000 else 2, formats.percent),
+        "level": formats.percent(results.diagnosis.confidence, 0),
+        "accuracy": _spelled(accuracy, decimals, formats.percent),
         "loss": _spelled(loss, 3, formats.fixed),
-        "headline": results.diagnosis.headline,
+        "macro_f1": formats.fixed(read_estimate(results.evaluation, "macro_f1").value, 3),
+        "baseline": formats.percent(_baseline(results.dataset), decimals),
+        "headline": formats.typeset(results.diagnosis.headline),
         "findings": [(finding, _numbers(finding)) for finding in results.diagnosis.findings],
         **_learning(results),
         **_errors(results),
@@ -84,7 +90,7 @@ def _context(results: Results) -> dict[str, Any]:
         "bins": results.calibration.to_dict("records"),
         "calibration_error": results.evaluation["ece"],
         "pictures": _pictures(results),
-        "params": [(key, branch) for key, branch in _used(results.params).items() if isinstance(branch, dict)],
+        "params": [(key, branch) for key, branch in _active(results.params).items() if isinstance(branch, dict)],
         "shared": {key: leaf for key, leaf in results.params.items() if not isinstance(leaf, dict)},
         "splits": [(split, results.dataset.counts.get(split, [])) for split in SPLITS],
         "links": chain(results.statements),
@@ -98,18 +104,36 @@ def _spelled(estimate: Estimate, decimals: int, spell: Any) -> dict[str, str]:
     return {"value": value, "interval": "" if estimate.low is None or estimate.high is None else formats.between(low, high)}
 
 
+def _baseline(dataset: Dataset) -> float | None:
+    """The test accuracy of always predicting the most frequent class of train; None without test images."""
+    train, test = dataset.counts.get("train", []), dataset.counts.get("test", [])
+    return test[train.index(max(train))] / sum(test) if train and sum(test) else None
+
+
 def _numbers(finding: Finding) -> dict[str, Any]:
-    """A finding's estimate and its remedy's gain; each shares its decimals with its interval."""
-    remedy = finding.remedy
+    """A finding's estimate, its detectable effect and its remedy's gain as text; an estimate shares its decimals with its interval."""
+    remedy, unit = finding.remedy, finding.unit
     gain = (remedy.expected_gain, *(remedy.ci or (None, None))) if remedy else (None, None, None)
-    return {**_general(finding.estimate, finding.ci_low, finding.ci_high), "gain": _general(*gain)}
+    return {
+        **_with_unit((finding.estimate, finding.ci_low, finding.ci_high), unit),
+        "detectable": _with_unit((finding.mde, None, None), unit, difference=True)["value"],
+        "gain": _with_unit(gain, remedy.unit or unit if remedy else unit, difference=True),
+    }
 
 
-def _general(value: float | None, low: float | None, high: float | None) -> dict[str, str]:
-    """A number of unknown unit, where there is one."""
+def _with_unit(
+    numbers: tuple[float | None, float | None, float | None], unit: Unit, *, difference: bool = False
+) -> dict[str, str]:
+    """A number and its interval with their unit: fractions in percent, differences of fractions in percentage points."""
+    value, low, high = numbers
     if value is None:
         return {"value": "–", "interval": ""}
-    return _spelled(Estimate(value, low, high), formats.decimals_of(value, low, high), formats.fixed)
+    if unit == "fraction":
+        percent = Estimate(100 * value, None if low is None else 100 * low, None if high is None else 100 * high)
+        spelled, mark = _spelled(percent, 1, formats.fixed), "points" if difference else "%"
+    else:
+        spelled, mark = _spelled(Estimate(value, low, high), formats.decimals_of(value, low, high), formats.fixed), "nats"
+    return {**spelled, "value": f"{spelled['value']}{formats.THIN}{mark}"}
 
 
 def _learning(results: Results) -> dict[str, Any]:
@@ -123,18 +147,24 @@ def _learning(results: Results) -> dict[str, Any]:
 
 
 def _errors(results: Results) -> dict[str, Any]:
-    """The confusion matrix, its largest cells, and the classes with the lowest recall first."""
+    """The confusion matrix, the most frequent confusions, and the classes with the lowest recall first."""
     classes = results.dataset.classes
     labels, predicted = (results.predictions[column].to_numpy(dtype="int64") for column in ("label", "predicted"))
     counts = count_confusions(labels, predicted, len(classes))
-    # Names are the dataset's: read from a CSV, a class that is called "NA" would be no name.
+    # Names come from the dataset: in a CSV, a class that is called "NA" would be read as a missing value.
     rows = [{**row, "class": name} for name, row in zip(classes, results.per_class.to_dict("records"), strict=True)]
     return {
         "confusion": confusion_chart(counts, classes),
         "wrong": int(counts.sum() - counts.trace()),
         "confusions": [(classes[actual], classes[taken], times) for actual, taken, times in most_frequent(counts, 8)],
         "per_class": sorted(rows, key=lambda row: row["recall"] if row["n"] else 2),
+        "scale": _scale([row["recall_ci_low"] for row in rows if row["n"]]),
     }
+
+
+def _scale(lows: Sequence[float]) -> float:
+    """Where the axis of the recall bars begins: at a multiple of 10 % below all intervals, so that bars near 100 % differ visibly."""
+    return min(math.floor(10 * min(lows, default=0.0)) / 10, 0.9)
 
 
 def _pictures(results: Results) -> list[dict[str, Any]]:
@@ -152,10 +182,8 @@ def _pictures(results: Results) -> list[dict[str, Any]]:
     ]
 
 
-def _used(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters without the sections of choices that were not made: with `name: mlp`, not those of `cnn`."""
-    chosen, enabled = tree.get("name"), tree.get("enabled", True)
-    if not enabled:
+def _active(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters without inactive options: of a section with `enabled: false`, nothing else has an effect."""
+    if not tree.get("enabled", True):
         return {"enabled": False}
-    kept = {key: leaf for key, leaf in tree.items() if chosen is None or not isinstance(leaf, Mapping) or key == chosen}
-    return {key: _used(leaf) if isinstance(leaf, Mapping) else leaf for key, leaf in kept.items()}
+    return {key: _active(leaf) if isinstance(leaf, Mapping) else leaf for key, leaf in tree.items()}

@@ -1,4 +1,4 @@
-"""Images as they are, a pixel a pixel: the page enlarges them without blurring."""
+"""Images at their own size, pixel for pixel; the page enlarges them without blurring."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def picture(image: "NDArray[np.uint8]") -> str:
-    """An image (C, H, W) uint8 as a PNG data URI. One channel is grey, three are colour; of any other number the first is shown."""
+    """An image (C, H, W) uint8 as a PNG data URI: grey or colour, and of any other number of channels than 1 or 3 the first."""
     from PIL import Image
 
     pixels = image.transpose(1, 2, 0) if len(image) == 3 else image[0]

@@ -1,4 +1,4 @@
-"""Is it right as often as it says?"""
+"""The reliability diagram: does confidence match accuracy?"""
 
 from typing import TYPE_CHECKING
 
@@ -9,37 +9,47 @@ from tasks.charts.figure import ACCENT, MUTED, drawing, to_svg
 if TYPE_CHECKING:
     import pandas as pd
 
+FEW = 5  # a bin with fewer images gets a hollow point and no interval, which would span most of the chart
+
 
 def reliability_chart(bins: "pd.DataFrame", calibration_error: float) -> Markup:
-    """Accuracy with its interval against mean confidence, a point a bin; below it the examples a bin.
+    """Accuracy with its interval against mean confidence, one point per bin; below it the number of images per bin.
 
-    The calibration error is named in the description; it is that of the evaluation, not computed anew from rounded bins.
+    The calibration error in the description is that of the evaluation, not computed again from the bins.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     with drawing():
         figure = Figure(figsize=(4.4, 4.3))
         upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3.4, 1)})
         upper.plot((0, 1), (0, 1), "--", color=MUTED, linewidth=1, label="perfectly calibrated")
-        below, above = bins["accuracy"] - bins["accuracy_ci_low"], bins["accuracy_ci_high"] - bins["accuracy"]
+        few, some = bins[bins["n"] < FEW], bins[bins["n"] >= FEW]
+        below, above = some["accuracy"] - some["accuracy_ci_low"], some["accuracy_ci_high"] - some["accuracy"]
         upper.errorbar(
-            bins["confidence"],
-            bins["accuracy"],
+            some["confidence"],
+            some["accuracy"],
             yerr=(below.clip(lower=0), above.clip(lower=0)),
             fmt="o",
             color=ACCENT,
             markersize=4.5,
             elinewidth=1.2,
-            label="test examples, with interval",
+            label="test images, with interval",
         )
+        upper.plot(few["confidence"], few["accuracy"], "o", color=ACCENT, markersize=4.5, fillstyle="none")
         upper.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02))
         upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
         upper.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, handlelength=1.8, borderaxespad=0.2)
         width = bins["bin_high"] - bins["bin_low"]
         lower.bar(bins["bin_low"] + width / 2, bins["n"], width=width * 0.82, color=ACCENT)
-        lower.set(ylabel="examples", xlabel="predicted probability of the predicted class")
+        lower.set(ylabel="images", xlabel="confidence (probability of the predicted class)")
+        lower.set_yscale("log")  # one bin usually holds most of the images
+        lower.set_ylim(bottom=0.5)
+        lower.yaxis.set_major_locator(LogLocator(numticks=4))
+        lower.yaxis.set_minor_locator(NullLocator())
+        lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}" if value >= 1 else ""))
         lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
         lower.grid(visible=False, axis="x")
-        description = f"Reliability diagram of {len(bins)} bins; expected calibration error {calibration_error:.3f}."
+        plural = "" if len(bins) == 1 else "s"
+        description = f"Reliability diagram of {len(bins)} bin{plural}; expected calibration error {calibration_error:.3f}."
         return to_svg(figure, "reliability", description)

@@ -64,6 +64,7 @@ class Diagnosis(BaseModel):
     headline: str  # what is wrong, by how much, how we know, what to do; does not repeat the verdict
     flags: list[str]  # the verdicts of all checks that raised a flag, in the order of precedence
     findings: list[Finding]
+    confidence: float  # of the intervals
 
 
 def write_diagnosis(root: Path, diagnosis: Diagnosis) -> None:

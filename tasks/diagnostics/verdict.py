@@ -22,31 +22,32 @@ class Answer(NamedTuple):
 def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Diagnosis:
     """Run the checks in this order and conclude."""
     modules = [(check.module, check.settings) for check in checks]
-    return conclude(
-        [Answer(module.check(measured, limits, settings), module.VERDICT, module.PRECEDENCE) for module, settings in modules]
-    )
+    answers = [
+        Answer(module.check(measured, limits, settings), module.VERDICT, module.PRECEDENCE) for module, settings in modules
+    ]
+    verdict, headline, flags = conclude(answers)
+    findings = [answer.finding for answer in answers]
+    return Diagnosis(verdict=verdict, headline=headline, flags=flags, findings=findings, confidence=limits.confidence)
 
 
-def conclude(answers: Sequence[Answer]) -> Diagnosis:
-    """The verdict of the flag with the lowest precedence.
+def conclude(answers: Sequence[Answer]) -> tuple[str, str, list[str]]:
+    """Verdict, headline and all flags; the verdict is that of the flag with the lowest precedence.
 
     `good_fit` means that checks which can raise a flag were run, that each of them could answer its question, and that none flagged.
     """
-    findings = [answer.finding for answer in answers]
     deciding = [answer for answer in answers if answer.verdict is not None]
     raised = sorted(
         (answer for answer in deciding if answer.finding.status == "flag"), key=lambda answer: answer.precedence or 0
     )
-    flags = list(dict.fromkeys(str(answer.verdict) for answer in raised))
     if raised:
-        return Diagnosis(verdict=flags[0], headline=raised[0].finding.summary, flags=flags, findings=findings)
+        flags = list(dict.fromkeys(str(answer.verdict) for answer in raised))
+        return flags[0], raised[0].finding.summary, flags
     if not deciding:
-        headline = "No check that can raise a flag was run. Add one to diagnose.checks."
-        return Diagnosis(verdict=INCONCLUSIVE, headline=headline, flags=[], findings=findings)
+        return INCONCLUSIVE, "No check that can raise a flag was run. Add one to diagnose.checks.", []
     unanswered = [answer.finding.summary for answer in deciding if answer.finding.status in ("inconclusive", "not_run")]
     if unanswered:
-        return Diagnosis(verdict=INCONCLUSIVE, headline=" ".join(dict.fromkeys(unanswered)), flags=[], findings=findings)
-    return Diagnosis(verdict=GOOD_FIT, headline=_praise(findings), flags=[], findings=findings)
+        return INCONCLUSIVE, " ".join(dict.fromkeys(unanswered)), []
+    return GOOD_FIT, _praise([answer.finding for answer in answers]), []
 
 
 def _praise(findings: Sequence[Finding]) -> str:

@@ -8,7 +8,7 @@ from tasks.charts.confusion import confusion_chart, count_confusions, most_frequ
 LABELS, PREDICTED = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 0, 2])
 
 
-def test_counts_a_row_an_actual_class_and_a_column_a_predicted_one() -> None:
+def test_counts_one_row_per_true_class_and_one_column_per_predicted_class() -> None:
     assert count_confusions(LABELS, PREDICTED, 3).tolist() == [[1, 2, 0], [0, 1, 0], [1, 0, 1]]
 
 
@@ -24,7 +24,7 @@ def test_writes_the_counts_where_they_can_be_read(classes: int, texts: int) -> N
 
 
 def test_draws_a_matrix_without_any_error() -> None:
-    assert "0 of 4 test examples are wrong" in confusion_chart(np.eye(2, dtype=np.int64) * 2, ["a", "b"])
+    assert "0 of 4 test images are misclassified" in confusion_chart(np.eye(2, dtype=np.int64) * 2, ["a", "b"])
 
 
 def test_draws_a_class_that_has_no_test_example() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.charts.formats import count, decimals_of, fixed, percent, read_estimate, value, words
+from tasks.charts.formats import count, decimals_of, fixed, percent, read_estimate, typeset, value, words
 from tasks.core.errors import ArtifactError
 
 THIN = "\u202f"
@@ -37,6 +37,12 @@ def test_prints_parameters_as_yaml_does() -> None:
 
 def test_cuts_a_long_list_and_says_how_long_it_is() -> None:
     assert value(list(range(100)), most=2) == "[0, 1, … 100 in all]"
+
+
+def test_typesets_percent_signs_and_minus_signs_of_sentences() -> None:
+    assert typeset("-3.7 points (95 % CI -5.7 to -2.3), log-loss of epoch 3") == (
+        f"−3.7 points (95{THIN}% CI −5.7 to −2.3), log-loss of epoch 3"
+    )
 
 
 def test_turns_codes_into_words() -> None:

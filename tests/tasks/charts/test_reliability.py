@@ -1,8 +1,10 @@
 """The diagram of two bins made by hand."""
 
+import re
+
 import pandas as pd
 
-from tasks.charts.reliability import reliability_chart
+from tasks.charts.reliability import FEW, reliability_chart
 
 COLUMNS = ["bin_low", "bin_high", "n", "confidence", "accuracy", "accuracy_ci_low", "accuracy_ci_high"]
 BINS = pd.DataFrame([(0.4, 0.6, 10, 0.5, 0.7, 0.4, 0.9), (0.8, 1.0, 30, 0.95, 0.85, 0.7, 0.95)], columns=COLUMNS)
@@ -10,9 +12,25 @@ BINS = pd.DataFrame([(0.4, 0.6, 10, 0.5, 0.7, 0.4, 0.9), (0.8, 1.0, 30, 0.95, 0.
 
 def test_draws_points_diagonal_and_counts_and_names_the_error_of_the_evaluation() -> None:
     drawn = reliability_chart(BINS, 0.125)
-    for part in ("2 bins; expected calibration error 0.125", ">perfectly calibrated<", ">examples<"):
+    for part in ("2 bins; expected calibration error 0.125", ">perfectly calibrated<", ">images<"):
         assert part in drawn
 
 
 def test_draws_a_single_bin() -> None:
-    assert "1 bins" in reliability_chart(BINS.head(1), 0.2)
+    assert "1 bin;" in reliability_chart(BINS.head(1), 0.2)
+
+
+def test_bins_with_few_images_get_no_interval() -> None:
+    some, few = (reliability_chart(bins, 0.2) for bins in (BINS, BINS.assign(n=FEW - 1)))
+    assert lines(some) - lines(few) == len(BINS)
+
+
+def lines(drawn: str) -> int:
+    """How many straight lines from one point to another it has; an interval is one, so are grid lines and the diagonal."""
+    return len(re.findall(r'd="M [-0-9.]+ [-0-9.]+ \s*L [-0-9.]+ [-0-9.]+ \s*"', drawn))
+
+
+def test_counts_of_images_are_whole_numbers() -> None:
+    ticks = re.findall(r">([0-9.]+)</text>", reliability_chart(BINS.assign(n=[2, 3]), 0.2))
+    assert ticks
+    assert all("." not in text for text in ticks)
