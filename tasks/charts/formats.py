@@ -81,6 +81,26 @@ def value(item: Any, most: int = 24) -> str:
             return str(item)
 
 
+def p_value(number: float) -> str:
+    """A p-value with four decimals; smaller ones are only said to be smaller."""
+    return f"< {0.0001:.4f}" if number < 0.0001 else fixed(number, 4)
+
+
+def evidence(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values for a reader; `x_ci` is shown beside `x`, as its interval."""
+    rows = []
+    for key, item in found.items():
+        interval = found.get(f"{key}_ci")
+        if key.endswith("_ci") and key.removesuffix("_ci") in found:
+            continue
+        text = p_value(item) if "p_value" in key else "none" if item == [] else value(item)
+        if isinstance(interval, list):
+            decimals = max(decimals_of(item, *interval), 3)
+            text = f"{fixed(item, decimals)} ({between(*(fixed(end, decimals) for end in interval))})"
+        rows.append((words(key), text))
+    return rows
+
+
 def typeset(sentence: str) -> str:
     """A sentence of a finding with true minus signs, and without a line break between a number and its percent sign."""
     return re.sub(r"(?<![\w.])-(?=\d)", "−", re.sub(r"(?<=\d) %", f"{THIN}%", sentence))

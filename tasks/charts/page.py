@@ -61,7 +61,10 @@ def render(results: Results) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters.update(
-        {name: getattr(formats, name) for name in ("count", "fixed", "percent", "typeset", "value", "words")}
+        {
+            name: getattr(formats, name)
+            for name in ("count", "evidence", "fixed", "p_value", "percent", "typeset", "value", "words")
+        }
     )
     style = Markup((HERE / "style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     return templates.get_template("page.html").render(style=style, shapes=SHAPES, names=NAMES, **_context(results)) + "\n"

@@ -55,12 +55,12 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     evidence: Evidence = {
         "row_numbers": measured.row_numbers,
         "test_images_in_train": int(found.test_in_train.sum()),
-        "val_images_in_train": int(found.val_in_train.sum()),
-        "test_images_in_val": int(found.test_in_val.sum()),
+        "validation_images_in_train": int(found.val_in_train.sum()),
+        "test_images_in_validation": int(found.test_in_val.sum()),
         "duplicates_within_train": len(train) - len(in_train),
         "train_images_with_several_labels": contradictions(train, measured.train),
         "leaked_test_rows": measured.test.rows[found.leaked_test][:NAMED].tolist(),
-        "leaked_val_rows": measured.val.rows[found.val_in_train][:NAMED].tolist(),
+        "leaked_validation_rows": measured.val.rows[found.val_in_train][:NAMED].tolist(),
     }
     n, estimate = len(test) + len(val), Estimate(found.leaked / (len(test) + len(val)))
     if not found.leaked:

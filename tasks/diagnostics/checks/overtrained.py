@@ -55,7 +55,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "error_rate_increase": error.estimate,
             "error_rate_increase_ci": [error.low, error.high],
             "error_rate_p_value": error.p_value,
-            "error_rate_p_value_holm": found.error.p_holm,
+            "error_rate_p_value_after_holm_adjustment": found.error.p_holm,
             "smallest_detectable_error_rate_increase": found.error.mde,
             "smallest_loss_increase_that_matters": limits.harm_nats,
             "smallest_error_rate_increase_that_matters": limits.harm_accuracy,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.charts.formats import count, decimals_of, fixed, percent, read_estimate, typeset, value, words
+from tasks.charts.formats import count, decimals_of, evidence, fixed, p_value, percent, read_estimate, typeset, value, words
 from tasks.core.errors import ArtifactError
 
 THIN = "\u202f"
@@ -43,6 +43,27 @@ def test_typesets_percent_signs_and_minus_signs_of_sentences() -> None:
     assert typeset("-3.7 points (95 % CI -5.7 to -2.3), log-loss of epoch 3") == (
         f"−3.7 points (95{THIN}% CI −5.7 to −2.3), log-loss of epoch 3"
     )
+
+
+def test_prints_very_small_p_values_as_smaller_than_a_bound() -> None:
+    assert [p_value(number) for number in (4e-132, 0.0318, 1.0)] == ["< 0.0001", "0.0318", "1.0000"]
+
+
+def test_evidence_shows_an_interval_beside_its_estimate() -> None:
+    found = {
+        "accuracy_gap": -0.0371,
+        "accuracy_gap_ci": [-0.0566, -0.0232],
+        "leaked_rows": [],
+        "error_p_value": 0.5,
+        "train_images": 754,
+    }
+    assert evidence(found) == [
+        ("Accuracy gap", "−0.037 (−0.057 to −0.023)"),
+        ("Leaked rows", "none"),
+        ("Error p value", "0.5000"),
+        ("Train images", "754"),
+    ]
+    assert evidence({"left_ci": [1, 2]}) == [("Left ci", "[1, 2]")]
 
 
 def test_turns_codes_into_words() -> None:

@@ -15,9 +15,9 @@ GAIN = Contrast(0.04, 0.01, 0.02, 0.06, 0.0)
     ("raw", "scaled", "error", "removable", "overtrained", "overconfident"),
     [
         (UNSEEN, UNSEEN, UNSEEN, True, False, False),
-        (SEEN, UNSEEN, UNSEEN, True, False, True),  # a temperature removes the harm
-        (SEEN, UNSEEN, UNSEEN, False, True, False),  # a temperature brings nothing: the harm stays
-        (SEEN, SEEN, UNSEEN, True, True, False),  # a temperature leaves a harm
+        (SEEN, UNSEEN, UNSEEN, True, False, True),  # temperature scaling removes the harm
+        (SEEN, UNSEEN, UNSEEN, False, True, False),  # temperature scaling does not help: the harm stays
+        (SEEN, SEEN, UNSEEN, True, True, False),  # a harm remains after temperature scaling
         (UNSEEN, UNSEEN, SEEN, True, True, False),  # more errors alone
         (SMALL, SMALL, SMALL, True, False, False),  # certain, but smaller than what matters
     ],
@@ -37,8 +37,13 @@ def test_answered_needs_power_or_an_interval_that_excludes_the_harm() -> None:
     ("raw", "scaled", "error", "status"),
     [
         (UNSEEN, UNSEEN, UNSEEN, "pass"),  # the power to see a harm, and none seen
-        (SEEN, UNSEEN, UNSEEN, "inconclusive"),  # a temperature may leave a harm: its interval reaches what matters
-        (SEEN, EXCLUDED, UNSEEN, "pass"),  # what a temperature leaves is shown to be no harm
+        (
+            SEEN,
+            UNSEEN,
+            UNSEEN,
+            "inconclusive",
+        ),  # a harm may remain after temperature scaling: the interval reaches what matters
+        (SEEN, EXCLUDED, UNSEEN, "pass"),  # no harm remains after temperature scaling
         (SEEN, EXCLUDED, BLIND, "inconclusive"),  # but errors may have grown
         (UNSEEN, BLIND, UNSEEN, "inconclusive"),
         (SEEN, SEEN, UNSEEN, "flag"),

@@ -238,7 +238,7 @@ def test_last_epoch_that_became_underconfident_is_not_called_overconfident() -> 
     assert "not overconfident but underconfident" in findings["overconfident"].summary
 
 
-def test_early_stopping_that_restored_the_best_epoch_mends_the_flag() -> None:
+def test_early_stopping_that_restored_the_best_epoch_removes_the_flag() -> None:
     world = overtrained(n=6000)
     best = int(np.argmin([np.mean(world.val_logits[epoch].argmax(-1) != world.val.labels) for epoch in range(5)]))
     diagnosis, _ = diagnosed(replace(world, delivered=best))
@@ -259,7 +259,7 @@ def test_planted_leak_is_flagged_with_its_rows_and_comes_before_every_other_verd
     assert diagnosis.flags == ["leakage", "overtrained"]
     evidence = findings["integrity"].evidence
     assert evidence["leaked_test_rows"] == world.test.rows[[3, 11, 17]].tolist()
-    assert (evidence["test_images_in_train"], evidence["val_images_in_train"]) == (3, 0)
+    assert (evidence["test_images_in_train"], evidence["validation_images_in_train"]) == (3, 0)
     right = world.test_logits.argmax(-1) == world.test.labels
     assert evidence["accuracy_without_leaked"] == pytest.approx(np.delete(right, [3, 11, 17]).mean())
     assert "3 of 2000 test images" in diagnosis.headline
@@ -272,7 +272,7 @@ def test_one_leaked_validation_image_is_enough() -> None:
     images[5] = world.val.images[7]
     _, findings = diagnosed(replace(world, train=Arrays(images, world.train.labels, world.train.rows)))
     assert findings["integrity"].status == "flag"
-    assert findings["integrity"].evidence["leaked_val_rows"] == [int(world.val.rows[7])]
+    assert findings["integrity"].evidence["leaked_validation_rows"] == [int(world.val.rows[7])]
 
 
 def test_test_images_in_validation_are_a_leak_where_validation_chose_the_epoch_and_counted_where_it_did_not() -> None:
@@ -282,7 +282,7 @@ def test_test_images_in_validation_are_a_leak_where_validation_chose_the_epoch_a
     world = replace(world, test=replace(world.test, images=shared))
     diagnosis, findings = diagnosed(world)
     assert (diagnosis.verdict, findings["integrity"].status) == ("good_fit", "pass")
-    assert findings["integrity"].evidence["test_images_in_val"] == 2
+    assert findings["integrity"].evidence["test_images_in_validation"] == 2
     assert "2 test images are also in the validation set, which did not choose the delivered" in findings["integrity"].summary
 
     diagnosis, findings = diagnosed(replace(world, chosen_by="lowest val_loss"))
@@ -290,7 +290,7 @@ def test_test_images_in_validation_are_a_leak_where_validation_chose_the_epoch_a
     assert "2 of 2000 test images are also in the validation set that chose the delivered epoch" in diagnosis.headline
     evidence = findings["integrity"].evidence
     assert evidence["leaked_test_rows"] == world.test.rows[[4, 9]].tolist()
-    assert (evidence["test_images_in_train"], evidence["test_images_in_val"]) == (0, 2)
+    assert (evidence["test_images_in_train"], evidence["test_images_in_validation"]) == (0, 2)
     assert findings["integrity"].estimate == 2 / 8000
 
     both = leaking(replace(world, chosen_by="lowest val_loss"), [11])
