@@ -57,9 +57,9 @@ class Comparison:
         return paired_errors(self.wrong, self.chosen_wrong, confidence, spread)
 
     def against(self) -> str:
-        """The chosen epochs in words: "epoch 23", or "epochs 21 and 23" where the two halves chose differently."""
+        """The chosen epochs in words: "epoch 23", or "epochs 21 and 23 (each the best of one half)"."""
         first, second = sorted(self.chosen)
-        return f"epoch {first}" if first == second else f"epochs {first} and {second}"
+        return f"epoch {first}" if first == second else f"epochs {first} and {second} (each the best of one half)"
 
 
 def stratified_halves(labels: Ints, random: np.random.Generator) -> Bools:

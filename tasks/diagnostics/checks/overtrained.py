@@ -65,19 +65,12 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
 
 
 def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Limits") -> str:
-    scaled, error = found.scaled.contrast, found.error.contrast
-    images = f"{len(comparison.half)} validation images"
+    scaled, images = found.scaled.contrast, f"{len(comparison.half)} validation images"
     scaled_ci = interval(scaled.low, scaled.high, limits.confidence)
     if status == "flag":
         return _flag(comparison, found, limits)
     if status == "pass":
-        best = comparison.against()
-        subject = f"{best} (lowest validation log-loss) is" if "and" not in best else f"{best} (lowest log-loss by half) are"
-        return (
-            f"After temperature scaling, {subject} not meaningfully better than the delivered epoch {comparison.delivered} on "
-            f"{images}: log-loss differs by {scaled.estimate:.3f} nats ({scaled_ci}), the error rate by {change(error.estimate)} "
-            f"({points_interval(error.low, error.high, limits.confidence)})."
-        )
+        return _pass(comparison, found, limits)
     if not found.scaled.excluded and found.overconfident(limits.alpha):
         return (
             f"After temperature scaling, log-loss is {scaled.estimate:.3f} nats higher ({scaled_ci}) at the delivered epoch "
@@ -93,6 +86,18 @@ def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Li
     return (
         f"{images} are too few to detect an increase in {named} from training too long (smallest detectable: {smallest}). Use a "
         "larger validation set (preprocess.val_fraction)."
+    )
+
+
+def _pass(comparison: "Comparison", found: Harms, limits: "Limits") -> str:
+    scaled, error, images = found.scaled.contrast, found.error.contrast, f"{len(comparison.half)} validation images"
+    scaled_ci = interval(scaled.low, scaled.high, limits.confidence)
+    if set(comparison.chosen) == {comparison.delivered}:
+        return f"The delivered epoch {comparison.delivered} itself has the lowest log-loss on {images} ({scaled_ci} nats of increase)."
+    return (
+        f"After temperature scaling, the delivered epoch {comparison.delivered} is not meaningfully worse than {comparison.against()} "
+        f"on {images}: log-loss differs by {scaled.estimate:.3f} nats ({scaled_ci}), the error rate by {change(error.estimate)} "
+        f"({points_interval(error.low, error.high, limits.confidence)})."
     )
 
 
