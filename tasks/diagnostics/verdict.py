@@ -47,15 +47,17 @@ def conclude(answers: Sequence[Answer]) -> tuple[str, str, list[str]]:
     unanswered = [answer.finding.summary for answer in deciding if answer.finding.status in ("inconclusive", "not_run")]
     if unanswered:
         return INCONCLUSIVE, " ".join(dict.fromkeys(unanswered)), []
-    return GOOD_FIT, _praise([answer.finding for answer in answers]), []
+    return GOOD_FIT, _praise(answers), []
 
 
-def _praise(findings: Sequence[Finding]) -> str:
-    performance = [finding.summary for finding in findings if finding.code == "performance"]
-    conclusion = (
-        "No check raised a flag: each either had the power to detect a harm that matters or has an interval that excludes one."
-    )
-    return " ".join([*performance, conclusion])
+def _praise(answers: Sequence[Answer]) -> str:
+    """The accuracy, and which checks could have raised a flag: only what was looked for can be called good."""
+    performance = [answer.finding.summary for answer in answers if answer.finding.code == "performance"]
+    names = [answer.finding.code for answer in answers if answer.verdict is not None]
+    checks = f"checks {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else f"check {names[0]}"
+    none = "None of the" if len(names) > 1 else "The"
+    raised = "raised a flag, and each" if len(names) > 1 else "raised no flag, and it"
+    return " ".join([*performance, f"{none} {checks} {raised} had enough data to answer its question."])
 
 
 def as_text(diagnosis: Diagnosis) -> str:

@@ -88,7 +88,15 @@ def test_clean_world_with_power_is_a_good_fit() -> None:
     assert [finding.status for finding in findings.values()] == ["pass", "pass", "info", "pass", "pass"]
     assert (diagnosis.verdict, diagnosis.flags) == ("good_fit", [])
     assert diagnosis.headline.startswith("Test accuracy is ")
-    assert "No check raised a flag" in diagnosis.headline
+    assert diagnosis.headline.endswith(
+        "None of the checks integrity, performance, overtrained and overconfident raised a flag, and each had enough data to answer "
+        "its question."
+    )
+
+
+def test_good_fit_of_a_single_check_names_it() -> None:
+    headline = examine(CHOICES[:1], clean(), LIMITS).headline
+    assert headline == "The check integrity raised no flag, and it had enough data to answer its question."
 
 
 def test_world_too_small_to_tell_is_inconclusive_and_says_what_it_could_have_seen() -> None:
