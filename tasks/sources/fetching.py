@@ -1,22 +1,23 @@
 """Published files: downloaded whole from the first mirror that has the right bytes, and verified again before use."""
 
 import hashlib
+import logging
 import os
 import shutil
+import time
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
-
-from tqdm import tqdm
+from urllib.request import url2pathname
 
 from tasks.core.errors import ArtifactError, DataError
 from tasks.core.files import missing, repair, whole
 
 MIRROR = "GOODFIT_MIRROR"
-TIMEOUT_SECONDS = 30.0  # without a byte
+TIMEOUT_SECONDS = 30.0  # to connect, and without a byte
+RETRY_SECONDS = (2.0, 8.0, 30.0)  # pauses before all addresses are tried again
+# Answers of a server that may be another one later: request timeout, too many requests, and its own failures.
+TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 
 
 class DownloadError(DataError):
@@ -32,21 +33,38 @@ class Published:
     urls: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why an address did not give the file, and whether it may do so later."""
+
+    reason: str
+    temporary: bool
+
+
 def fetch_file(dataset: str, file: Published, folder: Path) -> None:
     """Download `file` into `folder`: from `$GOODFIT_MIRROR/<dataset>/<name>` first where that is set, then from its own addresses.
+
+    While an address fails in a way that may pass, all are tried again, after the pauses of `RETRY_SECONDS`. Ctrl-C ends it at once.
 
     Raises:
         DownloadError: no address gave the right bytes; each is named with its reason.
         DataError: the mirror is not a URL.
     """
-    tried = []
-    for url in _addresses(dataset, file):
-        reason = _attempt(url, file, folder / file.name)
-        if reason is None:
-            return
-        tried.append(f"  {url}: {reason}")
+    addresses = _addresses(dataset, file)
+    for pause in (*RETRY_SECONDS, None):
+        failures: dict[str, Failure] = {}
+        for url in addresses:
+            failure = _attempt(url, file, folder / file.name)
+            if failure is None:
+                return
+            failures[url] = failure
+        if pause is None or not any(failure.temporary for failure in failures.values()):
+            break
+        print(f"{file.name}: {next(iter(failures.values())).reason}; trying again in {pause:g} s", flush=True)
+        time.sleep(pause)
+    tried = "\n".join(f"  {url}: {failure.reason}" for url, failure in failures.items())
     raise DownloadError(
-        f"{file.name} of {dataset} could not be downloaded; tried\n" + "\n".join(tried) + "\n"
+        f"{file.name} of {dataset} could not be downloaded; tried\n{tried}\n"
         f"expected a file with md5 {file.md5}: try again, or set {MIRROR} to a URL (file:///…, http://…, https://…) "
         f"under which {dataset}/{file.name} lies"
     )
@@ -56,7 +74,7 @@ def verify(path: Path, md5: str) -> None:
     """Check a file that `download` wrote.
 
     Raises:
-        ArtifactError: it is missing or its bytes are others.
+        ArtifactError: it is missing or its bytes have changed.
     """
     if not path.is_file():
         raise missing(path, "download")
@@ -80,38 +98,64 @@ def _addresses(dataset: str, file: Published) -> tuple[str, ...]:
     return (f"{mirror.rstrip('/')}/{dataset}/{file.name}", *file.urls)
 
 
-def _attempt(url: str, file: Published, path: Path) -> str | None:
+def _attempt(url: str, file: Published, path: Path) -> Failure | None:
     """Download one address to `path`: None, or why it was not accepted."""
+    return _copy(url, file, path) if urlsplit(url).scheme == "file" else _download(url, file, path)
+
+
+def _copy(url: str, file: Published, path: Path) -> Failure | None:
+    """From a folder of this machine, which pooch does not do."""
     try:
         with whole(path) as temporary:
-            _retrieve(url, temporary)
-            _compare(temporary, file.md5)
-    except HTTPError as error:
-        error.close()
-        return f"HTTP {error.code} {error.reason}"
-    except URLError as error:
-        return f"unreachable: {error.reason}"
-    except (OSError, HTTPException, DataError) as error:
-        return str(error) or type(error).__name__
+            shutil.copyfile(url2pathname(urlsplit(url).path), temporary)
+            found = md5_of(temporary)
+            if found != file.md5:
+                return Failure(f"wrong checksum: expected md5:{file.md5} but got {found}", temporary=False)
+    except OSError as error:
+        return Failure(f"unreachable: {error}", temporary=False)
     return None
 
 
-def _compare(path: Path, md5: str) -> None:
-    found = md5_of(path)
-    if found != md5:
-        raise DataError(f"wrong checksum: found md5 {found} ({path.stat().st_size} bytes), expected {md5}")
+def _download(url: str, file: Published, path: Path) -> Failure | None:
+    """Over HTTP. pooch compares the hash before it gives the file its name, and removes it otherwise."""
+    import pooch  # type: ignore[import-untyped]
+    from requests.exceptions import ConnectionError as Unreachable
+    from requests.exceptions import HTTPError, RequestException, Timeout
+    from tqdm import tqdm
+
+    pooch.get_logger().setLevel(logging.WARNING)  # it would announce each file, with advice on hashes
+    # disable=None: no bar where standard error is not a terminal. Compressed again on the way, a file would have another hash.
+    bar = tqdm(desc=file.name, total=1, unit="B", unit_scale=True, disable=None)  # pooch states the total once it is known
+    get = pooch.HTTPDownloader(
+        progressbar=bar,
+        chunk_size=1 << 16,
+        timeout=TIMEOUT_SECONDS,
+        headers={"User-Agent": "goodfit", "Accept-Encoding": "identity"},
+    )
+    try:
+        pooch.retrieve(url, known_hash=f"md5:{file.md5}", fname=path.name, path=path.parent, downloader=get)
+        path.chmod(0o644)  # pooch writes for the owner alone
+    except HTTPError as error:
+        code = 0 if error.response is None else error.response.status_code
+        failure = Failure(f"HTTP {str(error).partition(' for url')[0]}", temporary=code in TEMPORARY)
+    except Timeout:
+        failure = Failure(f"timed out: no answer for {TIMEOUT_SECONDS:g} s", temporary=True)
+    except Unreachable as error:
+        failure = Failure(f"unreachable: {_innermost(error)}", temporary=True)
+    except RequestException as error:  # a connection that closed early, among others
+        failure = Failure(f"failed: {error}", temporary=True)
+    except ValueError as error:  # of pooch, for a wrong hash
+        failure = Failure(f"wrong checksum: {str(error).partition('known hash: ')[2].partition('. ')[0]}", temporary=False)
+    except OSError as error:
+        failure = Failure(f"cannot be written: {error}", temporary=False)
+    else:
+        return None
+    finally:
+        bar.close()
+    return failure
 
 
-def _retrieve(url: str, path: Path) -> None:
-    """Write the body to `path`. urllib takes a connection that closes early for the end of the file: the length is compared here."""
-    request = Request(url, headers={"User-Agent": "goodfit"})  # noqa: S310 (the mirror's scheme is checked, the others are torchvision's)
-    with urlopen(request, timeout=TIMEOUT_SECONDS) as response, path.open("wb") as file:  # noqa: S310
-        length = response.headers.get("Content-Length")
-        total = int(length) if length else None
-        # disable=None: no bar where stderr is not a terminal.
-        with tqdm.wrapattr(
-            file, "write", total=total, desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True, disable=None
-        ) as out:
-            shutil.copyfileobj(response, out)
-        if total is not None and file.tell() != total:
-            raise DataError(f"truncated: got {file.tell()} of {total} bytes")
+def _innermost(error: Exception) -> str:
+    """The reason inside a connection's error, without the names of the classes around it: "Failed to resolve 'example.org' (…)"."""
+    cause = getattr(error.args[0], "reason", error) if error.args else error
+    return str(cause).rpartition("): ")[2] or type(error).__name__
