@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from tasks.core.components import Choice, Component
+from tasks.core.errors import DataError
 from tasks.core.settings import Section
 from tasks.sources.source import RAW
 
@@ -37,12 +38,27 @@ class Params(Section):
     download: Download
 
 
+def check_source(params: Params, root: Path = Path()) -> None:
+    """Check that the user's own data exist, where the dataset reads them; quick, so that it can come before anything is touched.
+
+    Raises:
+        DataError: nothing lies at `download.path`.
+    """
+    dataset, path = params.download.dataset, params.download.path
+    if getattr(dataset.module, "READS_PATH", False) and not (root / path).exists():
+        raise DataError(
+            f"download.path is {path!r}, and {(root / path).absolute()} does not exist; expected the data for the dataset "
+            f"'{dataset.name}' there: correct download.path, or put the data there"
+        )
+
+
 def download(params: Params, root: Path = Path()) -> None:
     """Fetch the chosen dataset; an existing `data/raw` is replaced when the new one is complete.
 
     Raises:
-        DataError: a file cannot be had or is not what was published, or the user's own data cannot be learned from.
+        DataError: a file cannot be downloaded or is not what was published, or the user's own data cannot be learned from.
     """
+    check_source(params, root)
     dataset = params.download.dataset
     raw = root / RAW
     # Fixed names: what a killed run left is removed by the next. The stage's lock keeps two runs of it apart.

@@ -1,23 +1,24 @@
-"""Stage `preprocess`: `data/raw` into three splits, with what is known of train only."""
+"""Stage `preprocess`: `data/raw` into three splits of images of one form, with what is known of train only."""
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from tasks.contracts.splits import Arrays, Dataset, SplitName, write_dataset, write_split
+from tasks.contracts.splits import Dataset, SplitName, stream_split, write_dataset, write_rows
 from tasks.core.components import Choice, Component
-from tasks.core.errors import DataError
 from tasks.core.files import missing
 from tasks.core.settings import Section, Seed
+from tasks.sources.dividing import Part, divide
+from tasks.sources.images import ImageForm, pixels, shape_of
+from tasks.sources.progress import progress
 from tasks.sources.source import RAW, Source
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 class Chosen(Section):
@@ -27,10 +28,13 @@ class Chosen(Section):
 
 
 class Preprocess(Section):
-    # Share of the training rows held out to choose the epoch; 0 trains on all of them, in the source's order.
+    # Share of the training rows held out to choose the epoch, where the source has no validation split of its own; 0 trains on all
+    # of them, in the source's order.
     val_fraction: float = Field(ge=0, lt=1)
     # Share of all rows held out for the test, where the source has no test split of its own.
     test_fraction: float = Field(gt=0, lt=1)
+    # The size and the channels that all images are brought to; what is not stated stays as the images have it.
+    image: ImageForm = ImageForm()
 
 
 class Params(Section):
@@ -40,114 +44,101 @@ class Params(Section):
 
 
 def preprocess(params: Params, root: Path = Path()) -> None:
-    """Write `data/processed`: train, val and test as uint8 with their row numbers in the source, and dataset.json.
+    """Write `data/processed`: train, val and test as uint8 with their row numbers in the source, rows.csv and dataset.json.
 
     Raises:
         ArtifactError: data/raw is missing or damaged.
-        DataError: a class has too few rows to be split.
+        DataError: the images have several sizes and none is stated, or a class has too few rows to be split.
     """
     import numpy as np
 
-    dataset = params.download.dataset
+    dataset, chosen = params.download.dataset, params.preprocess
     if not (root / RAW).is_dir():
         raise missing(root / RAW, "download")
     source = dataset.module.load(dataset.settings, root / RAW)
-    splits = split(source, params.preprocess.val_fraction, params.preprocess.test_fraction, params.seed)
-    for key, part in splits.items():
-        write_split(root, key, part)
-    mean, deviation = statistics(splits["train"].images)
-    channels, height, width = source.images.shape[1:]
+    announce(source, chosen)
+    splits = divide(source, chosen.val_fraction, chosen.test_fraction, params.seed)
+    shape = shape_of([rows.images for rows in (source.train, source.val, source.test) if rows is not None], chosen.image)
+    histogram = np.zeros((shape[0], 256), dtype=np.int64)
+    with progress("preprocess", sum(len(part) for part in splits.values()), "image") as advance:
+        for name, part in splits.items():
+            batches = watched(pixels(part.rows.images, part.index, chosen.image, shape), advance)
+            counted = counting(batches, histogram) if name == "train" else batches
+            stream_split(root, name, shape=shape, batches=counted, labels=part.labels, rows=part.numbers)
+    mean, deviation = moments(histogram)
+    write_rows(root, named_rows(splits))
     write_dataset(
         root,
         Dataset(
             name=dataset.name,
             classes=source.classes,
-            shape=(channels, height, width),
-            counts={key: np.bincount(part.labels, minlength=len(source.classes)).tolist() for key, part in splits.items()},
+            shape=shape,
+            counts={name: np.bincount(part.labels, minlength=len(source.classes)).tolist() for name, part in splits.items()},
             mean=mean,
             deviation=deviation,
             rows=row_words(source),
+            unreadable=source.unreadable,
         ),
     )
 
 
-def split(source: Source, val_fraction: float, test_fraction: float, seed: int) -> dict[SplitName, Arrays]:
-    """Stratified splits, each in the source's order; the test is drawn (or taken from the source) before val, so val cannot move it.
+def announce(source: Source, chosen: Preprocess) -> None:
+    """Say how a validation split of the source's own is used, and how many of its files were left out."""
+    if source.val is not None and chosen.val_fraction:
+        print("preprocess: the source has a validation split of its own; preprocess.val_fraction is not applied")
+    if source.val is not None and source.test is None:
+        print("preprocess: the source has no test split of its own; preprocess.test_fraction of its training rows is held out")
+    if source.unreadable:
+        print(f"preprocess: unreadable files that the download left out: {source.unreadable}")
 
-    Raises:
-        DataError: a class has too few rows.
-    """
+
+def watched(batches: "Iterable[NDArray[np.uint8]]", advance: Callable[[int], object]) -> "Iterator[NDArray[np.uint8]]":
+    """The batches, each reported when it has been used."""
+    for batch in batches:
+        yield batch
+        advance(len(batch))
+
+
+def counting(batches: "Iterable[NDArray[np.uint8]]", histogram: "NDArray[np.int64]") -> "Iterator[NDArray[np.uint8]]":
+    """The batches (n, C, H, W) uint8, whose values are added to `histogram` (C, 256)."""
     import numpy as np
 
-    generator = np.random.default_rng(seed)
-    rest = np.arange(len(source.labels))
-    if source.test_images is not None and source.test_labels is not None:
-        test = Arrays(source.test_images, source.test_labels, np.arange(len(source.test_labels)))
-    else:
-        rest, held = hold_out(rest, source, "test", test_fraction, generator)
-        test = _take(source, held)
-    rest, held = hold_out(rest, source, "val", val_fraction, generator)
-    return {"train": _take(source, rest), "val": _take(source, held), "test": test}
+    for batch in batches:
+        for channel in range(len(histogram)):
+            histogram[channel] += np.bincount(batch[:, channel].ravel(), minlength=256)
+        yield batch
 
 
-def hold_out(
-    rows: "Rows", source: Source, to: SplitName, fraction: float, generator: "np.random.Generator"
-) -> "tuple[Rows, Rows]":
-    """Divide `rows` (ascending) into those kept and those held out, class by class.
+def moments(histogram: "NDArray[np.int64]") -> tuple[list[float], list[float]]:
+    """Mean and population deviation per channel in units of [0, 1], of the 256 values counted in `histogram` (C, 256).
 
-    Of each class goes the nearest whole number to `fraction`, but never none and never all. scikit-learn's splitters take
-    neither a Generator nor a seed of 2**32, and may leave a small class without a held-out row.
-
-    Raises:
-        DataError: a class has fewer than two of the rows.
+    Computed in whole numbers: exact, so the same on every machine and with any number of threads.
     """
-    import numpy as np
-
-    if fraction == 0:
-        return rows, rows[:0]
-    held = []
-    for number, name in enumerate(source.classes):
-        members = rows[source.labels[rows] == number]
-        if len(members) < 2:
-            instead = " or set preprocess.val_fraction to 0" if to == "val" else ""
-            raise DataError(
-                f"class '{name}' has too few rows to divide between train and {to}: {len(members)}; expected 2 or more: "
-                f"add images of it, leave the class out{instead}"
-            )
-        count = min(max(math.floor(len(members) * fraction + 0.5), 1), len(members) - 1)
-        held.append(generator.permutation(members)[:count])
-    out = np.sort(np.concatenate(held))
-    return np.setdiff1d(rows, out, assume_unique=True), out
-
-
-def statistics(images: "NDArray[np.uint8]") -> tuple[list[float], list[float]]:
-    """Mean and population deviation per channel in units of [0, 1], of images (N, C, H, W) uint8.
-
-    Counted in whole numbers from a histogram of the 256 values: exact, so the same on every machine and with any number of threads.
-    """
-    import numpy as np
-
     mean, deviation = [], []
-    for channel in range(images.shape[1]):
-        counted = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(images), 1024):  # bincount copies into eight bytes a pixel
-            counted += np.bincount(images[start : start + 1024, channel].ravel(), minlength=256)
-        histogram: list[int] = counted.tolist()
-        n = sum(histogram)
-        total = sum(count * value for value, count in enumerate(histogram))
-        squares = sum(count * value * value for value, count in enumerate(histogram))
+    for counted in histogram.tolist():
+        n = sum(counted)
+        total = sum(count * value for value, count in enumerate(counted))
+        squares = sum(count * value * value for value, count in enumerate(counted))
         mean.append(total / (255 * n))
         # A constant channel has deviation 0; divided by 1 instead it becomes 0 everywhere, not NaN.
         deviation.append(math.sqrt(n * squares - total * total) / (255 * n) or 1.0)
     return mean, deviation
 
 
+def named_rows(splits: dict[SplitName, Part]) -> Iterator[tuple[SplitName, int, str, str]]:
+    """Split, row number, path and group of each row, where the source has files."""
+    for name, part in splits.items():
+        rows = part.rows
+        if rows.paths:
+            for number, index in zip(part.numbers.tolist(), part.index.tolist(), strict=True):
+                yield name, number, rows.paths[index], rows.groups[index] if rows.groups else ""
+
+
 def row_words(source: Source) -> str:
     """What the row numbers count, for a reader of dataset.json."""
-    if source.test_images is None:
+    own = [name for name, rows in (("val", source.val), ("test", source.test)) if rows is not None]
+    if not own or not source.numbered_by_split:
         return f"{source.unit}, counted from 0 in the whole source"
-    return f"{source.unit}, counted from 0 in the source's train split (train and val) or in its test split (test)"
-
-
-def _take(source: Source, rows: "Rows") -> Arrays:
-    return Arrays(source.images[rows], source.labels[rows], rows)
+    if own == ["test"]:
+        return f"{source.unit}, counted from 0 in the source's train split (train and val) or in its test split (test)"
+    return f"{source.unit}, counted from 0 in each split of the source"

@@ -1,20 +1,26 @@
 """What `preprocess` hands on: three splits, read as memory-mapped tensors, and what is known of the dataset."""
 
+import csv
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.core.files import expecting, read_text, write_json
+from tasks.core.files import expecting, missing, read_text, whole, write_json
 from tasks.core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
     from torch import Tensor
 
 FOLDER = Path("data/processed")
+# split, row, path, group: one line per row, in the order of the splits, where the source has files; only the header where not.
+ROWS = FOLDER / "rows.csv"
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -55,10 +61,53 @@ class Dataset(BaseModel):
     mean: list[float]  # per channel
     deviation: list[float]  # per channel
     rows: str  # what the row numbers count
+    unreadable: int = 0  # files that were left out because they cannot be read; written where there are any
 
 
 def write_split(root: Path, name: SplitName, split: Split | Arrays) -> None:
     write_tensors(root / FOLDER / f"{name}.safetensors", {"images": split.images, "labels": split.labels, "rows": split.rows})
+
+
+def stream_split(
+    root: Path,
+    name: SplitName,
+    *,
+    shape: tuple[int, int, int],
+    batches: "Iterable[NDArray[np.uint8]]",
+    labels: "NDArray[np.int64]",
+    rows: "NDArray[np.int64]",
+) -> None:
+    """Write the bytes of `write_split`, one batch of images after the other, so that no more than one is held in memory.
+
+    The safetensors format: the header's length in 8 bytes, the header as JSON, the tensors one after the other, the widest types first.
+
+    Args:
+        root: the repository.
+        name: which split.
+        shape: (C, H, W) of every image.
+        batches: of images (n, C, H, W) uint8; as many images as there are labels.
+        labels: (N,) int64.
+        rows: (N,) int64.
+    """
+    import numpy as np
+
+    n, (channels, height, width) = len(labels), shape
+    header, start = {}, 0
+    for key, kind, dimensions, size in (
+        ("labels", "I64", [n], 8 * n),
+        ("rows", "I64", [n], 8 * n),
+        ("images", "U8", [n, *shape], n * channels * height * width),
+    ):
+        header[key] = {"dtype": kind, "shape": dimensions, "data_offsets": [start, start + size]}
+        start += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with whole(root / FOLDER / f"{name}.safetensors") as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for column in (labels, rows):
+            file.write(column.astype("<i8").tobytes())
+        for batch in batches:
+            file.write(np.ascontiguousarray(batch).data)
 
 
 def read_split(root: Path, name: SplitName) -> Split:
@@ -73,7 +122,7 @@ def read_split(root: Path, name: SplitName) -> Split:
 
 
 def write_dataset(root: Path, dataset: Dataset) -> None:
-    write_json(root / FOLDER / "dataset.json", dataset.model_dump(mode="json"))
+    write_json(root / FOLDER / "dataset.json", dataset.model_dump(mode="json", exclude_defaults=True))
 
 
 def read_dataset(root: Path) -> Dataset:
@@ -85,3 +134,26 @@ def read_dataset(root: Path) -> Dataset:
     path = root / FOLDER / "dataset.json"
     with expecting(path, "preprocess"):
         return Dataset.model_validate_json(read_text(path, "preprocess"))
+
+
+def write_rows(root: Path, lines: Iterable[tuple[SplitName, int, str, str]]) -> None:
+    """Write split, row number, path and group of every row whose source has files."""
+    with whole(root / ROWS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("split", "row", "path", "group"))
+        writer.writerows(lines)
+
+
+def read_rows(root: Path) -> "pd.DataFrame":
+    """The table of rows: split, row, path and group; empty where the source has no files. A path is relative to the user's folder.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    import pandas as pd
+
+    if not (root / ROWS).exists():
+        raise missing(root / ROWS, "preprocess")
+    with expecting(root / ROWS, "preprocess"):
+        # A folder may be called "NA".
+        return pd.read_csv(root / ROWS, dtype={"split": str, "path": str, "group": str}, keep_default_na=False)

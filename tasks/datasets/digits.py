@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.core.errors import DataError
 from tasks.core.settings import Section
 from tasks.sources.fetching import md5_of, verify
-from tasks.sources.source import Source
+from tasks.sources.source import Rows, Source
 
 FILE = "digits.csv.gz"
 MD5 = "9b335364a7bfd63947c7480a5bd51f2d"
@@ -48,4 +48,4 @@ def load(settings: Settings, raw: Path) -> Source:
     verify(raw / FILE, MD5)
     table = np.loadtxt(raw / FILE, delimiter=",", dtype=np.int64)  # (1797, 65): 64 pixels, label
     images = ((table[:, :-1] * 255 + 8) // 16).astype(np.uint8).reshape(-1, 1, 8, 8)
-    return Source(images, table[:, -1].copy(), [str(digit) for digit in range(10)], f"line of {FILE}")
+    return Source([str(digit) for digit in range(10)], f"line of {FILE}", Rows(images, table[:, -1].copy()))

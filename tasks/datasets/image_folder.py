@@ -1,80 +1,108 @@
-"""The user's own images: a class per sub-folder, or `train/` and `test/` of those."""
+"""The user's own images: a folder for each class, or `train/` and `test/` (and `val/`) of such folders.
 
-import shutil
-import struct
+Images may have any size and mode; `tasks.sources.images` states how they are decoded, and `preprocess.image` what they become.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import DataError
 from tasks.core.settings import Section
-from tasks.sources.source import Source
+from tasks.sources.own_files import copy_images, read_left_out, write_left_out
+from tasks.sources.source import Rows, Source
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-Listing = list[tuple[Path, int]]  # an image's file and its class number, sorted by class, then by name
-SPLITS = ("train", "test")
-EXPECTED = "expected a class per sub-folder (cat/1.png, dog/7.png), or train/ and test/ of those"
+READS_PATH = True
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # in any case
+EXPECTED = "expected one sub-folder per class (cat/1.png, dog/7.png), or train/ and test/ that hold such folders"
+Listing = list[tuple[str, int]]  # an image's path below the folder and its class number, sorted by class, then by name
 
 
 class Settings(Section):
-    """No options."""
+    skip_unreadable: bool = False  # leave out files that are not readable images, and count them, rather than stop
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The class names, and the files of each split; without split folders all are `train`."""
+
+    classes: list[str]
+    splits: dict[str, Listing]
 
 
 def fetch(settings: Settings, path: Path, raw: Path) -> None:
-    """Check every image under `path` and copy it, under the same name; other files beside the class folders stay behind.
+    """Check every image under `path` and copy it under the same name; files beside the class folders are not copied.
 
     Raises:
-        DataError: the folder is missing, or holds what cannot be learned from.
+        DataError: the folder is missing, or holds what cannot be learned from; all unreadable files are named at once.
     """
-    _, *listings = listed(path)
-    source(path)
-    for file, _ in [row for listing in listings for row in listing]:
-        copy = raw / file.relative_to(path)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
+    found = listed(path)
+    names = [name for listing in found.splits.values() for name, _ in listing]
+    left_out = copy_images(path, names, raw, settings.skip_unreadable)
+    for split, listing in found.splits.items():
+        kept = {label for name, label in listing if name not in left_out}
+        for label, name in enumerate(found.classes):
+            if label not in kept:
+                raise DataError(
+                    f"{path}: no image of class '{name}' in {split} can be read; expected one or more: replace them"
+                )
+    write_left_out(raw, left_out)
 
 
 def load(settings: Settings, raw: Path) -> Source:
-    return source(raw)
-
-
-def source(folder: Path) -> Source:
-    """Read a folder: all images have one size and one mode, L (C = 1) or RGB (C = 3).
+    """List the copied images.
 
     Raises:
-        DataError: each with the file or folder, what was found and what was expected.
+        ArtifactError: nothing was copied.
+        DataError: the copies are no longer as they were written.
     """
-    import numpy as np
-
-    classes, train, test = listed(folder)
-    images = _read([path for path, _ in train + test])
-    labels = np.array([label for _, label in train + test], dtype=np.int64)
-    n = len(train)
-    own_test = (images[n:], labels[n:]) if test else (None, None)
-    return Source(images[:n], labels[:n], classes, "image file, sorted by class folder and name", *own_test)
+    left_out = read_left_out(raw)
+    found = listed(raw)
+    splits = {split: _rows(raw, listing) for split, listing in found.splits.items()}
+    unit = "image file, sorted by class folder and name"
+    return Source(found.classes, unit, splits["train"], splits.get("val"), splits.get("test"), unreadable=len(left_out))
 
 
-def listed(folder: Path) -> tuple[list[str], Listing, Listing]:
-    """The classes, the training files and the test files (none where there are no `train/` and `test/`)."""
+def listed(folder: Path) -> Listed:
+    """The classes and the files, in an order that does not depend on the disk.
+
+    Raises:
+        DataError: the folder is missing, or its folders are not laid out as expected.
+    """
     if not folder.is_dir():
         found = "is a file" if folder.exists() else "is missing"
         raise DataError(f"{folder} {found}; {EXPECTED}: set download.path to that folder")
-    if not all((folder / split).is_dir() and _folders(folder / split) for split in SPLITS):
+    if not any(name.casefold() == "train" and _folders(folder / name) for name in _folders(folder)):
         classes = _classes(folder)
-        return classes, _files(folder, classes), []
-    others = [name for name in _folders(folder) if name not in SPLITS]
+        return Listed(classes, {"train": _files(folder, "", classes)})
+    splits = _split_folders(folder)
+    classes = _classes(folder / splits["train"])
+    for name in splits.values():
+        odd = sorted(set(classes) ^ set(_classes(folder / name)))
+        if odd:
+            raise DataError(
+                f"{folder}: classes in only one of {splits['train']}/ and {name}/: {', '.join(odd)}; "
+                "expected the same class folders in both"
+            )
+    return Listed(classes, {split: _files(folder, f"{name}/", classes) for split, name in splits.items()})
+
+
+def _split_folders(folder: Path) -> dict[str, str]:
+    """The folder of each split, in the order train, val, test."""
+    names = _folders(folder)
+    others = [name for name in names if name.casefold() not in SPLITS]
     if others:
         raise DataError(
-            f"{folder} holds {', '.join(others)} beside train/ and test/; {EXPECTED}: move or remove what is neither"
+            f"{folder} holds {', '.join(others)} beside train/; only train/, val/ and test/ are supported: move or remove the others"
         )
-    classes, test_classes = (_classes(folder / split) for split in SPLITS)
-    if classes != test_classes:
-        odd = ", ".join(sorted(set(classes) ^ set(test_classes)))
-        raise DataError(f"{folder}: classes in only one of train/ and test/: {odd}; expected the same class folders in both")
-    train, test = (_files(folder / split, classes) for split in SPLITS)
-    return classes, train, test
+    splits: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        found = [name for name in names if SPLITS[name.casefold()] == split]
+        if len(found) > 1:
+            raise DataError(f"{folder} holds {' and '.join(found)}; expected one folder for the split {split}: merge them")
+        if found:
+            splits[split] = found[0]
+    return splits
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -95,58 +123,23 @@ def _classes(folder: Path) -> list[str]:
     return classes
 
 
-def _files(folder: Path, classes: list[str]) -> Listing:
-    listing = [(path, label) for label, name in enumerate(classes) for path in _visible(folder / name)]
-    nested = next((path for path, _ in listing if path.is_dir()), None)
-    if nested:
-        raise DataError(f"{nested} is a folder inside a class; {EXPECTED}")
-    present = {label for _, label in listing}
-    empty = next((name for label, name in enumerate(classes) if label not in present), None)
-    if empty is not None:
-        raise DataError(f"{folder / empty} holds no image; expected one or more in each class: add some, or remove the folder")
+def _files(folder: Path, prefix: str, classes: list[str]) -> Listing:
+    listing: Listing = []
+    for label, name in enumerate(classes):
+        inside = _visible(folder / f"{prefix}{name}")
+        nested = next((path for path in inside if path.is_dir()), None)
+        if nested:
+            raise DataError(f"{nested} is a folder inside a class; {EXPECTED}")
+        if not inside:
+            raise DataError(
+                f"{folder / prefix / name} holds no image; expected one or more in each class: add some, or remove the folder"
+            )
+        listing += [(f"{prefix}{name}/{path.name}", label) for path in inside]
     return listing
 
 
-def _read(paths: list[Path]) -> "NDArray[np.uint8]":
-    """Images (N, C, H, W) uint8, one after the other into one array."""
+def _rows(raw: Path, listing: Iterable[tuple[str, int]]) -> Rows:
     import numpy as np
 
-    first = _pixels(paths[0])
-    images = np.empty((len(paths), *first.shape), dtype=np.uint8)
-    for row, path in enumerate(paths):
-        pixels = _pixels(path)
-        if pixels.shape[2] != first.shape[2]:
-            modes = {1: "L", 3: "RGB"}
-            raise DataError(
-                f"{path} is {modes[pixels.shape[2]]} and {paths[0]} {modes[first.shape[2]]}; expected one mode: convert one of them"
-            )
-        if pixels.shape != first.shape:
-            raise DataError(
-                f"{path} is {_size(pixels)} pixels and {paths[0]} {_size(first)}; expected one size (width x height): resize or crop"
-            )
-        images[row] = pixels
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-
-def _size(pixels: "np.ndarray[Any, Any]") -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]}"
-
-
-def _pixels(path: Path) -> "np.ndarray[Any, Any]":
-    """One image as (H, W, C) uint8."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            mode, pixels = image.mode, np.asarray(image)
-    # Pillow's decoders raise each of these for a damaged file.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} cannot be read as an image ({error}); expected a whole PNG, JPEG, …: replace or remove it"
-        ) from None
-    if mode not in ("L", "RGB"):
-        raise DataError(
-            f"{path} has mode {mode}; expected L (grey) or RGB with 8 bits: convert it, such as with PIL's convert('RGB')"
-        )
-    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+    names, labels = zip(*listing, strict=True)
+    return Rows([raw / name for name in names], np.array(labels, dtype=np.int64), paths=names)

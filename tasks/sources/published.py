@@ -2,14 +2,10 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from tasks.sources.fetching import Published, fetch_file, verify
-from tasks.sources.source import Source
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from tasks.sources.source import Rows, Source
 
 SetName = Literal["mnist", "fashion_mnist", "kmnist", "emnist", "qmnist", "cifar10", "cifar100", "svhn"]
 KINDS: dict[SetName, str] = {
@@ -28,7 +24,7 @@ def fetch(name: SetName, raw: Path) -> None:
     """Download the published files, compressed as they are.
 
     Raises:
-        DataError: a file could not be had with the published MD5.
+        DownloadError: no address gave a file with the published MD5.
     """
     for file in published(name):
         fetch_file(name, file, raw)
@@ -50,7 +46,7 @@ def load(name: SetName, raw: Path) -> Source:
         names = getattr(train, "classes", range(10))  # SVHN states none: its digits are their own names
     # torchvision names MNIST's classes "0 - zero".
     classes = [str(label).split(" - ")[0] for label in names]
-    return Source(*_arrays(train), classes, "image, as published", *_arrays(test))
+    return Source(classes, "image, as published", train=_rows(train), test=_rows(test))
 
 
 def published(name: SetName) -> list[Published]:
@@ -92,8 +88,8 @@ def _construct(name: SetName, folder: str, split: str) -> Any:
             return _kind(name)(folder, train=split == "train", download=True)
 
 
-def _arrays(dataset: Any) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
-    """Images (N, C, H, W) uint8 and labels (N,) int64 of a torchvision dataset, which holds tensors, arrays or lists."""
+def _rows(dataset: Any) -> Rows:
+    """The rows of a torchvision dataset, which holds tensors, arrays or lists."""
     import numpy as np
 
     images, labels = np.asarray(dataset.data), np.asarray(getattr(dataset, "targets", getattr(dataset, "labels", None)))
@@ -103,4 +99,4 @@ def _arrays(dataset: Any) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
         images = images.transpose(0, 3, 1, 2)
     if labels.ndim == 2:  # QMNIST: the class, then who wrote it and where it lies in NIST
         labels = labels[:, 0]
-    return np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype=np.int64)
+    return Rows(images, np.ascontiguousarray(labels, dtype=np.int64))

@@ -1,5 +1,6 @@
-"""What every dataset gives: images and labels in one form."""
+"""What every dataset gives: images and labels in one form, read only when they are used."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +13,30 @@ RAW = Path("data/raw")  # the source's own files, as they were found; what `down
 
 
 @dataclass(frozen=True)
-class Source:
-    """A dataset as its source states it; `test_*` are None where the source has no test split of its own.
+class Rows:
+    """Labelled images in the source's order.
 
-    Shapes: images (N, C, H, W) uint8, labels (N,) int64, numbers of `classes`; the test split likewise.
+    Shapes: images (N, C, H, W) uint8, or the N image files, which are decoded when they are used; labels (N,) int64, numbers of
+    `Source.classes`; numbers (N,) int64, the number of each row in the source, 0..N-1 unless stated. `paths` and `groups`, N each,
+    are empty where the source has no files or groups. A path is relative to the user's folder; rows of one group (a patient, a
+    camera, a burst) never come into two splits.
     """
 
-    images: "NDArray[np.uint8]"
+    images: "NDArray[np.uint8] | Sequence[Path]"
     labels: "NDArray[np.int64]"
+    numbers: "NDArray[np.int64] | None" = None
+    paths: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A dataset as its source states it; `val` and `test` are None where they are to be drawn from `train`."""
+
     classes: list[str]
     unit: str  # what a row number counts: "line of digits.csv.gz"
-    test_images: "NDArray[np.uint8] | None" = None
-    test_labels: "NDArray[np.int64] | None" = None
+    train: Rows
+    val: Rows | None = None
+    test: Rows | None = None
+    numbered_by_split: bool = True  # False: a split of the source's own has its rows numbered in the whole source
+    unreadable: int = 0  # files that were left out because they cannot be read

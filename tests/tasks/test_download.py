@@ -1,6 +1,7 @@
-"""The stage as it is run: a folder with params.yaml, real files, a real server, a real kill."""
+"""The stage as it is run: checked parameters, real files, a real server, a real kill."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,12 +10,15 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tasks.core.components import Component
 from tasks.core.errors import DataError, ParamsError
-from tasks.download import download
+from tasks.core.settings import validate
+from tasks.download import Params, check_source, download
 from tasks.sources.fetching import MIRROR
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -31,9 +35,8 @@ def _no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
 
 
-def params(root: Path, dataset: str, path: str = "data/source") -> None:
-    root.mkdir(exist_ok=True)
-    (root / "params.yaml").write_text(f"download: {{dataset: {dataset}, path: {path}}}\n")
+def params(dataset: str, path: str = "data/source", **options: Any) -> Params:
+    return validate(Params, {"download": {"dataset": {"name": dataset, **options}, "path": path}})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -71,9 +74,8 @@ needs_mnist = pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="the MN
 @pytest.mark.mnist
 @needs_mnist
 def test_downloads_mnist_from_a_server_as_published(tmp_path: Path, mnist_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    params(tmp_path, "mnist")
     monkeypatch.setenv(MIRROR, mnist_server)
-    download(tmp_path)
+    download(params("mnist"), tmp_path)
 
     assert list(contents(tmp_path / "data")) == [f"raw/{name}" for name in MNIST]
     assert contents(tmp_path / "data/raw") == {name: (SHARED / "mnist" / name).read_bytes() for name in MNIST}
@@ -82,67 +84,95 @@ def test_downloads_mnist_from_a_server_as_published(tmp_path: Path, mnist_server
 @pytest.mark.mnist
 @needs_mnist
 def test_downloads_mnist_from_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    params(tmp_path, "mnist")
     monkeypatch.setenv(MIRROR, SHARED.resolve().as_uri())
-    download(tmp_path)
+    download(params("mnist"), tmp_path)
 
     assert contents(tmp_path / "data/raw") == {name: (SHARED / "mnist" / name).read_bytes() for name in MNIST}
 
 
 def test_two_runs_write_the_same_bytes_and_nothing_else(tmp_path: Path) -> None:
     for root in (tmp_path / "one", tmp_path / "two"):
-        params(root, "digits")
-        download(root)
+        download(params("digits"), root)
 
-    assert list(contents(tmp_path / "one")) == ["data/raw/digits.csv.gz", "params.yaml"]
+    assert list(contents(tmp_path / "one")) == ["data/raw/digits.csv.gz"]
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_reads_the_users_path_below_the_root(tmp_path: Path) -> None:
-    params(tmp_path, "arrays", "data/source/own.npz")
     save_arrays(tmp_path / "data/source/own.npz")
-    download(tmp_path)
+    download(params("arrays", "data/source/own.npz"), tmp_path)
 
     assert contents(tmp_path / "data/raw") == {"arrays.npz": (tmp_path / "data/source/own.npz").read_bytes()}
 
 
 def test_replaces_what_an_earlier_dataset_left(tmp_path: Path) -> None:
-    params(tmp_path, "arrays", "own.npz")
     save_arrays(tmp_path / "own.npz")
-    download(tmp_path)
-    params(tmp_path, "digits")
-    download(tmp_path)
+    download(params("arrays", "own.npz"), tmp_path)
+    download(params("digits"), tmp_path)
 
     assert list(contents(tmp_path / "data")) == ["raw/digits.csv.gz"]
 
 
 def test_a_failure_leaves_the_earlier_data_as_they_were(tmp_path: Path) -> None:
-    params(tmp_path, "digits")
-    download(tmp_path)
+    download(params("digits"), tmp_path)
     before = contents(tmp_path / "data")
-    params(tmp_path, "arrays", "own.npz")
     save_arrays(tmp_path / "own.npz", last_label=2)
 
     with pytest.raises(DataError, match="y_test holds label 2"):
-        download(tmp_path)
+        download(params("arrays", "own.npz"), tmp_path)
     assert contents(tmp_path / "data") == before
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["raw"]
 
 
 def test_a_failure_leaves_no_data(tmp_path: Path) -> None:
-    params(tmp_path, "image_folder")
+    (tmp_path / "data/source").mkdir(parents=True)
 
-    with pytest.raises(DataError, match="data/source is missing"):
-        download(tmp_path)
-    assert list((tmp_path / "data").iterdir()) == []
+    with pytest.raises(DataError, match="data/source holds 0 class folders"):
+        download(params("image_folder"), tmp_path)
+    assert contents(tmp_path / "data") == {}
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["source"]
 
 
-def test_rejects_an_unknown_dataset(tmp_path: Path) -> None:
-    params(tmp_path, "mnits")
+READING = [
+    name for name in Component("tasks.datasets").names() if getattr(params(name).download.dataset.module, "READS_PATH", False)
+]
 
+
+def test_these_datasets_read_the_users_path() -> None:
+    assert READING == ["arrays", "csv", "image_folder"]
+
+
+@pytest.mark.parametrize("absolute", [True, False], ids=["absolute", "relative"])
+@pytest.mark.parametrize("dataset", READING)
+def test_says_that_the_users_data_are_absent_before_anything_is_touched(tmp_path: Path, dataset: str, absolute: bool) -> None:
+    path = str(tmp_path / "nowhere/photos") if absolute else "nowhere/photos"
+    expected = (
+        f"download.path is {path!r}, and {tmp_path / 'nowhere/photos'} does not exist; "
+        f"expected the data for the dataset '{dataset}' there"
+    )
+
+    for function in (check_source, download):
+        with pytest.raises(DataError, match=re.escape(expected)):
+            function(params(dataset, path), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_that_does_not_read_the_path_does_not_need_it(tmp_path: Path) -> None:
+    check_source(params("mnist", "nowhere"), tmp_path)
+    download(params("digits", "nowhere"), tmp_path)
+
+    assert list(contents(tmp_path / "data")) == ["raw/digits.csv.gz"]
+
+
+def test_rejects_an_unknown_dataset() -> None:
     with pytest.raises(ParamsError, match="did you mean 'mnist'"):
-        download(tmp_path)
-    assert not (tmp_path / "data").exists()
+        params("mnits")
+
+
+@pytest.mark.parametrize("path", ["data/raw", "data", "./results/x", "models/../metrics"])
+def test_rejects_a_path_where_stages_write(path: str) -> None:
+    with pytest.raises(ParamsError, match="where the stages write"):
+        params("image_folder", path)
 
 
 class Stalling(BaseHTTPRequestHandler):
@@ -170,8 +200,10 @@ def stalling_server() -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_killed_download_leaves_no_data_and_no_hindrance(tmp_path: Path, stalling_server: str) -> None:
-    params(tmp_path, "mnist")
-    code = "import sys, pathlib; from tasks.download import download; download(pathlib.Path(sys.argv[1]))"
+    code = (
+        "import sys, pathlib; from tasks.download import Params, download; "
+        "download(Params.model_validate({'download': {'dataset': {'name': 'mnist'}, 'path': 'x'}}), pathlib.Path(sys.argv[1]))"
+    )
     environment = {**os.environ, MIRROR: stalling_server}
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=PROJECT, env=environment) as process:
         try:
@@ -184,6 +216,5 @@ def test_a_killed_download_leaves_no_data_and_no_hindrance(tmp_path: Path, stall
     assert (tmp_path / "data/.raw.partial").is_dir()  # it was killed in the middle
     assert not (tmp_path / "data/raw").exists()
 
-    params(tmp_path, "digits")
-    download(tmp_path)
+    download(params("digits"), tmp_path)
     assert list(contents(tmp_path / "data")) == ["raw/digits.csv.gz"]
