@@ -98,12 +98,13 @@ def list_components(options: argparse.Namespace, root: Path) -> int:
 
 
 def check(_: argparse.Namespace, root: Path) -> int:
-    """Check params.yaml and the graph of dvc.yaml, without DVC."""
+    """Check params.yaml, dvc.yaml and that the user's own data are there, without DVC."""
     from flows.declaration import read_declarations
-    from flows.params import check_params, own_stages
+    from flows.params import own_stages
+    from flows.selection import check_overrides
 
     if own_stages(root):
-        check_params(root)
+        check_overrides(root, [])
         read_declarations(root)
     print("params.yaml and dvc.yaml are valid")
     return 0

@@ -62,6 +62,20 @@ def _keys_of_other_stages(root: Path) -> set[str]:
     return {key.partition(".")[0] for key in [*declared, *PLACEHOLDER.findall(str(others))] if isinstance(key, str)}
 
 
+def check_sources(root: Path, document: dict[str, Any]) -> None:
+    """Let each stage that reads what no stage writes look whether it is there, before anything is touched.
+
+    Such a stage has a function `check_source(params, root)` beside its own.
+
+    Raises:
+        DataError: something is not there.
+    """
+    for name in own_stages(root):
+        module = import_module(f"tasks.{name}")
+        if hasattr(module, "check_source"):
+            module.check_source(validate(module.Params, picked(document, declared_params(root, name))), root)
+
+
 def declared_params(root: Path, name: str) -> list[str]:
     """The keys that dvc.yaml declares for a stage; unlike `read_declarations` it does not need params.yaml."""
     stage = load_yaml(root / PIPELINE_FILE)["stages"][name]

@@ -6,8 +6,8 @@ from pathlib import Path
 from flows.declaration import PIPELINE_FILE, DeclarationError
 from flows.graph import read_graph
 from flows.overrides import overridden_params
-from flows.params import check_params, own_stages
-from tasks.core.settings import expected_names
+from flows.params import check_params, check_sources, own_stages
+from tasks.core.settings import PARAMS_FILE, expected_names, load_yaml
 
 Graph = Mapping[str, frozenset[str]]
 
@@ -24,15 +24,17 @@ def check_request(root: Path, stages: Sequence[str] | None, overrides: Sequence[
 
 
 def check_overrides(root: Path, overrides: Sequence[str]) -> None:
-    """Check params.yaml with the overrides, and without if there are none.
+    """Check params.yaml with the overrides, and without if there are none, and that the user's own data are there.
 
     Raises:
         ParamsError: the parameters are not valid.
+        DataError: the data are not there.
     """
     if overrides:
-        overridden_params(root, overrides)
+        check_sources(root, overridden_params(root, overrides))
     elif own_stages(root):
         check_params(root)
+        check_sources(root, load_yaml(root / PARAMS_FILE))
 
 
 def pipeline(root: Path) -> Graph:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.faults import FAULTS, ON_A_DISK, SECONDS, TOLD, Running, disk_of_its_own
-from tests.faults.world import World, build, command
+from tests.faults.world import OUTPUTS, World, build, command
 
 BOUND_SECONDS = 5.0  # after its leader has gone, nothing of a run is left
 Record = dict[str, bytes]
@@ -108,7 +108,7 @@ class Campaign:
     def _check(self, world: World, outcome: Outcome) -> None:
         """The next run succeeds, with the doctor's help where the door is plain DVC, and ends as if nothing had happened."""
         done = world.run(*command(outcome.next_door))
-        if done.returncode:
+        if done.returncode or (outcome.next_door == "dvc" and leftovers(world)):
             doctor = world.run("python", "-m", "flows.cli", "doctor")
             outcome.doctor = doctor.stdout.strip().splitlines() or [f"nothing (exit code {doctor.returncode})"]
             done = world.run(*command(outcome.next_door))
@@ -130,9 +130,8 @@ class Campaign:
         status = world.run("dvc", "status").stdout.strip()
         if status != "Data and pipelines are up to date.":
             outcome.broken.append(f"dvc status: {status.splitlines()}")
-        leftovers = [str(path.relative_to(world.root)) for path in world.root.rglob("*.partial")]
-        if leftovers:
-            outcome.broken.append(f"leftovers: {leftovers}")
+        if leftovers(world):
+            outcome.broken.append(f"leftovers: {leftovers(world)}")
 
     def _undisturbed(self, world: World) -> Record:
         """What a run from the same state gives in a repository without a cache, to which nothing happened."""
@@ -150,6 +149,13 @@ class Campaign:
                     raise RuntimeError(f"an undisturbed run fails: {done.stdout}")
                 self._expected[key] = clean.record()
         return self._expected[key]
+
+
+def leftovers(world: World) -> list[str]:
+    """Temporary files of ours and of DVC's among the outputs."""
+    patterns = ("*.partial", ".*.tmp")
+    found = (path for folder in (*OUTPUTS, "data") for pattern in patterns for path in (world.root / folder).rglob(pattern))
+    return sorted(path.relative_to(world.root).as_posix() for path in found)
 
 
 @contextmanager

@@ -219,7 +219,9 @@ FAULTS: dict[str, Fault] = {
     "edit code": edited("tasks/right.py", "", "\n# An edit.\n"),
     "edit code of all": edited("tasks/core/tensors.py", "", "\n# An edit.\n"),
     "edit data": edited("data/source.txt", "", "999\n"),
-    "edit dvc.yaml": edited("dvc.yaml", "- work/even.txt\n", "- data/source.txt\n      - work/even.txt\n"),
+    "edit dvc.yaml": edited(
+        "dvc.yaml", "deps:\n      - work/even.txt", "deps:\n      - data/source.txt\n      - work/even.txt"
+    ),
     "two doors": another_run,
     "two doors, other parameters": another_run_with_other_parameters,
     "orphan": leader_killed_then_another_with_other_parameters,
