@@ -14,9 +14,6 @@ from tasks.core.components import Component
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import Section, expected_names
 
-CHECKS = "checks"
-CHECKS_PACKAGE = "tasks.diagnostics"
-
 
 def catalogue(root: Path, kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
     """The components by kind (`models`, `optimizers`, …), each with its name, description, file and options.
@@ -25,12 +22,9 @@ def catalogue(root: Path, kind: str | None = None) -> dict[str, list[dict[str, A
         GoodfitError: there is no such kind.
     """
     packages = component_packages(root)
-    kinds = [*packages, CHECKS]
-    if kind is not None and kind not in kinds:
-        raise GoodfitError(f"unknown kind '{kind}'; {expected_names(kind, kinds)}")
-    return {
-        name: _checks(root) if name == CHECKS else _components(root, packages[name]) for name in kinds if kind in (None, name)
-    }
+    if kind is not None and kind not in packages:
+        raise GoodfitError(f"unknown kind '{kind}'; {expected_names(kind, list(packages))}")
+    return {name: _components(root, package) for name, package in packages.items() if kind in (None, name)}
 
 
 def component_packages(root: Path) -> dict[str, str]:
@@ -61,19 +55,13 @@ def _components(root: Path, package: str) -> list[dict[str, Any]]:
     return [_described(folder / f"{name}.py", name, root, component.settings(name)) for name in component.names()]
 
 
-def _checks(root: Path) -> list[dict[str, Any]]:
-    """The files with a function `check`; they are not imported, which would take scipy."""
-    folder = root / CHECKS_PACKAGE.replace(".", "/")
-    return [_described(file, file.stem, root, None) for file in sorted(folder.rglob("*.py")) if _defines(file, "check")]
-
-
-def _described(file: Path, name: str, root: Path, settings: type[Section] | None) -> dict[str, Any]:
+def _described(file: Path, name: str, root: Path, settings: type[Section]) -> dict[str, Any]:
     documentation = ast.get_docstring(_tree(file)) or ""
     return {
         "name": name,
         "description": documentation.partition("\n")[0],
         "file": file.relative_to(root).as_posix(),
-        "options": _options(settings) if settings else {},
+        "options": _options(settings),
     }
 
 
@@ -81,10 +69,6 @@ def _options(settings: type[Section]) -> dict[str, Any]:
     """Each option with its default; None where a value has to be stated."""
     fields = settings.model_fields.items()
     return {key: None if field.default is PydanticUndefined else field.default for key, field in fields}
-
-
-def _defines(file: Path, function: str) -> bool:
-    return any(isinstance(item, ast.FunctionDef) and item.name == function for item in _tree(file).body)
 
 
 def _tree(file: Path) -> ast.Module:

@@ -19,7 +19,7 @@ from typing import Any
 
 from flows.declaration import PIPELINE_FILE
 from flows.lineage import journal
-from flows.lineage.digest import Digest, digest_paths
+from flows.lineage.digest import digest_paths
 from flows.lineage.journal import Outcome
 from flows.lineage.lock import LOCK_FILE, parse_entry
 from flows.lineage.record import differences, sealed_by_statement
@@ -27,6 +27,7 @@ from flows.locks import end_orphan, is_held
 from flows.params import COMMAND
 from flows.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
 from flows.rwlock import mend_rwlock
+from tasks.contracts.statement import Digest
 from tasks.core.errors import ArtifactError, GoodfitError
 
 __all__ = ["BusyError", "DamagedError", "RecordError", "StageFailedError", "allow_stages", "end_stages", "pass_gate"]

@@ -36,8 +36,10 @@ def merged(base: dict[str, Any], differences: dict[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in differences.items():
         below = result.get(key)
-        is_section = isinstance(value, dict) and isinstance(below, dict) and "name" not in value
-        result[key] = merged(below, value) if is_section else value
+        if isinstance(value, dict) and isinstance(below, dict) and "name" not in value:
+            result[key] = merged(below, value)
+        else:
+            result[key] = value
     return result
 
 

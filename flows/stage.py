@@ -19,13 +19,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from flows.declaration import Declaration, read_declaration, read_params, require_stage
-from flows.lineage.digest import Digest, digest_paths
+from flows.lineage.digest import digest_paths
 from flows.lineage.statement import write_statement
 from flows.locks import stage_lock
 from flows.params import check_params, picked, stage_params
 from flows.process import collect_rarely, leave
 from flows.sources import compiled
 from flows.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
+from tasks.contracts.statement import Digest
 from tasks.core.components import Choice
 from tasks.core.errors import ArtifactError, GoodfitError, ParamsError
 from tasks.core.progress import EVENTS_VARIABLE
@@ -89,7 +90,7 @@ def run_stage(
                 raise InputsChangedError(
                     f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again"
                 )
-            write_statement(root, declared, before.files, before.params)
+            write_statement(root, declared, before.files, before.params, params.model_dump(mode="json"))
         except BaseException:
             _require(leader)
             remove_outputs(root, declared)

@@ -10,10 +10,10 @@ from pydantic import Field
 from tasks.contracts.splits import Dataset, SplitName, stream_split, write_dataset, write_rows
 from tasks.core.components import Choice, Component
 from tasks.core.files import missing
+from tasks.core.progress import Progress
 from tasks.core.settings import Section, Seed
 from tasks.sources.dividing import Part, divide
 from tasks.sources.images import ImageForm, pixels, shape_of
-from tasks.sources.progress import progress
 from tasks.sources.source import RAW, Source
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def preprocess(params: Params, root: Path = Path()) -> None:
     splits = divide(source, chosen.val_fraction, chosen.test_fraction, params.seed)
     shape = shape_of([rows.images for rows in (source.train, source.val, source.test) if rows is not None], chosen.image)
     histogram = np.zeros((shape[0], 256), dtype=np.int64)
-    with progress("preprocess", sum(len(part) for part in splits.values()), "image") as advance:
+    with Progress("preprocess", sum(len(part) for part in splits.values()), "image") as progress:
         for name, part in splits.items():
-            batches = watched(pixels(part.rows.images, part.index, chosen.image, shape), advance)
+            batches = watched(pixels(part.rows.images, part.index, chosen.image, shape), progress.advance)
             counted = counting(batches, histogram) if name == "train" else batches
             stream_split(root, name, shape=shape, batches=counted, labels=part.labels, rows=part.numbers)
     mean, deviation = moments(histogram)

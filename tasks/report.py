@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.charts.page import Results
-    from tasks.contracts.trained import TrainedModel
 
 REPORT = Path("report/index.html")
 TEST = FOLDER / "test.safetensors"
@@ -77,10 +76,9 @@ def read_results(root: Path, most_wrong: int) -> "Results":
     predictions = read_table(root, PREDICTIONS, "evaluate")
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     wrong = wrong.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(most_wrong)
-    model = read_description(root)
     return Results(
         dataset=dataset,
-        model=model,
+        model=read_description(root),
         evaluation=read_json(root / EVALUATION, "evaluate"),
         diagnosis=read_diagnosis(root),
         history=read_history(root),
@@ -89,7 +87,7 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         calibration=read_table(root, CALIBRATION, "evaluate"),
         most_wrong=wrong,
         images=_test_images(root, wrong["row"].to_numpy()),
-        params=_resolved(statements, model),
+        params=_resolved(statements),
         statements=statements,
     )
 
@@ -108,12 +106,12 @@ def _statements(root: Path) -> list[Statement]:
     return upstream(statements, (path.as_posix() for path in SOURCES))
 
 
-def _resolved(statements: Sequence[Statement], model: "TrainedModel") -> dict[str, Any]:
-    """The parameters that the stages were run with, as their statements hold them; of the model all options, defaults included."""
+def _resolved(statements: Sequence[Statement]) -> dict[str, Any]:
+    """The parameters that the stages were run with, defaults included."""
     used: dict[str, Any] = {}
     for statement in statements:
-        used = _merged(used, statement.params)
-    return _merged(used, {"train": {"model": model.model.resolved()}})
+        used = _merged(used, statement.resolved)
+    return used
 
 
 def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,18 +4,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from flows.lineage.ignore import ignored
+from tasks.contracts.statement import Digest
 
 CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Digest:
-    sha256: str
-    md5: str
 
 
 def digest_file(path: Path) -> Digest:
@@ -25,7 +19,7 @@ def digest_file(path: Path) -> Digest:
         while chunk := file.read(CHUNK):
             sha256.update(chunk)
             md5.update(chunk)
-    return Digest(sha256.hexdigest(), md5.hexdigest())
+    return Digest(sha256=sha256.hexdigest(), md5=md5.hexdigest())
 
 
 def files_below(root: Path, name: str) -> Iterator[str]:

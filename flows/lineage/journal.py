@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from flows.lineage.digest import digest_file
-from flows.lineage.statement import FOLDER, statement_path
+from flows.lineage.statement import statement_path
+from tasks.contracts.statement import FOLDER
 
 JOURNAL = FOLDER / "journal.jsonl"
 Outcome = Literal["ran", "restored", "unchanged", "failed"]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.digest import Digest, digest_file, directory_md5
+from flows.lineage.digest import digest_file, directory_md5
 from flows.lineage.lock import LOCK_FILE, Locked, as_locked, read_lock
-from flows.lineage.statement import flat, read_statement, statement_path
+from flows.lineage.statement import flat, statement_path
 from flows.params import own_stages
+from tasks.contracts.statement import Digest, read_statement
 from tasks.core.errors import ArtifactError
 
 

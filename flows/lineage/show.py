@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.declaration import Declaration, producer, read_declarations, upstream, writer
-from flows.lineage.statement import Statement, flat, read_statement
+from flows.lineage.statement import flat
+from tasks.contracts.statement import Statement, read_statement
 
 SHORT = 12  # hex digits of a digest on the screen; --json has them all
 

@@ -7,22 +7,18 @@ would give every statement other bytes, and dvc.lock with them. What computes is
 """
 
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from flows.declaration import Declaration
-from flows.lineage.digest import Digest, digest_paths
-from tasks.core.errors import ArtifactError
-from tasks.core.files import read_json, repair, write_json
+from flows.lineage.digest import digest_paths
+from tasks.contracts.statement import FOLDER, REQUIREMENTS, RESOLVED, Digest
+from tasks.core.files import write_json
 
-Kind = TypeVar("Kind")
-FOLDER = Path("lineage")
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:goodfit:stage:v1"
-REQUIREMENTS = "requirements.lock"
 # The packages whose arithmetic or file formats reach the outputs.
 PACKAGES = (
     "jinja2",
@@ -44,7 +40,9 @@ def statement_path(stage: str) -> Path:
     return FOLDER / f"{stage}.json"
 
 
-def write_statement(root: Path, declared: Declaration, inputs: dict[str, Digest], params: dict[str, Any]) -> None:
+def write_statement(
+    root: Path, declared: Declaration, inputs: dict[str, Digest], params: dict[str, Any], resolved: dict[str, Any]
+) -> None:
     """Write `lineage/<stage>.json` for the outputs that now lie in the workspace.
 
     Args:
@@ -52,6 +50,7 @@ def write_statement(root: Path, declared: Declaration, inputs: dict[str, Digest]
         declared: the stage as dvc.yaml has it.
         inputs: the digest of every input file, as sealed before the stage ran.
         params: the parameters that the stage depends on, as sealed.
+        resolved: the same with the default of every option that is not stated.
     """
     own = statement_path(declared.name)
     outputs = digest_paths(root, (name for name in declared.outs if name != own.as_posix()))
@@ -65,56 +64,13 @@ def write_statement(root: Path, declared: Declaration, inputs: dict[str, Digest]
                 "buildDefinition": {
                     "buildType": BUILD_TYPE,
                     "externalParameters": {"stage": declared.name, "command": declared.command, "parameters": params},
-                    "internalParameters": environment(computes="threads" in declared.params),
+                    "internalParameters": environment(computes="threads" in declared.params) | {RESOLVED: resolved},
                     "resolvedDependencies": [_resource(name, digest) for name, digest in inputs.items()] + _packages(root),
                 },
                 "runDetails": {"builder": {"id": "urn:goodfit:builder", "version": {"goodfit": version("goodfit")}}},
             },
         },
     )
-
-
-@dataclass(frozen=True)
-class Statement:
-    """What a statement says, as the verbs need it."""
-
-    outputs: dict[str, Digest]
-    inputs: dict[str, Digest]
-    packages: dict[str, str]  # name to purl
-    params: dict[str, Any]
-    environment: dict[str, str]
-    command: str
-
-    @property
-    def files(self) -> dict[str, Digest]:
-        return self.inputs | self.outputs
-
-
-def read_statement(root: Path, stage: str) -> Statement:
-    """Read `lineage/<stage>.json`.
-
-    Raises:
-        ArtifactError: it is missing, is not JSON or is not a statement of this stage.
-    """
-    path = root / statement_path(stage)
-    try:
-        document = read_json(path, stage)
-        definition = document["predicate"]["buildDefinition"]
-        external, resolved = definition["externalParameters"], definition["resolvedDependencies"]
-        if (document["_type"], document["predicateType"], external["stage"]) != (STATEMENT_TYPE, PREDICATE_TYPE, stage):
-            raise ArtifactError(f"{path} is not the statement of '{stage}'; {repair(stage)}")
-        digests = dict(_named_digest(entry) for entry in resolved if "digest" in entry)
-        digests.pop(REQUIREMENTS, None)  # part of the environment: the file may move on without the stage having to run again
-        return Statement(
-            outputs=dict(_named_digest(entry) for entry in document["subject"]),
-            inputs=digests,
-            packages={entry["name"]: entry["uri"] for entry in resolved if "uri" in entry},
-            params=_typed(dict, external["parameters"]),
-            environment=_typed(dict, definition["internalParameters"]),
-            command=_typed(str, external["command"]),
-        )
-    except (KeyError, TypeError, UnicodeDecodeError, OSError) as error:  # OSError: a folder stands there
-        raise ArtifactError(f"{path} is not an in-toto statement with SLSA provenance ({error!r}); {repair(stage)}") from None
 
 
 def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -125,20 +81,9 @@ def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return lines
 
 
-def _named_digest(entry: dict[str, Any]) -> tuple[str, Digest]:
-    digest = Digest(**entry["digest"])
-    return _typed(str, entry["name"]), Digest(_typed(str, digest.sha256), _typed(str, digest.md5))
-
-
-def _typed(kind: type[Kind], value: Any) -> Kind:
-    if not isinstance(value, kind):
-        raise TypeError(f"found {value!r}, expected {kind.__name__}")
-    return value
-
-
-def environment(*, computes: bool) -> dict[str, str]:
+def environment(*, computes: bool) -> dict[str, Any]:
     """What else decides the bits; a stage that computes with torch also names the CPU's instruction set, which torch chooses by."""
-    found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
+    found: dict[str, Any] = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
     if computes:
         import torch
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contracts.statement import Digest, Statement
+from tasks.contracts.statement import REQUIREMENTS, Digest, Statement
 
 SHOWN = 12  # files of a list that are shown; a folder of images has thousands
 CODE = ("tasks/", "flows/")
-REQUIREMENTS = "requirements.lock"  # shown with the environment
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def chain(statements: Sequence[Statement]) -> list[Link]:
     written: dict[str, tuple[str, str]] = {}
     links = []
     for statement in statements:
-        inputs = [_file(name, digest, written) for name, digest in statement.inputs.items() if name != REQUIREMENTS]
+        inputs = [_file(name, digest, written) for name, digest in statement.inputs.items()]
         outputs = [_file(name, digest, {}) for name, digest in statement.outputs.items()]
         written |= {file.name: (statement.stage, file.digest) for file in outputs}
         data = [file for file in inputs if not file.name.startswith(CODE)]
@@ -67,7 +66,7 @@ def environment(statements: Sequence[Statement]) -> dict[str, list[Any]]:
     merged: dict[str, list[Any]] = {}
     for statement in statements:
         packages = {name: uri.rpartition("@")[2] for name, uri in statement.packages.items()}
-        lock = statement.inputs.get(REQUIREMENTS)
+        lock = statement.requirements
         locked = {REQUIREMENTS: lock.sha256[:12]} if lock else {}
         for key, found in {**statement.environment, **packages, **locked}.items():
             values = merged.setdefault(key, [])

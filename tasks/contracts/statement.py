@@ -14,6 +14,8 @@ from tasks.core.errors import ArtifactError
 from tasks.core.files import expecting, read_text, repair
 
 FOLDER = Path("lineage")
+REQUIREMENTS = "requirements.lock"
+RESOLVED = "resolvedParameters"  # among the internal parameters
 
 
 class _Part(BaseModel):
@@ -77,7 +79,13 @@ class Statement(_Part):
     @property
     def environment(self) -> dict[str, Any]:
         """What else decides the bytes of the outputs, such as the Python version."""
-        return self.predicate.definition.internal
+        return {key: value for key, value in self.predicate.definition.internal.items() if key != RESOLVED}
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The parameters with every default that params.yaml does not state; those as stated where the statement has no others."""
+        found: dict[str, Any] = self.predicate.definition.internal.get(RESOLVED, self.params)
+        return found
 
     @property
     def outputs(self) -> dict[str, Digest]:
@@ -86,8 +94,22 @@ class Statement(_Part):
 
     @property
     def inputs(self) -> dict[str, Digest]:
-        """Data, code and the lock file of the environment, by path."""
-        return {entry.name: entry.digest for entry in self.predicate.definition.resolved if entry.digest}
+        """Data and code, by path."""
+        files = {entry.name: entry.digest for entry in self.predicate.definition.resolved if entry.digest}
+        # Part of the environment: the file may move on without the stage having to run again.
+        files.pop(REQUIREMENTS, None)
+        return files
+
+    @property
+    def files(self) -> dict[str, Digest]:
+        """Inputs and outputs, by path."""
+        return self.inputs | self.outputs
+
+    @property
+    def requirements(self) -> Digest | None:
+        """The lock file of the environment, where the repository has one."""
+        entries = self.predicate.definition.resolved
+        return next((entry.digest for entry in entries if entry.name == REQUIREMENTS and entry.digest), None)
 
     @property
     def packages(self) -> dict[str, str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tasks.core.errors import DataError
 from tasks.core.files import missing, read_json, write_json
+from tasks.core.progress import Progress
 from tasks.sources.images import ImageError, decode, in_order, named
-from tasks.sources.progress import progress
 
 # In `data/raw`: the files that were left out, with the reason of each.
 LEFT_OUT = "unreadable.json"
@@ -23,13 +23,13 @@ def copy_images(folder: Path, names: Sequence[str], target: Path, skip_unreadabl
         raise DataError(f"{folder}: file names that are not UTF-8 ({len(strange)}):\n{named(strange)}\nrename these files")
     left_out: dict[str, str] = {}
     several = 0
-    with progress("download", len(names), "image") as advance:
+    with Progress("download", len(names), "image") as progress:
         for name, outcome in zip(names, in_order(lambda name: _copied(folder / name, target / name), names), strict=True):
             if isinstance(outcome, ImageError):
                 left_out[name] = str(outcome)
             else:
                 several += outcome > 1
-            advance(1)
+            progress.advance()
     if left_out and not skip_unreadable:
         raise DataError(
             f"{folder}: {len(left_out)} of {len(names)} files cannot be read as images:\n"

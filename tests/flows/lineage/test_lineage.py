@@ -15,8 +15,8 @@ from flows.lineage.digest import digest_file, digest_paths, directory_md5
 from flows.lineage.ignore import IgnoreError
 from flows.lineage.journal import journaled
 from flows.lineage.show import show
-from flows.lineage.statement import read_statement
 from flows.lineage.verify import ExitCode, Mismatch, verify
+from tasks.contracts.statement import read_statement
 from tasks.core.errors import ArtifactError
 from tasks.core.settings import load_yaml
 from tests.conftest import STAGES, Project

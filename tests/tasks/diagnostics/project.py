@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from tasks.contracts.params.train import Cnn, Mlp, Model
 from torch import Tensor
 
 from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_split
