@@ -28,6 +28,7 @@ from flows.params import COMMAND
 from flows.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
 from flows.rwlock import mend_rwlock
 from tasks.contracts.statement import Digest
+from flows.watch import WATCHED_RUN
 from tasks.core.errors import ArtifactError, GoodfitError
 
 __all__ = ["BusyError", "DamagedError", "RecordError", "StageFailedError", "allow_stages", "end_stages", "pass_gate"]
@@ -192,9 +193,10 @@ class _Passage:
             variables = {**options.pop("env"), **self.environment}
             # The python of the stage's command is this one, whether or not its environment was activated.
             variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', '')}"
+            watched = [] if is_own(stage) else [sys.executable, "-P", WATCHED_RUN]  # our stages watch this process themselves
             for command in _enforce_cmd_list(stage.cmd):
-                ended = run_command(_make_cmd(get_executable(), command), variables, self.output, self.progress, **options)
-                self._conclude(command, ended)
+                started = [*watched, *_make_cmd(get_executable(), command)]
+                self._conclude(command, run_command(started, variables, self.output, self.progress, **options))
         if self.sealed:
             self._refuse_changed(stage, "while it ran")
 

@@ -15,12 +15,12 @@ def collect_rarely() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with this exit code, as `sys.exit` does, but without a last search for cycles among all that was imported.
+    """End the process with this exit code, whether or not its output can be written.
 
-    With torch and pandas loaded this takes 0.4 s instead of 0.8 s.
+    With torch and pandas loaded Python takes about 0.5 s to leave, and `os._exit` a tenth of that; but exit handlers matter more.
+    `gc.freeze()` halves the time, and makes nanobind report leaks on standard error.
     """
     flush_output()
-    gc.freeze()
     sys.exit(code)
 
 

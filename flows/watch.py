@@ -7,6 +7,7 @@ the outputs of the run that had succeeded in the meantime. So every stage watche
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ CLOCK_TICK_SECONDS = 0.02
 LEADER_VARIABLE = "GOODFIT_LEADER"
 # DVC sets it for every command that it runs: without it a person started the stage, and there is no run to end with.
 DVC_VARIABLE = "DVC_STAGE"
+WATCHED_RUN = __file__  # run as a script, with a command behind it: see `run_watched`
 SHELLS = {"sh", "ash", "bash", "dash", "fish", "ksh", "zsh"}
 
 
@@ -118,6 +120,32 @@ def end_now() -> NoReturn:
         time.sleep(1)
 
 
+def run_watched(command: list[str]) -> int:
+    """Run a command that does not watch its leader; when the leader has ended, end it with all that it started.
+
+    Both are in a session of their own, which the gate began for them. Returns the command's exit code, 128 + N for signal N as a
+    shell does.
+    """
+    leader = find_leader()
+    # The gate interrupts the whole session: the command decides what that means. A handler, unlike SIG_IGN, is not inherited.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    process = subprocess.Popen(command, pass_fds=_inherited())
+    while True:
+        try:
+            code = process.wait(POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            if leader is not None and not leader.is_alive():
+                os.killpg(0, signal.SIGKILL)
+        else:
+            return code if code >= 0 else 128 - code
+
+
+def _inherited() -> tuple[int, ...]:
+    """The pipe for events of progress, which any command may write to."""
+    named = os.environ.get("GOODFIT_PROGRESS_FD", "")
+    return (int(named),) if named.isdecimal() else ()
+
+
 def _follow(leader: Identity) -> None:
     if leader.pid == os.getppid():
         _ask_the_kernel()
@@ -162,3 +190,7 @@ def _in_this_session(process: psutil.Process) -> bool:
         return os.getsid(process.pid) == os.getsid(0)
     except OSError:
         return False
+
+
+if __name__ == "__main__":
+    sys.exit(run_watched(sys.argv[1:]))

@@ -1,11 +1,15 @@
 """The gate: its outcomes, the stage's output and errors, any DVC pipeline, and a record that is what was sealed."""
 
 import json
+import signal
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.graph import read_graph
@@ -147,6 +151,38 @@ def test_an_output_that_persists_is_not_removed(foreign: Project) -> None:
     assert "train: changed while it ran: features/short.csv" in done.stderr
     assert (foreign.root / "models/log.txt").read_text() == "began\n"
     assert not (foreign.root / "models/model.txt").exists()
+
+
+def test_another_command_ends_with_the_gate(foreign: Project) -> None:
+    foreign.edit("dvc.yaml", "- mkdir -p prepared", "- sleep 1000 & echo $! > pid; wait")
+    run = foreign.start(sys.executable, "-c", "from flows.gate import pass_gate; pass_gate('prepare')")
+    try:
+        pid = foreign.root / "pid"
+        wait_until(lambda: pid.exists() and pid.read_text().strip() != "")
+        sleeping = psutil.Process(int(pid.read_text()))
+        run.kill()
+        wait_until(lambda: not sleeping.is_running() or sleeping.status() == psutil.STATUS_ZOMBIE, seconds=5)
+    finally:
+        run.kill()
+        run.communicate()
+
+
+def test_an_interrupt_ends_another_command(foreign: Project) -> None:
+    foreign.edit("dvc.yaml", "- mkdir -p prepared", "- touch begun; sleep 1000")
+    run = foreign.start(sys.executable, "-c", "from flows.gate import pass_gate; pass_gate('prepare')")
+    wait_until((foreign.root / "begun").exists)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert "KeyboardInterrupt" in said
+    assert not (foreign.root / "dvc.lock").exists()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
 
 
 def test_the_failure_of_another_command_has_its_last_lines(foreign: Project) -> None:
