@@ -23,6 +23,7 @@ from flows.lineage.digest import digest_paths
 from flows.lineage.journal import Outcome
 from flows.lineage.lock import LOCK_FILE, parse_entry
 from flows.lineage.record import differences, sealed_by_statement
+from flows.lineage.statement import statement_path
 from flows.locks import end_orphan, is_held
 from flows.params import COMMAND
 from flows.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
@@ -227,7 +228,10 @@ class _Passage:
         try:
             if is_own(stage):
                 locked = parse_entry(f"stages.{self.name}", to_single_stage_lockfile(stage))
-                found = differences(self.root, locked, sealed_by_statement(self.root, self.name))
+                sealed = (
+                    statement_path(self.name).as_posix() in locked.outs
+                )  # a statement of another run says nothing of this one
+                found = differences(self.root, locked, sealed_by_statement(self.root, self.name)) if sealed else []
                 if found:
                     raise RecordError(
                         f"{self.name}: what DVC was about to record is not what the stage read and wrote: {', '.join(found)}; nothing "
