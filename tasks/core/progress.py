@@ -22,8 +22,8 @@ class Progress:
                 ...
                 progress.update(epoch, loss=loss)
 
-    In a terminal it is a bar on standard error. Elsewhere it is a line on standard output, at most every 10 s, and one for the last
-    unit. An event `{"stage", "done", "total", "unit", "seconds_left", "values"}` is written at most four times a second, and for the
+    In a terminal it is a bar on standard error. Elsewhere it is a line on standard output every 10 s, and one at the end where there
+    was one before. An event `{"stage", "done", "total", "unit", "seconds_left", "values"}` is written at most four times a second, and for the
     last unit.
 
     Args:
@@ -41,6 +41,7 @@ class Progress:
         self._pipe = _pipe()
         self._started = self._last_line = time.monotonic()
         self._last_event = 0.0
+        self._lines = 0
         self._line_is_due = self._event_is_due = False
 
     def __enter__(self) -> Self:
@@ -79,9 +80,11 @@ class Progress:
 
     def _write(self, last: bool) -> None:
         now = time.monotonic()
-        if self._line_is_due and self._bar is None and (last or now - self._last_line >= LINE_SECONDS):
+        long_enough = now - self._last_line >= LINE_SECONDS
+        if self._line_is_due and self._bar is None and (long_enough or (last and self._lines)):
             print(self._line(last), flush=True)
             self._line_is_due, self._last_line = False, now
+            self._lines += 1
         if self._event_is_due and self._pipe is not None and (last or now - self._last_event >= EVENT_SECONDS):
             self._send(self._pipe)
             self._event_is_due, self._last_event = False, now
