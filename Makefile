@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help run test test-fast lint flow serve bench faults setup deps lock clean
+.PHONY: help run test test-fast lint flow serve bench faults docs setup deps lock clean
 .DEFAULT_GOAL := help
 
 help:  ## available targets
@@ -63,6 +63,9 @@ deps: setup  ## write into dvc.yaml what each stage's code really imports
 # DVC's page for plots, with Vega inlined: `dvc plots show` works without a network. It stops with an error where the page is missing.
 $(PLOTS): $(SETUP)
 	$(BIN)/python -m flows.plots
+
+docs: setup  ## the pages of docs/reference that are written from the code
+	python -m docs.generate
 
 lock: setup  ## compile requirements.lock from pyproject.toml again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
