@@ -10,6 +10,7 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .PHONY: help run test test-fast lint flow serve bench faults docs setup deps lock clean
+.PHONY: help run test test-fast lint flow serve bench setup lock clean
 .DEFAULT_GOAL := help
 
 help:  ## available targets
@@ -37,6 +38,10 @@ lint: setup  ## style, format and types
 	ruff check .
 	ruff format --check .
 	mypy
+
+.PHONY: docs
+docs: setup  ## write the reference pages that come from the code
+	python -m docs.generate
 
 bench: setup  ## side by side with peers, printed as ratios
 	python -m benchmarks
@@ -73,3 +78,7 @@ lock: setup  ## compile requirements.lock from pyproject.toml again
 
 clean:  ## remove what make set up (data, models and the DVC cache stay)
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build goodfit.egg-info
+
+# DVC's page for plots, with Vega inlined: `dvc plots show` works without a network, and stops with an error where the page is missing.
+$(PLOTS): $(SETUP)
+	$(BIN)/python -m flows.plots

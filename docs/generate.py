@@ -72,11 +72,12 @@ def _row(key: str, field: FieldInfo, model: type[BaseModel]) -> str:
     component = _component(field)
     if component is not None:
         folder = component.package.replace(".", "/")
-        kind, bounds = "component", ", ".join(f"`{name}`" for name in component.names())
-        meaning = f"a file of `{folder}/`; see below"
+        kind = "list of components" if _is_list(field) else "component"
+        bounds = ", ".join(f"`{name}`" for name in component.names())
+        meaning = f"{'files' if _is_list(field) else 'a file'} of `{folder}/`; see below"
     else:
         kind, bounds, meaning = _type(field.annotation), _bounds(field), _meaning(key, model)
-    default = "required" if field.is_required() else f"`{_yaml(field.get_default(call_default_factory=True))}`"
+    default = "required" if field.is_required() else f"`{_default(field)}`"
     return f"| `{key}` | {kind} | {default} | {bounds} | {_cell(meaning)} |"
 
 
@@ -124,6 +125,14 @@ def _metadata(field: FieldInfo) -> Iterator[Any]:
         waiting += get_args(kind)
 
 
+def _is_list(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is list
+
+
+def _default(field: FieldInfo) -> str:
+    return _yaml(field.get_default(call_default_factory=True))
+
+
 def _type(annotation: Any) -> str:
     """A type in the words of YAML: `int`, `list of int`, `one of a, b`, `float or null`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -160,17 +169,22 @@ def _meaning(key: str, model: type[BaseModel]) -> str:
 
 @cache
 def _comments(model: type[BaseModel]) -> dict[str, str]:
-    """The comment behind each field of a class; pydantic does not keep it, so it is read from the source."""
+    """The comment behind each field of a class, or above it; pydantic does not keep it, so it is read from the source."""
     file = Path(inspect.getfile(model))
     text = file.read_text(encoding="utf-8")
-    behind = _comments_by_line(text)
+    comments, lines = _comments_by_line(text), text.splitlines()
     classes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef) and node.name == model.__name__)
-    return {
-        field.target.id: behind.get(field.end_lineno or 0, "")
-        for node in classes
-        for field in node.body
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-    }
+    found: dict[str, str] = {}
+    for field in (part for node in classes for part in node.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            above = field.lineno - 1
+            while above > 0 and lines[above - 1].lstrip().startswith("#"):
+                above -= 1
+            behind = [
+                comments[line] for line in range(field.lineno, (field.end_lineno or field.lineno) + 1) if line in comments
+            ]
+            found[field.target.id] = " ".join(behind or [comments[line] for line in range(above + 1, field.lineno)])
+    return found
 
 
 def _comments_by_line(text: str) -> dict[int, str]:

@@ -2,7 +2,7 @@
 
 A page is Markdown. What counts in it:
 
-- a line that holds only a name, such as "`tasks/models/tiny.py`:", before a block: the block is written to that file; with "append to"
+- a paragraph that holds only a name, such as "`tasks/models/tiny.py`:", before a block: the block is written to that file; with "append to"
   before the name it is appended;
 - a `console` block: each line after `$ ` is run by bash (a backslash at its end continues it), and must end with exit code 0. The lines
   below it are what it prints, where a line `...` stands for any lines and `...` in a line for any text; the number of spaces between
@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.conftest import Project
 
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-NAME = re.compile(r"(?:^|\n) *(append to )?`([^`\n]+)`:\s*\Z", re.IGNORECASE)
+NAME = re.compile(r"(?:\A|\n\n) *(append to )?`([^`\n]+)`:\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
