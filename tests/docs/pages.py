@@ -2,8 +2,8 @@
 
 A page is Markdown. What counts in it:
 
-- a paragraph that holds only a name, such as "`tasks/models/tiny.py`:", before a block: the block is written to that file; with "append to"
-  before the name it is appended;
+- a paragraph that holds only a name, such as "`tasks/models/tiny.py`:", before a block: the block is written to that file; with
+  "append to" before the name it is appended;
 - a `console` block: each line after `$ ` is run by bash (a backslash at its end continues it), and must end with exit code 0. The lines
   below it are what it prints, where a line `...` stands for any lines and `...` in a line for any text; the number of spaces between
   words does not count; without such lines any output is right;

@@ -27,6 +27,15 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     check(ROOT / "docs/tutorial.md", clone(tmp_path / "goodfit"))
 
 
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    project = clone(tmp_path / "goodfit")
+    project.run("dvc", "repro")
+    project.run(sys.executable, "-m", "flows.plots")
+    check(ROOT / "README.md", project)
+
+
 def check(page: Path, project: Project) -> None:
     complaints = follow(page, project)
     if complaints:
