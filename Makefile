@@ -10,7 +10,6 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
 .PHONY: help run test test-fast lint flow serve bench faults docs setup deps lock clean
-.PHONY: help run test test-fast lint flow serve bench setup lock clean
 .DEFAULT_GOAL := help
 
 help:  ## available targets
@@ -39,10 +38,6 @@ lint: setup  ## style, format and types
 	ruff format --check .
 	mypy
 
-.PHONY: docs
-docs: setup  ## write the reference pages that come from the code
-	python -m docs.generate
-
 bench: setup  ## side by side with peers, printed as ratios
 	python -m benchmarks
 
@@ -64,10 +59,6 @@ faults: setup  ## random kills, edits and damage, N trials (N=200 SEED=0); what 
 
 deps: setup  ## write into dvc.yaml what each stage's code really imports
 	python -m flows.dependencies
-
-# DVC's page for plots, with Vega inlined: `dvc plots show` works without a network. It stops with an error where the page is missing.
-$(PLOTS): $(SETUP)
-	$(BIN)/python -m flows.plots
 
 docs: setup  ## the pages of docs/reference that are written from the code
 	python -m docs.generate

@@ -28,8 +28,8 @@ from flows.locks import end_orphan, is_held
 from flows.params import COMMAND
 from flows.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
 from flows.rwlock import mend_rwlock
-from tasks.contracts.statement import Digest
 from flows.watch import WATCHED_RUN
+from tasks.contracts.statement import Digest
 from tasks.core.errors import ArtifactError, GoodfitError
 
 __all__ = ["BusyError", "DamagedError", "RecordError", "StageFailedError", "allow_stages", "end_stages", "pass_gate"]

@@ -118,7 +118,7 @@ def _copy(url: str, file: Published, path: Path) -> Failure | None:
 
 def _download(url: str, file: Published, path: Path) -> Failure | None:
     """Over HTTP. pooch compares the hash before it gives the file its name, and removes it otherwise."""
-    import pooch  # type: ignore[import-untyped]
+    import pooch
     from requests.exceptions import ConnectionError as Unreachable
     from requests.exceptions import HTTPError, RequestException, Timeout
     from tqdm import tqdm

@@ -1,5 +1,6 @@
 """The report: written whole from the other stages' files, the same bytes each time, and readable in a browser."""
 
+import copy
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -203,11 +204,14 @@ def statement(stage: str, inputs: Sequence[str], outputs: Sequence[str]) -> dict
 
     environment = {"python": "3.11.2", "torch": "2.15.0", "platform": "linux-x86_64", "threads": 2}
     params = {key: value for key, value in PARAMS.items() if key in (stage, "seed", "threads")}
+    resolved = copy.deepcopy(params)
+    if stage == "train":
+        resolved["train"]["model"]["dropout"] = 0.0  # a default
     external = {"stage": stage, "command": f"run {stage}", "parameters": params}
     build = {
         "buildType": "x",
         "externalParameters": external,
-        "internalParameters": environment,
+        "internalParameters": environment | {"resolvedParameters": resolved},
         "resolvedDependencies": described(inputs),
     }
     return {
