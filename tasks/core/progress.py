@@ -23,8 +23,8 @@ class Progress:
                 progress.update(epoch, loss=loss)
 
     In a terminal it is a bar on standard error. Elsewhere it is a line on standard output every 10 s, and one at the end where there
-    was one before. An event `{"stage", "done", "total", "unit", "seconds_left", "values"}` is written at most four times a second, and for the
-    last unit.
+    was one before. An event `{"stage", "done", "total", "unit", "seconds_left", "values"}` is written at most four times a second,
+    and for the last unit.
 
     Args:
         stage: what is named at the start of the bar and of each line.

@@ -204,7 +204,7 @@ def statement(stage: str, inputs: Sequence[str], outputs: Sequence[str]) -> dict
 
     environment = {"python": "3.11.2", "torch": "2.15.0", "platform": "linux-x86_64", "threads": 2}
     params = {key: value for key, value in PARAMS.items() if key in (stage, "seed", "threads")}
-    resolved = copy.deepcopy(params)
+    resolved: Any = copy.deepcopy(params)
     if stage == "train":
         resolved["train"]["model"]["dropout"] = 0.0  # a default
     external = {"stage": stage, "command": f"run {stage}", "parameters": params}
