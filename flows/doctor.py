@@ -1,6 +1,7 @@
 """`goodfit doctor`: find what killed runs left behind, and mend what can be mended without losing anything."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -13,12 +14,15 @@ from flows.declaration import PIPELINE_FILE, read_declaration
 from flows.lineage.lock import LOCK_FILE
 from flows.locks import end_orphan, held_stages, read_holder
 from flows.params import own_stages
+from flows.run_cache import mend_run_cache
 from flows.rwlock import FOLDER, mend_rwlock
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
 # What `tasks.core.files.whole` and the download write to before they rename it, and what the download keeps while it does so.
 ENDINGS = ("partial", "old")
+# DVC's own temporary files beside the outputs: 22 letters and digits.
+DVC_TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp")
 
 
 def mend(root: Path) -> list[str]:
@@ -36,6 +40,8 @@ def mend(root: Path) -> list[str]:
     lines += _mend_lock_file(root)
     unreadable = list(_unreadable(root))
     lines += _mend_databases(root)
+    if not busy:
+        lines += mend_run_cache(root)
     if not unreadable:
         lines += _remove_leftovers(root, busy)
     return lines + unreadable
@@ -89,6 +95,8 @@ def _remove_leftovers(root: Path, busy: list[str]) -> list[str]:
             path = root / out
             found = [path.with_name(f".{path.name}.{ending}") for ending in ENDINGS]
             found += [file for ending in ENDINGS for file in path.rglob(f".*.{ending}")] if path.is_dir() else []
+            beside = path.parent.iterdir() if path.parent.is_dir() else ()
+            found += [file for file in beside if DVC_TEMPORARY.fullmatch(file.name)]
             for leftover in filter(os.path.lexists, found):
                 if leftover.is_dir() and not leftover.is_symlink():
                     shutil.rmtree(leftover)

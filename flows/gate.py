@@ -26,6 +26,7 @@ from flows.lineage.record import differences, sealed_by_statement
 from flows.lineage.statement import statement_path
 from flows.locks import end_orphan, is_held
 from flows.params import COMMAND
+from flows.run_cache import mend_run_cache, remove_entry
 from flows.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
 from flows.rwlock import mend_rwlock
 from flows.watch import WATCHED_RUN
@@ -122,6 +123,12 @@ def pass_gate(
         except YAMLFileCorruptedError as error:
             cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
             raise DamagedError(f"{name}: {error}; {cure}") from None
+        except TypeError:
+            mended = mend_run_cache(root)
+            for line in mended:
+                say(f"{name}: {line}")
+            if not mended:
+                raise
         except sqlite3.DatabaseError as error:
             raise DamagedError(
                 f"{name}: DVC's database of this repository is damaged ({error}); run `goodfit doctor`"
@@ -228,9 +235,8 @@ class _Passage:
         try:
             if is_own(stage):
                 locked = parse_entry(f"stages.{self.name}", to_single_stage_lockfile(stage))
-                sealed = (
-                    statement_path(self.name).as_posix() in locked.outs
-                )  # a statement of another run says nothing of this one
+                # A statement of another run says nothing of this one.
+                sealed = statement_path(self.name).as_posix() in locked.outs
                 found = differences(self.root, locked, sealed_by_statement(self.root, self.name)) if sealed else []
                 if found:
                     raise RecordError(
@@ -314,7 +320,7 @@ def _forget_run(stage: Any) -> None:
 
     if _can_hash(stage):
         value = _get_cache_hash(to_single_stage_lockfile(stage))
-        Path(stage.repo.stage_cache._get_cache_path(_get_stage_hash(stage), value)).unlink(missing_ok=True)
+        remove_entry(Path(stage.repo.stage_cache._get_cache_path(_get_stage_hash(stage), value)))
 
 
 def _probe(repo: Any) -> None:

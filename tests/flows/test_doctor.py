@@ -164,3 +164,47 @@ def wait_for_stage(world: World) -> psutil.Process:
             return psutil.Process(holder.process.pid)
         time.sleep(0.02)
     raise AssertionError("the stage did not start")
+
+
+def unfinished(root: Path) -> list[Path]:
+    """Leave every entry of the run-cache as a kill leaves it: the folder is there, the entry is not, or only beside its name."""
+    folders = sorted(root.glob(".dvc/cache/runs/*/*"))
+    for number, folder in enumerate(folders):
+        for entry in folder.iterdir():
+            entry.unlink()
+        if number % 2:
+            (folder / ".ecuxjJ2KRxebZ0qs5O4CCQ.tmp").write_text("cmd: py")
+    return folders
+
+
+@pytest.mark.slow
+def test_entries_of_the_run_cache_that_were_not_finished_are_removed(ran: Project) -> None:
+    folders = unfinished(ran.root)
+    ran.edit("params.yaml", "most_wrong: 24 ", "most_wrong: 23 ")
+    ran.repro("report")
+    ran.edit("params.yaml", "most_wrong: 23 ", "most_wrong: 24 ")
+    assert "NoneType" in ran.run("dvc", "repro", "report", check=False).stderr  # DVC's own door stops at it
+    assert len(mend(ran.root)) == len(folders)
+    ran.repro("report")
+
+
+@pytest.mark.slow
+def test_the_gate_recovers_from_entries_that_were_not_finished(ran: Project) -> None:
+    unfinished(ran.root)
+    (ran.root / "report/index.html").unlink()
+    (ran.root / "lineage/report.json").unlink()
+    ran.run("git", "rm", "-q", "--cached", "dvc.lock")
+    (ran.root / "dvc.lock").unlink()
+    done = ran.run(sys.executable, "-c", GATE, "report")
+    assert "an entry of DVC's run-cache that was not finished" in done.stdout
+    assert (ran.root / "report/index.html").exists()
+
+
+def test_temporary_files_of_dvc_beside_the_outputs_are_removed(ran: Project) -> None:
+    left, kept = ran.root / "models/.ecuxjJ2KRxebZ0qs5O4CCQ.tmp", ran.root / "models/.notes.tmp"
+    left.touch()
+    kept.touch()
+    (line,) = mend(ran.root)
+    assert "models/.ecuxjJ2KRxebZ0qs5O4CCQ.tmp" in line
+    assert kept.exists()
+    assert not left.exists()
