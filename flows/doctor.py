@@ -53,15 +53,10 @@ def _mend_lock_file(root: Path) -> list[str]:
     One with Git's conflict markers is not torn: a person has to choose.
     """
     path = root / LOCK_FILE
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        load_yaml(path)
-    except GoodfitError:
-        if "<<<<<<<" in text:
-            return []
-    except OSError:  # none: nothing has run yet
+    if not path.exists():  # nothing has run yet
         return []
-    else:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "<<<<<<<" in text or _is_a_lock_file(path):
         return []
     aside = root / FOLDER / f"{LOCK_FILE}.torn"
     path.replace(aside)
@@ -71,6 +66,18 @@ def _mend_lock_file(root: Path) -> list[str]:
         return [f"{torn}, and the next run writes another"]
     path.write_bytes(committed.stdout)
     return [f"{torn}, and the committed one is back: the next run restores what was recorded since"]
+
+
+def _is_a_lock_file(path: Path) -> bool:
+    """Whether DVC would read the file: torn in the right place it is still YAML."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        COMPILED_LOCKFILE_SCHEMA(load_yaml(path))
+    except (GoodfitError, Invalid):
+        return False
+    return True
 
 
 def _unreadable(root: Path) -> Iterator[str]:

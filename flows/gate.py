@@ -94,6 +94,7 @@ def pass_gate(
     from dvc.lock import LockError
     from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
     from dvc.utils.serialize import YAMLFileCorruptedError
+    from dvc.utils.strictyaml import YAMLValidationError
 
     root = root.resolve()
     deadline = time.monotonic() + wait_seconds
@@ -120,7 +121,7 @@ def pass_gate(
                 say(f"{name}: waiting for another run to finish. {reason}")
                 said = True
             time.sleep(RETRY_SECONDS)
-        except YAMLFileCorruptedError as error:
+        except (YAMLFileCorruptedError, YAMLValidationError) as error:
             cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
             raise DamagedError(f"{name}: {error}; {cure}") from None
         except TypeError:

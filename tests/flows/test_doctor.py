@@ -109,15 +109,18 @@ def test_a_damaged_database_of_dvc_is_set_aside(ran: Project, tmp_path: Path, pa
     assert mend(ran.root) == []
 
 
-def test_a_torn_dvc_lock_is_set_aside_and_the_committed_one_comes_back(ran: Project) -> None:
+@pytest.mark.parametrize(
+    "torn", ["stages: {train: ", "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    params:\n      params.yaml:\n"]
+)
+def test_a_torn_dvc_lock_is_set_aside_and_the_committed_one_comes_back(ran: Project, torn: str) -> None:
     committed = ran.text("dvc.lock")
-    (ran.root / "dvc.lock").write_text("stages: {train: ")
+    (ran.root / "dvc.lock").write_text(torn)
     failed = ran.run(sys.executable, "-c", GATE, "report", check=False)
     assert "run `goodfit doctor`" in failed.stderr.splitlines()[-1]
     (line,) = mend(ran.root)
     assert "dvc.lock was torn" in line
     assert "the committed one is back" in line
-    assert ran.text(".dvc/tmp/dvc.lock.torn") == "stages: {train: "
+    assert ran.text(".dvc/tmp/dvc.lock.torn") == torn
     assert ran.text("dvc.lock") == committed
     assert ran.is_clean()
 
