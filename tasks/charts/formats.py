@@ -73,6 +73,8 @@ def value(item: Any, most: int = 24) -> str:
         case list() | tuple():
             more = f", … {len(item)} in all" if len(item) > most else ""
             return f"[{', '.join(value(part) for part in item[:most])}{more}]"
+        case {"name": str(name), **options} if not options:  # a component without options
+            return name
         case dict():
             return ", ".join(f"{key}: {value(part)}" for key, part in item.items())
         case float():
