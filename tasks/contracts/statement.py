@@ -8,10 +8,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.core.errors import ArtifactError
-from tasks.core.files import expecting, read_text, repair
+from tasks.core.files import read_text, repair
 
 FOLDER = Path("lineage")
 REQUIREMENTS = "requirements.lock"
@@ -124,13 +124,22 @@ def read_statement(root: Path, stage: str) -> Statement:
         ArtifactError: it is missing, is not a statement, or is that of another stage.
     """
     path = root / FOLDER / f"{stage}.json"
-    with expecting(path, stage):
+    try:
         statement = Statement.model_validate_json(read_text(path, stage))
+    except (ValueError, OSError) as error:  # not UTF-8, not JSON, another shape; or a folder
+        reason = _first(error) if isinstance(error, ValidationError) else str(error)
+        raise ArtifactError(f"{path} is not an in-toto statement with SLSA provenance ({reason}): {repair(stage)}") from None
     if statement.stage != stage:
         raise ArtifactError(
             f"{path} is the statement of stage '{statement.stage}'; expected that of '{stage}': {repair(stage)}"
         )
     return statement
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def read_statements(root: Path) -> list[Statement]:

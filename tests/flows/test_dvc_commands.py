@@ -62,12 +62,16 @@ def test_an_experiment_runs_what_changed_and_is_shown_with_its_parameter(ran: Pr
     assert all(row["accuracy"] and row["verdict"] for row in rows)
 
 
-def test_a_misspelt_experiment_is_refused_before_anything_runs(ran: Project) -> None:
-    before = ran.text("dvc.lock")
+def test_a_misspelt_experiment_is_refused_and_costs_nothing(ran: Project) -> None:
+    """DVC itself refuses, after it has removed the stage's outputs: the file that dvc.yaml names through the parameter is missing."""
+    before, outputs = ran.text("dvc.lock"), ran.outputs()
     refused = ran.run("dvc", "exp", "run", "-S", "train.optimizer.name=adm", check=False)
     assert refused.returncode != 0
-    assert "did you mean 'adam'?" in refused.stderr + refused.stdout
+    assert "tasks/learning/optimizers/adm.py" in refused.stderr + refused.stdout
     assert ran.text("dvc.lock") == before
+    ran.run("git", "checkout", "params.yaml")
+    ran.run("dvc", "checkout")
+    assert ran.outputs() == outputs
 
 
 def test_the_model_is_a_dvc_artifact(ran: Project) -> None:

@@ -179,7 +179,7 @@ def test_runs_once_and_then_finds_nothing_to_do(fresh: Project, server: Server) 
     artifacts = server.artifacts_of(run)
     assert {"summary", "metrics", "findings"} <= set(artifacts)
     rows = json.loads(artifacts["metrics"]["data"])
-    assert [row["metric"] for row in rows] == ["accuracy", "log loss", "ece"]
+    assert [row["metric"] for row in rows] == ["accuracy", "macro f1", "log loss", "ece"]
     assert rows[0]["value"] == f"{evaluation['accuracy']:.4f}"
     assert f"on {evaluation['n']} test examples" in artifacts["metrics"]["description"]
     page = artifacts["summary"]["data"]
@@ -234,7 +234,7 @@ def test_a_failing_stage_fails_the_flow_and_the_other_branch_finishes(ran: Proje
     diagnose.write_text(diagnose.read_text() + "\n# changed\n")
     done = run_flow(ran, server, code=1)
     assert outcomes(done) == ALL_UNCHANGED | {"evaluate": "failed", "diagnose": "ran", "report": "not run"}
-    assert done.stderr.splitlines()[-1].startswith("error: evaluate: the test split is empty; expected rows")
+    assert done.stderr.splitlines()[-1].startswith("error: evaluate: the test split is empty; expected images")
     assert "Traceback" not in done.stdout + done.stderr
 
     run = server.last_run()

@@ -156,10 +156,10 @@ def test_verify_of_a_file_leaves_later_stages_out(ran: Project) -> None:
     assert verify(ran.root).exit_code == ExitCode.MISMATCH
 
 
-def test_a_file_that_no_stage_writes_is_refused_with_those_that_are(ran: Project) -> None:
+def test_a_file_that_no_stage_writes_is_refused_with_the_nearest(ran: Project) -> None:
     done = ran.run("python", "-m", "flows.cli", "lineage", "show", "models/modl.safetensors", check=False)
     assert done.returncode == 1
-    assert "no stage writes 'models/modl.safetensors'; expected one of data/raw" in done.stderr
+    assert "no stage writes 'models/modl.safetensors'; did you mean models/model.safetensors" in done.stderr
 
 
 def test_show_marks_what_was_written_anew_since_it_was_read(ran: Project) -> None:
