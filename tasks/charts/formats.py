@@ -66,10 +66,8 @@ def decimals_of(*numbers: float | None) -> int:
 def value(item: Any, most: int = 24) -> str:
     """A parameter or a piece of evidence as YAML writes it; of a long list only the first `most` items, and their number."""
     match item:
-        case bool():
-            return str(item).lower()
-        case None:
-            return "–"
+        case bool() | None:
+            return "–" if item is None else str(item).lower()
         case list() | tuple():
             more = f", … {len(item)} in all" if len(item) > most else ""
             return f"[{', '.join(value(part) for part in item[:most])}{more}]"
