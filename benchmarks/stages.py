@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.declaration import read_declaration
-from flows.params import stage_params
+from flows.parameters.checking import stage_params
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.side_by_side import Comparison, Single, in_turns
 from benchmarks.workplace import ROOT, Workplace, workplace
-from flows.recipes import use_recipe
+from flows.parameters.recipes import use_recipe
 from tasks.core.settings import load_yaml
 
 GOAL = 0.1

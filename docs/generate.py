@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from flows.params import own_stages
+from flows.parameters.checking import own_stages
 from tasks.core.components import Component
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -67,7 +67,7 @@ def _at_most(lines: list[str], number: int) -> list[str]:
 
 def use(options: argparse.Namespace, root: Path) -> int:
     """Write a recipe into params.yaml, or list the recipes."""
-    from flows.recipes import describe_recipe, recipe_names, use_recipe
+    from flows.parameters.recipes import describe_recipe, recipe_names, use_recipe
 
     if options.name is None:
         if not recipe_names(root):
@@ -81,7 +81,7 @@ def use(options: argparse.Namespace, root: Path) -> int:
 
 def list_components(options: argparse.Namespace, root: Path) -> int:
     """List the components of every folder, or of one."""
-    from flows.catalogue import catalogue
+    from flows.parameters.catalogue import catalogue
 
     found = catalogue(root, options.kind)
     if options.json:
@@ -100,7 +100,7 @@ def list_components(options: argparse.Namespace, root: Path) -> int:
 def check(_: argparse.Namespace, root: Path) -> int:
     """Check params.yaml, dvc.yaml and that the user's own data are there, without DVC."""
     from flows.declaration import read_declarations
-    from flows.params import own_stages
+    from flows.parameters.checking import own_stages
     from flows.selection import check_overrides
 
     if own_stages(root):
@@ -112,7 +112,7 @@ def check(_: argparse.Namespace, root: Path) -> int:
 
 def verdict(options: argparse.Namespace, root: Path) -> int:
     """Show the verdict; exit code 1 if it is out of date or a flag of --fail-on is raised."""
-    from flows.params import own_stages
+    from flows.parameters.checking import own_stages
     from tasks.contracts.findings import read_diagnosis
 
     if "diagnose" not in own_stages(root):
@@ -216,7 +216,7 @@ def verify_lineage(options: argparse.Namespace, root: Path) -> int:
 def doctor(_: argparse.Namespace, root: Path) -> int:
     """Repair what killed runs left behind, and say what was done."""
     from flows.doctor import mend
-    from flows.temporary_params import recover_params
+    from flows.parameters.temporary import recover_params
 
     _require_dvc(root)
     lines = [*filter(None, [recover_params(root)]), *mend(root)]
@@ -226,7 +226,7 @@ def doctor(_: argparse.Namespace, root: Path) -> int:
 
 def schema(_: argparse.Namespace, root: Path) -> int:
     """Print the JSON schema of params.yaml."""
-    from flows.schema import params_schema
+    from flows.parameters.schema import params_schema
 
     print(json.dumps(params_schema(root), indent=2))
     return 0

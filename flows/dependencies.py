@@ -15,7 +15,7 @@ import grimp
 from pydantic import BaseModel
 
 from flows.declaration import PIPELINE_FILE
-from flows.params import own_stages
+from flows.parameters.checking import own_stages
 from tasks.core.components import Component
 
 # Small, stable, and used by everything: one dependency.

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 
 from flows.declaration import PIPELINE_FILE, read_declaration
 from flows.lineage.lock import LOCK_FILE
-from flows.locks import end_orphan, held_stages, read_holder
-from flows.params import own_stages
-from flows.run_cache import mend_run_cache
-from flows.rwlock import FOLDER, mend_rwlock
+from flows.parameters.checking import own_stages
+from flows.processes.locks import end_orphan, held_stages, read_holder
+from flows.processes.run_cache import mend_run_cache
+from flows.processes.rwlock import FOLDER, mend_rwlock
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 

@@ -24,12 +24,12 @@ from flows.lineage.journal import Outcome
 from flows.lineage.lock import LOCK_FILE, parse_entry
 from flows.lineage.record import differences, sealed_by_statement
 from flows.lineage.statement import statement_path
-from flows.locks import end_orphan, is_held
-from flows.params import COMMAND
-from flows.run_cache import mend_run_cache, remove_entry
-from flows.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
-from flows.rwlock import mend_rwlock
-from flows.watch import WATCHED_RUN
+from flows.parameters.checking import COMMAND
+from flows.processes.locks import end_orphan, is_held
+from flows.processes.run_cache import mend_run_cache, remove_entry
+from flows.processes.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
+from flows.processes.rwlock import mend_rwlock
+from flows.processes.watch import WATCHED_RUN
 from tasks.contracts.statement import Digest
 from tasks.core.errors import ArtifactError, GoodfitError
 

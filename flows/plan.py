@@ -8,8 +8,8 @@ from typing import Any
 from flows.declaration import PIPELINE_FILE
 from flows.lineage.lock import LOCK_FILE, read_lock
 from flows.lineage.statement import flat
-from flows.overrides import overridden_params
-from flows.params import picked
+from flows.parameters.checking import picked
+from flows.parameters.overrides import overridden_params
 from flows.selection import chosen_stages, pipeline
 from tasks.core.settings import PARAMS_FILE, load_yaml
 

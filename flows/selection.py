@@ -5,8 +5,8 @@ from pathlib import Path
 
 from flows.declaration import PIPELINE_FILE, DeclarationError
 from flows.graph import read_graph
-from flows.overrides import overridden_params
-from flows.params import check_params, check_sources, own_stages
+from flows.parameters.checking import check_params, check_sources, own_stages
+from flows.parameters.overrides import overridden_params
 from tasks.core.settings import PARAMS_FILE, expected_names, load_yaml
 
 Graph = Mapping[str, frozenset[str]]

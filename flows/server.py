@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
-from flows.watch import end_with_parent
+from flows.processes.watch import end_with_parent
 from tasks.core.errors import GoodfitError
 
 HOST = "127.0.0.1"

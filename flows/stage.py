@@ -21,11 +21,11 @@ from pydantic import BaseModel
 from flows.declaration import Declaration, read_declaration, read_params, require_stage
 from flows.lineage.digest import digest_paths
 from flows.lineage.statement import write_statement
-from flows.locks import stage_lock
-from flows.params import check_params, picked, stage_params
-from flows.process import collect_rarely, leave
+from flows.parameters.checking import check_params, picked, stage_params
+from flows.processes.leaving import collect_rarely, leave
+from flows.processes.locks import stage_lock
+from flows.processes.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
 from flows.sources import compiled
-from flows.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
 from tasks.contracts.statement import Digest
 from tasks.core.components import Choice
 from tasks.core.errors import ArtifactError, GoodfitError, ParamsError

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.process import collect_rarely
-from flows.progress import bars, duration
+from flows.pages.progress import bars, duration
+from flows.pages.usage import Usage, memory, usage_since
+from flows.processes.leaving import collect_rarely
 from flows.selection import check_request
-from flows.usage import Usage, memory, usage_since
 from tasks.core.errors import GoodfitError
 
 
@@ -75,7 +75,7 @@ def _used(usage: Usage) -> str:
 
 
 def _print_verdict(root: Path) -> None:
-    from flows.params import own_stages
+    from flows.parameters.checking import own_stages
     from tasks.contracts.findings import read_diagnosis
 
     if "diagnose" in own_stages(root):  # a stage of another pipeline may have the name too

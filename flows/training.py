@@ -27,14 +27,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.gate import allow_stages, end_stages, pass_gate
 from flows.lineage.journal import Outcome, journaled
-from flows.metrics import previous_metrics
-from flows.overrides import override_params
-from flows.progress import shown
-from flows.publishing import Run, add_tags, choice_tags, publish, results
+from flows.pages.metrics import previous_metrics
+from flows.pages.progress import shown
+from flows.pages.publishing import Run, add_tags, choice_tags, publish, results
+from flows.pages.usage import usage_since
+from flows.parameters.overrides import override_params
+from flows.parameters.temporary import recover_params, temporary_overrides
+from flows.processes.watch import end_with_parent
 from flows.selection import Graph, check_overrides, chosen_stages, direct, pipeline
-from flows.temporary_params import recover_params, temporary_overrides
-from flows.usage import usage_since
-from flows.watch import end_with_parent
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.params import own_stages
+from flows.parameters.checking import own_stages
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = tuple(own_stages(ROOT))

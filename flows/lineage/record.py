@@ -12,7 +12,7 @@ from typing import Any
 from flows.lineage.digest import digest_file, directory_md5
 from flows.lineage.lock import LOCK_FILE, Locked, as_locked, read_lock
 from flows.lineage.statement import flat, statement_path
-from flows.params import own_stages
+from flows.parameters.checking import own_stages
 from tasks.contracts.statement import Digest, read_statement
 from tasks.core.errors import ArtifactError
 

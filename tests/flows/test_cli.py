@@ -312,7 +312,7 @@ def test_a_reader_that_leaves_is_no_error(ran: Project) -> None:
 def test_the_doctor_restores_params_that_a_killed_run_had_overridden(fresh: Project) -> None:
     before = fresh.text("params.yaml")
     killed = (
-        "import os, signal; from pathlib import Path; from flows.temporary_params import temporary_overrides\n"
+        "import os, signal; from pathlib import Path; from flows.parameters.temporary import temporary_overrides\n"
         "with temporary_overrides(Path(), ['train.epochs=7'], print): os.kill(os.getpid(), signal.SIGKILL)"
     )
     fresh.run(sys.executable, "-c", killed, check=False)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from flows.doctor import mend
-from flows.rwlock import mend_rwlock
+from flows.processes.rwlock import mend_rwlock
 from tests.conftest import GATE, Project
 from tests.faults.world import World, build, command
 
@@ -159,7 +159,7 @@ def test_an_orphan_is_ended_and_a_stage_that_a_person_runs_is_left_alone(tmp_pat
 
 
 def wait_for_stage(world: World) -> psutil.Process:
-    from flows.locks import read_holder
+    from flows.processes.locks import read_holder
 
     for _ in range(3000):
         holder = read_holder(world.root, "left")

@@ -203,7 +203,7 @@ def test_lines_and_progress_arrive_while_the_stage_runs(ran: Project) -> None:
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 400 ")
     script = """
     import time
-    from flows.locks import is_held
+    from flows.processes.locks import is_held
     lines, events, during = [], [], []
     def progress(event): events.append(event); during.append(is_held(Path(), 'train'))
     from pathlib import Path
@@ -237,7 +237,7 @@ def test_a_stage_that_was_killed_is_named_with_the_signal_and_leaves_no_output(r
     script = """
     import os, signal
     from pathlib import Path
-    from flows.locks import read_holder
+    from flows.processes.locks import read_holder
     def kill(event): os.kill(read_holder(Path(), 'train').process.pid, signal.SIGKILL)
     pass_gate('train', output=lambda line: None, progress=kill)
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.locks import read_holder
+from flows.processes.locks import read_holder
 from tests.conftest import GATE, STAGES, Project
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks.stages import call
-from flows.recipes import use_recipe
+from flows.parameters.recipes import use_recipe
 from tasks.contracts.splits import FOLDER, Dataset, Split, write_dataset, write_split
 from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, WEIGHTS, read_dynamics, read_history, read_model
 from tasks.core.errors import ArtifactError, ParamsError, TrainingError

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from flows.watch import LEADER_VARIABLE, this_process
+from flows.processes.watch import LEADER_VARIABLE, this_process
 from tasks.core.progress import EVENTS_VARIABLE
 
 INTERRUPT_SECONDS = 30.0

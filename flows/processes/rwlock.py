@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from flows.watch import is_running
+from flows.processes.watch import is_running
 
 FOLDER = Path(".dvc/tmp")
 FILE = "rwlock"

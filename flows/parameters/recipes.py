@@ -4,8 +4,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from flows.params import check_params
-from flows.params_file import merged, with_values, write_params
+from flows.parameters.checking import check_params
+from flows.parameters.writing import merged, with_values, write_params
 from tasks.core.errors import GoodfitError, ParamsError
 from tasks.core.settings import PARAMS_FILE, expected_names, load_yaml
 

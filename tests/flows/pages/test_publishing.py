@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.metrics import Metric, Previous, metric_files, metrics, previous_metrics, read_metrics
-from flows.publishing import Results, Run, choice_tags, metric_rows, results, stage_rows, summary
-from flows.usage import Usage, memory, usage_since
+from flows.pages.metrics import Metric, Previous, metric_files, metrics, previous_metrics, read_metrics
+from flows.pages.publishing import Results, Run, choice_tags, metric_rows, results, stage_rows, summary
+from flows.pages.usage import Usage, memory, usage_since
 from tests.conftest import ROOT
 
 EVALUATION = {"n": 539, "accuracy": 0.9629, "accuracy_ci_low": 0.9434, "accuracy_ci_high": 0.9759, "ece": 0.029}

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.overrides import override_params
-from flows.watch import Identity, this_process
+from flows.parameters.overrides import override_params
+from flows.processes.watch import Identity, this_process
 from tasks.core.errors import GoodfitError
 from tasks.core.files import whole
 from tasks.core.settings import PARAMS_FILE

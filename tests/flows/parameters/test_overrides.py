@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.overrides import overridden_params, override_params
+from flows.parameters.overrides import overridden_params, override_params
 from tasks.core.errors import ParamsError
 from tasks.core.settings import load_yaml
 

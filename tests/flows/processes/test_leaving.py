@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-SCRIPT = "from flows.process import leave; print('done'); leave({code})"
+SCRIPT = "from flows.processes.leaving import leave; print('done'); leave({code})"
 BUFFERED = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.stages import params_of
-from flows.params import check_params, picked
+from flows.parameters.checking import check_params, picked
 from tasks.core.errors import ParamsError
 from tests.conftest import ROOT
 

@@ -10,10 +10,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from flows.metrics import Metric, Previous, metric_files, metrics, read_metrics
-from flows.params import own_stages
-from flows.progress import duration
-from flows.usage import Usage, memory
+from flows.pages.metrics import Metric, Previous, metric_files, metrics, read_metrics
+from flows.pages.progress import duration
+from flows.pages.usage import Usage, memory
+from flows.parameters.checking import own_stages
 from tasks.contracts.findings import SUMMARY, Diagnosis, read_diagnosis
 from tasks.core.errors import GoodfitError
 

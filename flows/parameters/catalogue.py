@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from flows.params import own_stages
+from flows.parameters.checking import own_stages
 from tasks.core.components import Component
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import Section, expected_names

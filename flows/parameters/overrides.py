@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flows.params import check_params
-from flows.params_file import write_params
+from flows.parameters.checking import check_params
+from flows.parameters.writing import write_params
 from tasks.core.errors import ParamsError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.progress import Bars, LiveArtifact, duration, percent, sentence
+from flows.pages.progress import Bars, LiveArtifact, duration, percent, sentence
 
 EVENT = {
     "stage": "train",
@@ -80,7 +80,7 @@ def test_an_api_that_fails_or_hangs_disturbs_nobody(monkeypatch: pytest.MonkeyPa
 
     released = threading.Event()
     monkeypatch.setattr(LiveArtifact, "_send", lambda *_: released.wait(60))
-    monkeypatch.setattr("flows.progress.LAST_UPDATE_SECONDS", 0.2)
+    monkeypatch.setattr("flows.pages.progress.LAST_UPDATE_SECONDS", 0.2)
     hanging = LiveArtifact("train")
     hanging.show(EVENT)
     started = time.monotonic()

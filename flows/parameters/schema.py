@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flows.params import own_stages
+from flows.parameters.checking import own_stages
 from tasks.core.errors import GoodfitError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

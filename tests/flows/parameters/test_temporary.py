@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.temporary_params import recover_params, temporary_overrides
+from flows.parameters.temporary import recover_params, temporary_overrides
 from tasks.core.errors import GoodfitError, ParamsError
 from tasks.core.settings import load_yaml
 from tests.conftest import ROOT
@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from flows.temporary_params import temporary_overrides
+from flows.parameters.temporary import temporary_overrides
 with temporary_overrides(Path(sys.argv[1]), ["train.epochs=7"], print):
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from benchmarks.stages import params_of
-from flows.params_file import merged
-from flows.recipes import describe_recipe, recipe_names, use_recipe
+from flows.parameters.recipes import describe_recipe, recipe_names, use_recipe
+from flows.parameters.writing import merged
 from tasks.core.errors import GoodfitError, ParamsError
 from tasks.core.settings import load_yaml
 from tests.conftest import ROOT, Project

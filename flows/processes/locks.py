@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows.watch import Identity, this_process
+from flows.processes.watch import Identity, this_process
 from tasks.core.errors import GoodfitError
 
 FOLDER = Path(".dvc/tmp/goodfit")

@@ -8,13 +8,13 @@ import time
 import psutil
 import pytest
 
-from flows.watch import LEADER_VARIABLE, Identity, end_with_leader, find_leader, this_process
+from flows.processes.watch import LEADER_VARIABLE, Identity, end_with_leader, find_leader, this_process
 from tests.conftest import ROOT
 
 
 def test_a_process_is_known_by_another_from_its_text() -> None:
     written = str(this_process())
-    script = f"from flows.watch import Identity; print(Identity.parse({written!r}).is_alive())"
+    script = f"from flows.processes.watch import Identity; print(Identity.parse({written!r}).is_alive())"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
 
@@ -50,7 +50,7 @@ def test_a_process_whose_leader_has_already_ended_ends_at_once() -> None:
     leader = str(Identity.of(psutil.Process(gone.pid)))
     gone.kill()
     gone.wait()
-    script = "from flows.watch import end_with_leader; end_with_leader(); print('went on')"
+    script = "from flows.processes.watch import end_with_leader; end_with_leader(); print('went on')"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
@@ -64,7 +64,7 @@ def test_a_process_whose_leader_has_already_ended_ends_at_once() -> None:
 
 
 def test_a_flow_ends_with_the_worker_that_started_it() -> None:
-    watching = "import os, time; from flows.watch import end_with_parent; end_with_parent()"
+    watching = "import os, time; from flows.processes.watch import end_with_parent; end_with_parent()"
     flow = f"{watching}; print(os.getpid(), flush=True); time.sleep(100)"
     worker = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {flow!r}])"
     process = subprocess.Popen([sys.executable, "-c", worker], cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.locks import held_stages, read_holder
-from flows.rwlock import mend_rwlock
+from flows.processes.locks import held_stages, read_holder
+from flows.processes.rwlock import mend_rwlock
 from tests.faults.world import PARAMS, World, build, command
 
 pytestmark = pytest.mark.slow
@@ -145,7 +145,7 @@ def test_a_stage_waits_for_one_that_a_person_started_and_then_gives_up(world: Wo
     try:
         wait_until(lambda: read_holder(world.root, "left") is not None)
         script = (
-            "import flows.stage as stage, functools; from flows.locks import stage_lock;"
+            "import flows.stage as stage, functools; from flows.processes.locks import stage_lock;"
             "stage.stage_lock = functools.partial(stage_lock, wait_seconds=1); stage.run_stage('left')"
         )
         second = world.run(sys.executable, "-c", script)

@@ -1,0 +1,1 @@
+"""params.yaml: read, checked, overridden, taken from a recipe, described."""
