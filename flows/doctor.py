@@ -37,14 +37,21 @@ def mend(root: Path) -> list[str]:
     busy = held_stages(root)
     lines += [f"{stage}: {read_holder(root, stage) or 'a process'} is working on it: left alone" for stage in busy]
     lines += mend_rwlock(root)
-    lines += _mend_lock_file(root)
-    unreadable = list(_unreadable(root))
-    lines += _mend_databases(root)
-    if not busy:
-        lines += mend_run_cache(root)
-    if not unreadable:
-        lines += _remove_leftovers(root, busy)
-    return lines + unreadable
+    lines += _mend_under_the_lock(root, busy)
+    return lines + list(_unreadable(root))
+
+
+def _mend_under_the_lock(root: Path, busy: list[str]) -> list[str]:
+    """Mend what DVC writes while it holds the repository's lock: what is torn then stays torn."""
+    from dvc.lock import LockError, make_lock
+
+    lock = make_lock(str(root / FOLDER / "lock"), tmp_dir=str(root / FOLDER), hardlink_lock=_core(root).get("hardlink_lock"))
+    try:
+        with lock:
+            lines = [*_mend_lock_file(root), *_mend_databases(root), *mend_run_cache(root)]
+            return lines if list(_unreadable(root)) else [*lines, *_remove_leftovers(root, busy)]
+    except LockError:
+        return ["another DVC command is using this repository: its lock file, databases and run-cache were left alone"]
 
 
 def _mend_lock_file(root: Path) -> list[str]:
@@ -114,21 +121,15 @@ def _remove_leftovers(root: Path, busy: list[str]) -> list[str]:
 
 
 def _mend_databases(root: Path) -> list[str]:
-    """Set DVC's damaged databases aside, under its own lock: with one, every command of DVC fails."""
-    from dvc.lock import LockError, make_lock
-
+    """Set DVC's damaged databases aside: with one, every command of DVC fails."""
     lines = []
-    try:
-        with make_lock(str(root / FOLDER / "lock"), tmp_dir=str(root / FOLDER), hardlink_lock=_core(root).get("hardlink_lock")):
-            for database in sorted(_state_folder(root).rglob("*.db")):
-                if not _is_sound(database):
-                    aside = database.with_name(f"{database.name}.damaged")
-                    database.replace(aside)
-                    for journal in ("-wal", "-shm"):
-                        database.with_name(database.name + journal).unlink(missing_ok=True)
-                    lines.append(f"DVC's database {database} was damaged; it now is {aside.name}, and DVC will make another")
-    except LockError:
-        lines.append("another DVC command is using this repository: its databases were left alone")
+    for database in sorted(_state_folder(root).rglob("*.db")):
+        if not _is_sound(database):
+            aside = database.with_name(f"{database.name}.damaged")
+            database.replace(aside)
+            for journal in ("-wal", "-shm"):
+                database.with_name(database.name + journal).unlink(missing_ok=True)
+            lines.append(f"DVC's database {database} was damaged; it now is {aside.name}, and DVC will make another")
     return lines
 
 

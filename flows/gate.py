@@ -92,6 +92,7 @@ def pass_gate(
         KeyboardInterrupt: the stage was interrupted.
     """
     from dvc.lock import LockError
+    from dvc.repo import Repo, lock_repo
     from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
     from dvc.utils.serialize import YAMLFileCorruptedError
     from dvc.utils.strictyaml import YAMLValidationError
@@ -124,8 +125,9 @@ def pass_gate(
         except (YAMLFileCorruptedError, YAMLValidationError) as error:
             cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
             raise DamagedError(f"{name}: {error}; {cure}") from None
-        except TypeError:
-            mended = mend_run_cache(root)
+        except (TypeError, KeyError):  # what DVC says of an entry of its run-cache that is not whole
+            with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
+                mended = mend_run_cache(root)
             for line in mended:
                 say(f"{name}: {line}")
             if not mended:
