@@ -55,7 +55,7 @@ $(SETUP): requirements.lock pyproject.toml
 N ?= 200
 SEED ?= 0
 faults: setup  ## random kills, edits and damage, N trials (N=200 SEED=0); what must hold after each
-	python -m tests.faults --trials $(N) --seed $(SEED)
+	python -m tests.faults --trials $(N) --seed $(SEED) --flow
 
 deps: setup  ## write into dvc.yaml what each stage's code really imports
 	python -m flows.dependencies

@@ -15,11 +15,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="decides faults, doors and moments (default: %(default)s)")
     parser.add_argument("--fault", choices=FAULTS, help="this fault only")
     parser.add_argument("--first", type=int, default=0, help="number of the first trial, to repeat one (default: %(default)s)")
+    parser.add_argument("--flow", action="store_true", help="also through the whole flow, with a Prefect server")
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     broken: Counter[str] = Counter()
     mended = 0
-    with campaign(options.seed) as trials:
+    with campaign(options.seed, flow=options.flow) as trials:
         for number in range(options.first, options.first + options.trials):
             outcome = trials.trial(number, options.fault)
             counts[outcome.fault] += 1

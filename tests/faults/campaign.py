@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flows.server import prefect_server
 from tests.faults.faults import FAULTS, ON_A_DISK, SECONDS, TOLD, Running, disk_of_its_own
 from tests.faults.world import OUTPUTS, World, build, command
 
@@ -45,7 +46,7 @@ class Campaign:
     folder: Path
     seed: int
     variables: dict[str, str] = field(default_factory=dict)
-    doors: tuple[str, ...] = ("dvc", "gate")
+    doors: tuple[str, ...] = ("dvc", "gate")  # and `flow`, where PREFECT_API_URL is among the variables
     _expected: dict[str, Record] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -54,14 +55,17 @@ class Campaign:
     def trial(self, number: int, fault: str | None = None) -> Outcome:
         """One trial; `fault` chooses it, else chance does."""
         chance = random.Random(f"{self.seed}-{number}")
-        name = fault or chance.choice(list(FAULTS))
+        name = fault or chance.choice([name for name in FAULTS if name != "server gone" or "flow" in self.doors])
         outcome = Outcome(number, name, chance.choice(self.doors), chance.choice(self.doors))
+        if name == "server gone":
+            outcome.door, outcome.next_door = "flow", "dvc"
         begin = time.monotonic()
         folder = self.folder / f"trial-{number}"
         with disk_of_its_own(folder) if name in ON_A_DISK else nullcontext():
             world = World(Path(shutil.copytree(self.base.root, folder, symlinks=True, dirs_exist_ok=True)), self.variables)
             try:
-                self._disturb(world, outcome, chance)
+                with _server_of_its_own(world) if name == "server gone" else nullcontext():
+                    self._disturb(world, outcome, chance)
                 self._check(world, outcome)
             finally:
                 for process in world.processes():
@@ -159,8 +163,15 @@ def leftovers(world: World) -> list[str]:
 
 
 @contextmanager
-def campaign(seed: int, doors: tuple[str, ...] = ("dvc", "gate"), folder: Path | None = None) -> Iterator[Campaign]:
-    """A campaign in a temporary folder, with the homes of DVC and Prefect in it."""
+def _server_of_its_own(world: World) -> Iterator[None]:
+    with prefect_server(environment=world.variables) as url:
+        world.variables = world.variables | {"PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "0"}
+        yield
+
+
+@contextmanager
+def campaign(seed: int, *, flow: bool = False, folder: Path | None = None) -> Iterator[Campaign]:
+    """A campaign in a temporary folder, with the homes of DVC and Prefect in it; with `flow` also through the whole flow."""
     with tempfile.TemporaryDirectory(prefix="goodfit-faults-", dir=folder, ignore_cleanup_errors=True) as temporary:
         home = Path(temporary)
         variables = {
@@ -168,4 +179,8 @@ def campaign(seed: int, doors: tuple[str, ...] = ("dvc", "gate"), folder: Path |
             "DVC_SITE_CACHE_DIR": str(home / "dvc-site"),
             "PREFECT_HOME": str(home / "prefect"),
         }
-        yield Campaign(home, seed, variables, doors)
+        if not flow:
+            yield Campaign(home, seed, variables)
+            return
+        with prefect_server(environment=variables) as url:
+            yield Campaign(home, seed, variables | {"PREFECT_API_URL": url}, ("dvc", "gate", "flow"))

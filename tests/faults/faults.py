@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from tests.faults.world import STAGES, World
 
 
@@ -181,6 +183,23 @@ def read_only(name: str) -> Fault:
     return fault
 
 
+def server_gone(running: Running) -> str:
+    """The Prefect server that the run reports to is killed."""
+    killed = [process for process in psutil.Process().children(recursive=True) if "flows.server" in _words(process)]
+    for process in killed:
+        for child in (*process.children(recursive=True), process):
+            with suppress(psutil.Error):
+                child.kill()
+    return f"killed the Prefect server ({len(killed)} process)" if killed else "no Prefect server here: nothing was done"
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def _mount(*arguments: str) -> bool:
     return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
 
@@ -241,6 +260,7 @@ FAULTS: dict[str, Fault] = {
     "full disk": full_disk,
     "read-only outputs": read_only("work"),
     "read-only cache": read_only(".dvc/cache"),
+    "server gone": server_gone,
 }
 ON_A_DISK = {"full disk"}  # these want a file system of their own
 # Damage to the cache cannot be undone by any run: it must be told, or do no harm.
