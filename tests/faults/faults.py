@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -185,7 +186,8 @@ def read_only(name: str) -> Fault:
 
 def server_gone(running: Running) -> str:
     """The Prefect server that the run reports to is killed."""
-    killed = [process for process in psutil.Process().children(recursive=True) if "flows.server" in _words(process)]
+    port = str(urlsplit(running.world.variables.get("PREFECT_API_URL", "")).port)
+    killed = [process for process in psutil.Process().children(recursive=True) if {"flows.server", port} <= {*_words(process)}]
     for process in killed:
         for child in (*process.children(recursive=True), process):
             with suppress(psutil.Error):
