@@ -37,6 +37,7 @@ def mend(root: Path) -> list[str]:
     busy = held_stages(root)
     lines += [f"{stage}: {read_holder(root, stage) or 'a process'} is working on it: left alone" for stage in busy]
     lines += mend_rwlock(root)
+    lines += mend_run_cache(root)
     lines += _mend_under_the_lock(root, busy)
     return lines + list(_unreadable(root))
 
@@ -48,10 +49,10 @@ def _mend_under_the_lock(root: Path, busy: list[str]) -> list[str]:
     lock = make_lock(str(root / FOLDER / "lock"), tmp_dir=str(root / FOLDER), hardlink_lock=_core(root).get("hardlink_lock"))
     try:
         with lock:
-            lines = [*_mend_lock_file(root), *_mend_databases(root), *mend_run_cache(root)]
+            lines = [*_mend_lock_file(root), *_mend_databases(root)]
             return lines if list(_unreadable(root)) else [*lines, *_remove_leftovers(root, busy)]
     except LockError:
-        return ["another DVC command is using this repository: its lock file, databases and run-cache were left alone"]
+        return ["another DVC command is using this repository: its lock file and databases were left alone"]
 
 
 def _mend_lock_file(root: Path) -> list[str]:

@@ -92,25 +92,22 @@ def pass_gate(
         KeyboardInterrupt: the stage was interrupted.
     """
     from dvc.lock import LockError
-    from dvc.repo import Repo, lock_repo
     from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError
     from dvc.utils.serialize import YAMLFileCorruptedError
     from dvc.utils.strictyaml import YAMLValidationError
 
     root = root.resolve()
     deadline = time.monotonic() + wait_seconds
-    said = False
+    said = mended_in_vain = False
     while True:
         ended = end_orphan(root, name)
         if ended:
             say(ended)
+        passage = _Passage(name, root, force, say, output, progress, environment or {})
         try:
-            return _Passage(name, root, force, say, output, progress, environment or {}).pass_through()
+            return passage.pass_through()
         except (LockError, RWLockFileCorruptedError, RWLockFileFormatError) as error:
-            mended = mend_rwlock(root)
-            for line in mended:
-                say(f"{name}: {line}")
-            if mended:
+            if _mended(mend_rwlock, root, name, say):
                 continue
             reason = str(error).partition("\n\n")[0]  # without DVC's advice to remove the file by hand
             if time.monotonic() > deadline:
@@ -125,17 +122,24 @@ def pass_gate(
         except (YAMLFileCorruptedError, YAMLValidationError) as error:
             cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
             raise DamagedError(f"{name}: {error}; {cure}") from None
-        except (TypeError, KeyError):  # what DVC says of an entry of its run-cache that is not whole
-            with Repo(str(root), _wait_for_lock=True) as repo, lock_repo(repo):
-                mended = mend_run_cache(root)
-            for line in mended:
-                say(f"{name}: {line}")
-            if not mended:
+        except (KeyError, TypeError):
+            # DVC's run-cache, unless the command has run already. Another thread may have mended it first: one more try is free.
+            if passage.ran or (not _mended(mend_run_cache, root, name, say) and mended_in_vain):
                 raise
+            mended_in_vain = True
         except sqlite3.DatabaseError as error:
             raise DamagedError(
                 f"{name}: DVC's database of this repository is damaged ({error}); run `goodfit doctor`"
             ) from None
+
+
+def _mended(mend: Callable[[Path], list[str]], root: Path, name: str, say: Callable[[str], None]) -> bool:
+    """Mend something, and say what; whether there was anything to mend."""
+    with _turn:  # between threads of one process DVC's locks do not wait in order
+        lines = mend(root)
+    for line in lines:
+        say(f"{name}: {line}")
+    return bool(lines)
 
 
 @dataclass

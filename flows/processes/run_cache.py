@@ -1,31 +1,73 @@
 """DVC's run-cache, brought back into a state that it can read.
 
 DVC 3.67 makes the folder of an entry, writes the entry beside its name and renames it. A run that is killed in between leaves a folder
-without an entry, or with half of one, and every later run of that stage then ends with a TypeError or a KeyError
-(dvc/stage/cache.py, `_load` and `_create_stage`).
+without an entry, and every later run of that stage then ends with a TypeError (dvc/stage/cache.py, `_load`), or with a KeyError where
+the unfinished file is YAML as far as it goes.
 """
 
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.core.errors import ParamsError
 from tasks.core.settings import load_yaml
 
-FOLDER = Path(".dvc/cache/runs")
+FOLDER = Path(".dvc/cache")
+UNFINISHED = ".tmp"
+# DVC needs some milliseconds from making the folder to renaming the entry.
+WRITING_SECONDS = 0.5
 
 
 def mend_run_cache(root: Path) -> list[str]:
-    """Remove entries that are not whole, and folders without an entry; say which. Call it while the repository's lock is held."""
+    """Remove unfinished entries, and folders that hold no finished one; say which.
+
+    DVC holds its lock for the repository while it writes an entry: nothing is removed while another process has that lock.
+    """
+    from dvc.lock import LockError
+
+    root = root.resolve()
+    try:
+        with _repository_lock(root):
+            return _remove_unfinished(root)
+    except LockError:
+        return []
+
+
+def _remove_unfinished(root: Path) -> list[str]:
+    found = _unfinished(root)
+    if not found:
+        return []
+    time.sleep(WRITING_SECONDS)  # another repository may share this cache, and have its own lock
     done = []
-    for folder in sorted(path for path in (root / FOLDER).glob("*/*") if path.is_dir()):
-        entries = list(folder.iterdir())
-        torn = [entry for entry in entries if not _is_whole(entry)]
-        for entry in torn:
-            entry.unlink()
-        if len(torn) == len(entries):
-            folder.rmdir()
-        if torn or not entries:
-            done.append(f"removed from {folder.relative_to(root).as_posix()} what a killed run had not finished writing")
+    for path in sorted(found & _unfinished(root)):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path
+        done.append(f"removed {shown}, an entry of DVC's run-cache that was not finished")
     return done
+
+
+def _unfinished(root: Path) -> set[Path]:
+    """Folders without a finished entry, and unfinished files beside finished entries: DVC would read the newest file."""
+    found: set[Path] = set()
+    for folder in (_cache(root) / "runs").glob("*/*"):
+        if not folder.is_dir():
+            continue
+        files = set(folder.iterdir())
+        unfinished = {file for file in files if not _is_whole(file)}
+        found |= unfinished if files - unfinished else {folder}
+    return found
+
+
+def _is_whole(entry: Path) -> bool:
+    try:
+        return not entry.name.endswith(UNFINISHED) and {"cmd", "outs"} <= load_yaml(entry).keys()
+    except ParamsError:
+        return False
 
 
 def remove_entry(file: Path) -> None:
@@ -35,9 +77,23 @@ def remove_entry(file: Path) -> None:
         file.parent.rmdir()
 
 
-def _is_whole(entry: Path) -> bool:
-    try:
-        found = load_yaml(entry)
-    except ParamsError:
-        return False
-    return entry.suffix != ".tmp" and "cmd" in found and "outs" in found
+def _cache(root: Path) -> Path:
+    """Where the cache is: `dvc cache dir` may have moved it out of the repository.
+
+    DVC's configuration says so without opening its databases, which may be damaged.
+    """
+    from dvc.config import Config
+
+    return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / FOLDER)
+
+
+@contextmanager
+def _repository_lock(root: Path) -> Iterator[None]:
+    from dvc.config import Config
+    from dvc.lock import make_lock
+
+    folder = root / ".dvc/tmp"
+    folder.mkdir(exist_ok=True)
+    hardlink = Config(str(root / ".dvc"))["core"].get("hardlink_lock", False)
+    with make_lock(str(folder / "lock"), tmp_dir=str(folder), hardlink_lock=hardlink):
+        yield

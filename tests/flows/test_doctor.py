@@ -191,7 +191,7 @@ def test_entries_of_the_run_cache_that_were_not_finished_are_removed(ran: Projec
     unfinished(ran.root, half)
     ran.edit("params.yaml", "most_wrong: 23 ", "most_wrong: 24 ")
     assert said in ran.run("dvc", "repro", "report", check=False).stderr  # DVC's own door stops at it
-    assert all("what a killed run had not finished writing" in line for line in mend(ran.root))
+    assert all("an entry of DVC's run-cache that was not finished" in line for line in mend(ran.root))
     ran.repro("report")
 
 
@@ -204,7 +204,7 @@ def test_the_gate_recovers_from_entries_that_were_not_finished(ran: Project, hal
     ran.run("git", "rm", "-q", "--cached", "dvc.lock")
     (ran.root / "dvc.lock").unlink()
     done = ran.run(sys.executable, "-c", GATE, "report")
-    assert "what a killed run had not finished writing" in done.stdout
+    assert "an entry of DVC's run-cache that was not finished" in done.stdout
     assert (ran.root / "report/index.html").exists()
 
 
