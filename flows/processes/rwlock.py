@@ -1,7 +1,8 @@
 """DVC's record of who reads and writes which files (`.dvc/tmp/rwlock`), brought back into a state that lets runs begin.
 
 A `kill -9` while DVC writes the file leaves it torn, and every later run refuses it. A killed run that is still a zombie, as happens
-in containers without an init, holds its entries for ever. DVC itself only drops entries of processes that are gone.
+in containers without an init, holds its entries for ever, and so does a killed run whose process number was given to another process.
+DVC itself only drops entries of processes that are gone.
 """
 
 import json
@@ -16,27 +17,40 @@ from flows.processes.watch import is_running
 
 FOLDER = Path(".dvc/tmp")
 FILE = "rwlock"
+CLOCKS_DIFFER_SECONDS = 60.0
 
 
 def mend_rwlock(root: Path) -> list[str]:
     """Set a torn file aside, and drop the entries of processes that have ended; say what was done.
 
-    Under DVC's own lock for this file: what is torn then stays torn.
+    Under DVC's own lock for this file: what is torn then stays torn. Nothing is done while another process has that lock.
     """
+    from dvc.lock import LockError
+
     path = root / FOLDER / FILE
     if not path.exists():
         return []
-    with _guard(root):
-        try:
-            entries = _parse(path.read_text(encoding="utf-8"))
-        except ValueError:
-            aside = path.with_name(f"{FILE}.torn")
-            path.replace(aside)
-            return [f"{FOLDER / FILE} was torn, as a kill in the middle of a write leaves it; it now is {FOLDER / aside.name}"]
-        ended = {(info["pid"], info["cmd"]) for info in _infos(entries) if not _runs(info["pid"])}
-        if ended:
-            _drop(entries, {pid for pid, _ in ended})
-            path.write_text(json.dumps(entries), encoding="utf-8")
+    try:
+        with _guard(root):
+            return _mend(path)
+    except LockError:
+        return []
+
+
+def _mend(path: Path) -> list[str]:
+    try:
+        entries = _parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:  # set aside by another run, while this one waited
+        return []
+    except ValueError:
+        aside = path.with_name(f"{FILE}.torn")
+        path.replace(aside)
+        return [f"{FOLDER / FILE} was torn, as a kill in the middle of a write leaves it; it now is {FOLDER / aside.name}"]
+    written = path.stat().st_mtime
+    ended = {(info["pid"], info["cmd"]) for info in _infos(entries) if not _runs(info["pid"], written)}
+    if ended:
+        _drop(entries, {pid for pid, _ in ended})
+        path.write_text(json.dumps(entries), encoding="utf-8")
     return [f"dropped the locks of process {pid} (`{command}`), which has ended" for pid, command in sorted(ended)]
 
 
@@ -67,9 +81,14 @@ def _drop(entries: dict[str, dict[str, Any]], pids: set[int]) -> None:
         entries[name] = kept
 
 
-def _runs(pid: int) -> bool:
+def _runs(pid: int, written: float) -> bool:
+    """Whether the process that made an entry still runs; one that began after the file was written did not make it.
+
+    Numbers are given again soon after a restart, above all in containers. Clocks of a file server may differ a little.
+    """
     try:
-        return is_running(psutil.Process(pid))
+        process = psutil.Process(pid)
+        return is_running(process) and process.create_time() < written + CLOCKS_DIFFER_SECONDS
     except psutil.AccessDenied:
         return True
     except psutil.Error:
