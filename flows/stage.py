@@ -29,7 +29,7 @@ from flows.sources import compiled
 from tasks.contracts.statement import Digest
 from tasks.core.components import Choice
 from tasks.core.errors import ArtifactError, GoodfitError, ParamsError
-from tasks.core.progress import EVENTS_VARIABLE
+from tasks.core.progress import events_pipe
 from tasks.core.settings import PARAMS_FILE, Section
 
 
@@ -242,10 +242,10 @@ def _journal(root: Path, name: str) -> AbstractContextManager[Any]:
 
 def _tell(**event: Any) -> None:
     """Tell the gate, where it listens."""
-    pipe = os.environ.get(EVENTS_VARIABLE)
-    if pipe:
-        with suppress(OSError, ValueError):
-            os.write(int(pipe), (json.dumps(event) + "\n").encode())
+    pipe = events_pipe()
+    if pipe is not None:
+        with suppress(OSError):
+            os.write(pipe, (json.dumps(event) + "\n").encode())
 
 
 if __name__ == "__main__":

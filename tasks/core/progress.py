@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Progress:
         self.step: Callable[[], object] = _nothing
         self._done, self._values = 0, dict[str, float]()
         self._bar: Any = None
-        self._pipe = _pipe()
+        self._pipe = events_pipe()
         self._started = self._last_line = time.monotonic()
         self._last_event = 0.0
         self._lines = 0
@@ -116,6 +117,13 @@ def _nothing() -> None:
     """Without a bar, a step is not shown."""
 
 
-def _pipe() -> int | None:
+def events_pipe() -> int | None:
+    """The pipe for events, if it was inherited.
+
+    The variable reaches processes that the pipe does not, and there its number may belong to a file that the stage writes.
+    """
     named = os.environ.get(EVENTS_VARIABLE, "")
-    return int(named) if named.isdecimal() else None
+    try:
+        return int(named) if named.isdecimal() and stat.S_ISFIFO(os.fstat(int(named)).st_mode) else None
+    except (OSError, OverflowError):  # no open file has this number
+        return None

@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,34 @@ def test_a_listener_that_has_gone_disturbs_nothing(monkeypatch: pytest.MonkeyPat
     with Progress("train", total=1, unit="epoch") as progress:
         progress.advance()
     os.close(writing)
+
+
+def test_a_file_that_has_the_number_of_a_pipe_that_was_not_inherited_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is inherited by every process, the pipe only by some: the number is then given to the first file opened."""
+    output = tmp_path / "history.csv"
+    with output.open("w") as file:
+        monkeypatch.setenv(EVENTS_VARIABLE, str(file.fileno()))
+        with Progress("train", total=1, unit="epoch") as progress:
+            progress.advance(loss=1.0)
+    assert output.read_text() == ""
+
+
+@pytest.mark.parametrize("named", ["", "none", "-1", "9" * 30])
+def test_a_variable_that_names_no_pipe_disturbs_nothing(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EVENTS_VARIABLE, named)
+    with Progress("train", total=1, unit="epoch") as progress:
+        progress.advance()
+
+
+def test_a_pipe_that_was_closed_disturbs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.close(writing)
+    monkeypatch.setenv(EVENTS_VARIABLE, str(writing))
+    with Progress("train", total=1, unit="epoch") as progress:
+        progress.advance()
 
 
 def test_a_terminal_shows_a_bar_that_names_epochs() -> None:
