@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.rwlock import CLOCKS_DIFFER_SECONDS, mend_rwlock
+from flows.processes.rwlock import CLOCKS_DIFFER_SECONDS, mend_rwlock
 from tests.conftest import Project
 
 GATE = "from flows.gate import pass_gate; print(pass_gate('copy', wait_seconds={seconds}))"
