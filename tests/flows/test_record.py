@@ -1,0 +1,128 @@
+"""An edit in the moment between a stage's end and DVC's own hashing, made for real: nothing in DVC is replaced.
+
+The run is stopped while its stage works, the stage ends, a file is edited, and the run goes on: it hashes what was edited.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.lineage.record import check_record
+from flows.locks import is_held
+from tests.conftest import Project
+from tests.faults.world import GATE, PARAMS, World, build
+
+pytestmark = pytest.mark.slow
+
+SLOWER = PARAMS.replace("seconds: 0.3", "seconds: 3")  # time to stop the run in
+DOORS = {"dvc": ["dvc", "repro", "left"], "gate": [sys.executable, "-c", GATE, "left"]}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> "Iterator[World]":
+    world = build(tmp_path / "world", {})
+    (world.root / "params.yaml").write_text(SLOWER)
+    try:
+        yield world
+    finally:
+        for process in world.processes():
+            process.kill()
+
+
+@pytest.fixture(params=["work/odd.txt", "tasks/left.py", "work/left.txt"])
+def file(request: pytest.FixtureRequest) -> str:
+    """An input, the code and an output."""
+    return str(request.param)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def edit(path: Path) -> None:
+    """Replace the file by one with another empty line, as it may be a link into DVC's cache; every stage can still read it."""
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content + b"\n")
+
+
+def run_and_edit_in_the_moment(world: World, door: str, file: str) -> tuple[int, str]:
+    """The run's exit code and all that it printed."""
+    project = Project(world.root)
+    run = project.start(*DOORS[door])
+    wait_until(lambda: is_held(world.root, "left"))
+    os.kill(run.pid, signal.SIGSTOP)
+    wait_until(lambda: not is_held(world.root, "left"))
+    wait_until(lambda: not world.stage_processes())
+    assert (world.root / "work/left.txt").exists(), "the stage ended as it does when nothing disturbs it"
+    edit(world.root / file)
+    os.kill(run.pid, signal.SIGCONT)
+    printed = "".join(run.communicate(timeout=120))
+    return run.returncode, printed
+
+
+def test_the_gate_refuses_the_record_and_takes_back_what_dvc_stored(world: World, file: str) -> None:
+    before = (world.root / "dvc.lock").read_bytes()
+    runs = {path for path in (world.root / ".dvc/cache/runs").rglob("*") if path.is_file()}
+    code, printed = run_and_edit_in_the_moment(world, "gate", file)
+    assert code == 1, printed
+    assert f"left: what DVC was about to record is not what the stage read and wrote: {file}; nothing was recorded" in printed
+    assert (world.root / "dvc.lock").read_bytes() == before
+    assert {path for path in (world.root / ".dvc/cache/runs").rglob("*") if path.is_file()} == runs
+    assert not (world.root / "work/left.txt").exists()
+
+
+def test_the_run_after_a_refusal_needs_nobodys_help(world: World) -> None:
+    """Not even an empty folder may stay in the run-cache: DVC would fail on it for ever."""
+    code, printed = run_and_edit_in_the_moment(world, "gate", "work/left.txt")
+    assert code == 1, printed
+    done = world.run("dvc", "repro")
+    assert done.returncode == 0, done.stdout
+    assert check_record(world.root) == []
+
+
+def test_after_plain_dvc_the_next_command_finds_it_and_names_the_cure(world: World, file: str) -> None:
+    assert check_record(world.root) == []
+    code, printed = run_and_edit_in_the_moment(world, "dvc", file)
+    assert code == 0, printed
+    (line,) = check_record(world.root)
+    assert line.startswith("left: ")
+    assert f"dvc.lock does not record what the stage read and wrote ({file})" in line
+    assert "`dvc repro -f left` runs it again" in line
+    done = world.run("dvc", "repro", "-f", "left")
+    assert done.returncode == 0, done.stdout
+    assert check_record(world.root) == []
+
+
+@pytest.mark.parametrize("file", ["source", "made"])
+def test_the_gate_refuses_an_edited_input_of_another_command(tmp_path: Path, file: str) -> None:
+    """What another command writes is not known to the gate: only its inputs are sealed."""
+    project = Project(tmp_path / "other")
+    project.root.mkdir()
+    (project.root / "source").write_text("content")
+    (project.root / "dvc.yaml").write_text(
+        "stages: {left: {cmd: 'touch begun; while [ ! -e go ]; do sleep 0.05; done; cp source made; touch ended', "
+        "deps: [source], outs: [made]}}\n"
+    )
+    project.run("git", "init", "-q")
+    project.run("dvc", "init", "-q")
+    run = project.start(*DOORS["gate"])
+    wait_until((project.root / "begun").exists)
+    os.kill(run.pid, signal.SIGSTOP)
+    (project.root / "go").touch()
+    wait_until((project.root / "ended").exists)
+    edit(project.root / file)
+    os.kill(run.pid, signal.SIGCONT)
+    printed = "".join(run.communicate(timeout=120))
+    assert (run.returncode == 1) == (file == "source"), printed
+    assert (project.root / "dvc.lock").exists() == (file == "made")
+    if file == "source":
+        assert "left: changed while it ran: source; nothing was recorded" in printed
