@@ -13,8 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+<<<<<<< HEAD:tests/flows/processes/test_orphans.py
 from flows.processes.locks import held_stages, read_holder
 from flows.processes.rwlock import mend_rwlock
+=======
+from flows.locks import held_stages, read_holder
+from flows.rwlock import mend_rwlock
+from tests.conftest import Project
+>>>>>>> 2b9e8fb (Test the orphan as it was reported: 1500 epochs, kill -9, 40 epochs):tests/flows/test_orphans.py
 from tests.faults.world import PARAMS, World, build, command
 
 pytestmark = pytest.mark.slow
@@ -155,3 +161,25 @@ def test_a_stage_waits_for_one_that_a_person_started_and_then_gives_up(world: Wo
     assert f"left: waiting for process {first.pid} (since " in second.stdout
     assert f"left: process {first.pid} (since " in second.stdout
     assert "is still working on its outputs; nothing was changed" in second.stdout
+
+
+def test_dvc_killed_alone_in_a_long_training_does_not_undo_the_next_run(ran: Project) -> None:
+    """As it was reported: the orphan ended its 1500 epochs, found other parameters, and removed the later run's model."""
+    ran.edit("params.yaml", "epochs: 3 ", "epochs: 1500 ")
+    leader = ran.start("dvc", "repro")
+    try:
+        wait_until(lambda: (holder := read_holder(ran.root, "train")) is not None and holder.process.is_alive(), 120)
+        holder = read_holder(ran.root, "train")
+        assert holder is not None
+        leader.kill()
+        leader.communicate()
+    finally:
+        leader.kill()
+    ran.edit("params.yaml", "epochs: 1500 ", "epochs: 40 ")
+    ran.run("dvc", "repro")
+    assert not holder.process.is_alive()
+    recorded, outputs = ran.text("dvc.lock"), ran.outputs()
+    time.sleep(BOUND_SECONDS)  # nothing may come any more: there is no condition to wait for
+    assert ran.text("dvc.lock") == recorded
+    assert ran.outputs() == outputs
+    assert ran.is_clean()
