@@ -13,14 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-<<<<<<< HEAD:tests/flows/processes/test_orphans.py
 from flows.processes.locks import held_stages, read_holder
 from flows.processes.rwlock import mend_rwlock
-=======
-from flows.locks import held_stages, read_holder
-from flows.rwlock import mend_rwlock
 from tests.conftest import Project
->>>>>>> 2b9e8fb (Test the orphan as it was reported: 1500 epochs, kill -9, 40 epochs):tests/flows/test_orphans.py
 from tests.faults.world import PARAMS, World, build, command
 
 pytestmark = pytest.mark.slow

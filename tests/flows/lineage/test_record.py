@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.lineage.record import check_record
-from flows.locks import is_held
+from flows.processes.locks import is_held
 from tests.conftest import Project
 from tests.faults.world import GATE, PARAMS, World, build
 

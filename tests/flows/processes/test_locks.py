@@ -12,15 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.locks import FOLDER, StageBusyError, end_orphan, held_stages, is_held, read_holder, stage_lock
-from flows.watch import Identity
+from flows.processes.locks import FOLDER, StageBusyError, end_orphan, held_stages, is_held, read_holder, stage_lock
+from flows.processes.watch import Identity
 from tests.conftest import ROOT
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from flows.locks import stage_lock
-from flows.watch import Identity
+from flows.processes.locks import stage_lock
+from flows.processes.watch import Identity
 leader = Identity.parse(sys.argv[2]) if sys.argv[2] else None
 with stage_lock(Path(sys.argv[1]), "train", leader, print):
     print("held", flush=True)
