@@ -119,6 +119,8 @@ def pass_gate(
                 say(f"{name}: waiting for another run to finish. {reason}")
                 said = True
             time.sleep(RETRY_SECONDS)
+            if stages_are_ending():
+                raise KeyboardInterrupt from None
         except (YAMLFileCorruptedError, YAMLValidationError) as error:
             cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
             raise DamagedError(f"{name}: {error}; {cure}") from None

@@ -1,6 +1,7 @@
 """The gate: its outcomes, the stage's output and errors, any DVC pipeline, and a record that is what was sealed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -340,3 +341,20 @@ def test_a_statement_that_is_not_checked_out_is_said_to_be_so(ran: Project) -> N
     path.write_text(content + "\n")
     (line,) = check_record(ran.root)
     assert line == "train: lineage/train.json is not the one that dvc.lock records: `dvc checkout` brings that back"
+
+
+WAITING = (
+    "import threading, time; from flows.gate import end_stages, pass_gate; begin = time.monotonic(); "
+    "threading.Timer(3, end_stages, (0,)).start()\n"
+    "try: pass_gate('report', force=True)\n"
+    "except KeyboardInterrupt: print('ended', time.monotonic() - begin < 30)"
+)
+
+
+@pytest.mark.slow
+def test_a_run_that_waits_for_another_can_be_ended(ran: Project) -> None:
+    info = {"pid": os.getpid(), "cmd": "another run"}
+    (ran.root / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(ran.root / "report/index.html"): info}, "read": {}}))
+    printed = ran.run(sys.executable, "-c", WAITING).stdout
+    assert "waiting for another run to finish" in printed
+    assert printed.splitlines()[-1] == "ended True"
