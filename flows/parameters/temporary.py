@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.parameters.overrides import override_params
+from flows.parameters.overrides import overridden_params
+from flows.parameters.writing import with_values
 from flows.processes.watch import Identity, this_process
 from tasks.core.errors import GoodfitError
 from tasks.core.files import whole
@@ -32,10 +33,13 @@ def temporary_overrides(root: Path, overrides: Sequence[str], warn: Callable[[st
     _refuse_a_second(root)
     path = root / PARAMS_FILE
     before = path.read_text(encoding="utf-8")
-    _keep(root, before, None)
+    during = with_values(before, overridden_params(root, overrides))
+    _keep(
+        root, before, during
+    )  # whole before params.yaml is touched: a kill at any moment leaves what is needed to put it back
     try:
-        override_params(root, overrides)
-        _keep(root, before, path.read_text(encoding="utf-8"))
+        with whole(path) as temporary:
+            temporary.write_text(during, encoding="utf-8")
         yield
     finally:
         message = _put_back(root)
@@ -79,7 +83,7 @@ def _refuse_a_second(root: Path) -> None:
         _put_back(root)
 
 
-def _keep(root: Path, before: str, during: str | None) -> None:
+def _keep(root: Path, before: str, during: str) -> None:
     kept = {"owner": str(this_process()), "before": before, "during": during}
     with whole(_kept_file(root)) as temporary:
         temporary.write_text(json.dumps(kept), encoding="utf-8")
