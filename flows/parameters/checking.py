@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flows.declaration import PIPELINE_FILE, PLACEHOLDER, Declaration
-from tasks.core.errors import ParamsError
+from flows.declaration import PIPELINE_FILE, PLACEHOLDER, Declaration, read_declaration
+from tasks.core.errors import DataError, ParamsError
 from tasks.core.settings import PARAMS_FILE, Section, expected_names, invalid, load_yaml, validate
 
 COMMAND = "python -m flows.stage "
@@ -63,9 +63,9 @@ def _keys_of_other_stages(root: Path) -> set[str]:
 
 
 def check_sources(root: Path, document: dict[str, Any]) -> None:
-    """Let each stage that reads what no stage writes look whether it is there, before anything is touched.
+    """Look whether what the parameters name is there, before anything is touched.
 
-    Such a stage has a function `check_source(params, root)` beside its own.
+    A stage that knows more about it has a function `check_source(params, root)` beside its own.
 
     Raises:
         DataError: something is not there.
@@ -74,6 +74,14 @@ def check_sources(root: Path, document: dict[str, Any]) -> None:
         module = import_module(f"tasks.{name}")
         if hasattr(module, "check_source"):
             module.check_source(validate(module.Params, picked(document, declared_params(root, name))), root)
+        stated = load_yaml(root / PIPELINE_FILE)["stages"][name].get("deps", [])
+        filled = read_declaration(root, name, document).deps
+        for text, path in zip(stated, filled, strict=True):
+            if "${" in str(text) and not (root / path).exists():
+                raise DataError(
+                    f"{name} depends on {path} ({text} in {PIPELINE_FILE}), which does not exist; expected a file or folder there, "
+                    "even where the chosen dataset does not read it: restore it, or correct the parameter"
+                )
 
 
 def declared_params(root: Path, name: str) -> list[str]:

@@ -7,9 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.stages import params_of
-from flows.parameters.checking import check_params, picked
-from tasks.core.errors import ParamsError
-from tests.conftest import ROOT
+from flows.parameters.checking import check_params, check_sources, picked
+from tasks.core.errors import DataError, ParamsError
+from tasks.core.settings import load_yaml
+from tests.conftest import ROOT, Project
 
 ParamsWith = Callable[..., Path]
 
@@ -115,3 +116,12 @@ def test_sections_that_are_not_stated_have_their_defaults(params_with: ParamsWit
 def test_picks_dotted_keys_and_leaves_out_what_is_not_there() -> None:
     document = {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
     assert picked(document, ["a.c.d", "a.b", "e", "f", "a.b.x"]) == {"a": {"b": 1, "c": {"d": 2}}, "e": 3}
+
+
+def test_a_path_of_the_parameters_that_does_not_exist_is_named(fresh: Project) -> None:
+    check_sources(fresh.root, load_yaml(fresh.root / "params.yaml"))
+    (fresh.root / "data/source").rename(fresh.root / "data/elsewhere")
+    with pytest.raises(
+        DataError, match=r"download depends on data/source \(\$\{download\.path\} in dvc\.yaml\), which does not exist"
+    ):
+        check_sources(fresh.root, load_yaml(fresh.root / "params.yaml"))
