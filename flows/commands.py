@@ -106,7 +106,9 @@ def check(_: argparse.Namespace, root: Path) -> int:
     if own_stages(root):
         check_overrides(root, [])
         read_declarations(root)
-    print("params.yaml and dvc.yaml are valid")
+        print("params.yaml and dvc.yaml are valid")
+    else:
+        print("no stage of dvc.yaml is one of goodfit's: there are no parameters to check")
     return 0
 
 

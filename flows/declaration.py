@@ -37,9 +37,9 @@ def read_params(root: Path) -> dict[str, Any]:
         ParamsError: the file is missing or not YAML.
     """
     if not (root / PARAMS_FILE).exists():
+        recipes = ", `goodfit use digits` writes a new one" if (root / "recipes/digits.yaml").exists() else ""
         raise ParamsError(
-            f"{root / PARAMS_FILE} is missing: `git checkout {PARAMS_FILE}` brings back the committed one, `goodfit use digits` writes "
-            "a new one"
+            f"{root / PARAMS_FILE} is missing: `git checkout {PARAMS_FILE}` brings back the committed one{recipes}"
         )
     return load_yaml(root / PARAMS_FILE)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.declaration import PIPELINE_FILE, DeclarationError
 from flows.graph import read_graph
+from flows.lineage.lock import LOCK_FILE
 from flows.parameters.checking import check_params, check_sources, own_stages
 from flows.parameters.overrides import overridden_params
 from tasks.core.settings import PARAMS_FILE, expected_names, load_yaml
@@ -48,6 +49,8 @@ def pipeline(root: Path) -> Graph:
     try:
         return read_graph(root)
     except DvcException as error:
+        if LOCK_FILE in str(error):
+            raise DeclarationError(f"{LOCK_FILE} cannot be read ({error}); run `goodfit doctor`") from None
         raise DeclarationError(f"{PIPELINE_FILE}: {error}") from None
 
 
