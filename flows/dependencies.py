@@ -57,7 +57,8 @@ def _closure(module: str, root: Path) -> tuple[set[str], set[Component]]:
 
 @cache
 def _graph() -> Any:
-    return grimp.build_graph("tasks", include_external_packages=False, exclude_type_checking_imports=True)
+    # Without grimp's cache, which goes by times: a file that Git replaces within a second keeps its old imports.
+    return grimp.build_graph("tasks", include_external_packages=False, exclude_type_checking_imports=True, cache_dir=None)
 
 
 def _packages(module: str) -> Iterator[str]:

@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 from flows.declaration import PIPELINE_FILE, read_declaration
 from flows.lineage.lock import LOCK_FILE
 from flows.parameters.checking import own_stages
+from flows.processes.dvc_locks import FOLDER, dvc_lock
 from flows.processes.locks import end_orphan, held_stages, read_holder
 from flows.processes.run_cache import mend_run_cache
-from flows.processes.rwlock import FOLDER, mend_rwlock
+from flows.processes.rwlock import mend_rwlock
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
@@ -44,11 +45,10 @@ def mend(root: Path) -> list[str]:
 
 def _mend_under_the_lock(root: Path, busy: list[str]) -> list[str]:
     """Mend what DVC writes while it holds the repository's lock: what is torn then stays torn."""
-    from dvc.lock import LockError, make_lock
+    from dvc.lock import LockError
 
-    lock = make_lock(str(root / FOLDER / "lock"), tmp_dir=str(root / FOLDER), hardlink_lock=_core(root).get("hardlink_lock"))
     try:
-        with lock:
+        with dvc_lock(root):
             lines = [*_mend_lock_file(root), *_mend_databases(root)]
             return lines if list(_unreadable(root)) else [*lines, *_remove_leftovers(root, busy)]
     except LockError:

@@ -15,8 +15,7 @@ COMMAND = "python -m flows.stage "
 
 def own_stages(root: Path) -> list[str]:
     """The stages of dvc.yaml that are ours, in its order: those whose command is `python -m flows.stage NAME`."""
-    stages = load_yaml(root / PIPELINE_FILE).get("stages") or {}
-    return [str(name) for name, stage in stages.items() if isinstance(stage, dict) and stage.get("cmd") == f"{COMMAND}{name}"]
+    return list(_own(_stages(root)))
 
 
 def stage_params(declared: Declaration, document: dict[str, Any], file: str = PARAMS_FILE) -> Section:
@@ -36,30 +35,23 @@ def check_params(root: Path, document: dict[str, Any] | None = None, file: str =
         ParamsError: a key is unknown or missing, or a value is not allowed; all offences are named at once.
     """
     found = load_yaml(root / PARAMS_FILE) if document is None else document
-    ours = own_stages(root)
+    stages = _stages(root)
+    ours = _own(stages)
     if not ours:  # another pipeline: its parameters are its own
         return
-    known = _keys_of_other_stages(root)
+    known = _keys_of([stage for name, stage in stages.items() if name not in ours and isinstance(stage, dict)])
     lines: list[str] = []
-    for name in ours:
+    for name, stage in ours.items():
         model: type[Section] = import_module(f"tasks.{name}").Params
         known |= model.model_fields.keys()
         try:
-            validate(model, picked(found, declared_params(root, name)), file)
+            validate(model, picked(found, stage.get("params", [])), file)
         except ParamsError as error:
             lines += [line.strip() for line in str(error).splitlines()[1:]]
     lines += [f"{key}: unknown key; {expected_names(str(key), sorted(known))}" for key in found if key not in known]
     lines += _together(found)
     if lines:
         raise ParamsError(invalid(file, list(dict.fromkeys(lines))))
-
-
-def _keys_of_other_stages(root: Path) -> set[str]:
-    """The top-level keys that stages with commands of their own declare or insert as `${key}`: known, and checked by nobody here."""
-    ours, stages = own_stages(root), load_yaml(root / PIPELINE_FILE).get("stages") or {}
-    others = [stage for name, stage in stages.items() if isinstance(stage, dict) and name not in ours]
-    declared = [key for stage in others for body in (stage, stage.get("do") or {}) for key in body.get("params") or []]
-    return {key.partition(".")[0] for key in [*declared, *PLACEHOLDER.findall(str(others))] if isinstance(key, str)}
 
 
 def check_sources(root: Path, document: dict[str, Any]) -> None:
@@ -70,13 +62,12 @@ def check_sources(root: Path, document: dict[str, Any]) -> None:
     Raises:
         DataError: something is not there.
     """
-    for name in own_stages(root):
+    for name, stage in _own(_stages(root)).items():
         module = import_module(f"tasks.{name}")
+        declared = read_declaration(root, name, document)
         if hasattr(module, "check_source"):
-            module.check_source(validate(module.Params, picked(document, declared_params(root, name))), root)
-        stated = load_yaml(root / PIPELINE_FILE)["stages"][name].get("deps", [])
-        filled = read_declaration(root, name, document).deps
-        for text, path in zip(stated, filled, strict=True):
+            module.check_source(stage_params(declared, document), root)
+        for text, path in zip(stage.get("deps", []), declared.deps, strict=True):
             if "${" in str(text) and not (root / path).exists():
                 raise DataError(
                     f"{name} depends on {path} ({text} in {PIPELINE_FILE}), which does not exist; expected a file or folder there, "
@@ -84,10 +75,19 @@ def check_sources(root: Path, document: dict[str, Any]) -> None:
                 )
 
 
-def declared_params(root: Path, name: str) -> list[str]:
-    """The keys that dvc.yaml declares for a stage; unlike `read_declarations` it does not need params.yaml."""
-    stage = load_yaml(root / PIPELINE_FILE)["stages"][name]
-    return [str(key) for key in stage.get("params", [])]
+def _stages(root: Path) -> dict[str, Any]:
+    """The stages as dvc.yaml states them; unlike `read_declarations` this does not need params.yaml."""
+    return {str(name): stage for name, stage in (load_yaml(root / PIPELINE_FILE).get("stages") or {}).items()}
+
+
+def _own(stages: dict[str, Any]) -> dict[str, Any]:
+    return {name: stage for name, stage in stages.items() if isinstance(stage, dict) and stage.get("cmd") == f"{COMMAND}{name}"}
+
+
+def _keys_of(others: list[dict[str, Any]]) -> set[str]:
+    """The top-level keys that stages with commands of their own declare or insert as `${key}`: known, and checked by nobody here."""
+    declared = [key for stage in others for body in (stage, stage.get("do") or {}) for key in body.get("params") or []]
+    return {key.partition(".")[0] for key in [*declared, *PLACEHOLDER.findall(str(others))] if isinstance(key, str)}
 
 
 def picked(document: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:

@@ -34,9 +34,8 @@ def temporary_overrides(root: Path, overrides: Sequence[str], warn: Callable[[st
     path = root / PARAMS_FILE
     before = path.read_text(encoding="utf-8")
     during = with_values(before, overridden_params(root, overrides))
-    _keep(
-        root, before, during
-    )  # whole before params.yaml is touched: a kill at any moment leaves what is needed to put it back
+    # Whole before params.yaml is touched: a kill at any moment leaves what is needed to put it back.
+    _keep(root, before, during)
     try:
         with whole(path) as temporary:
             temporary.write_text(during, encoding="utf-8")

@@ -7,10 +7,9 @@ the unfinished file is YAML as far as it goes.
 
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from flows.processes.dvc_locks import dvc_lock
 from tasks.core.errors import ParamsError
 from tasks.core.settings import load_yaml
 
@@ -29,7 +28,7 @@ def mend_run_cache(root: Path) -> list[str]:
 
     root = root.resolve()
     try:
-        with _repository_lock(root):
+        with dvc_lock(root):
             return _remove_unfinished(root)
     except LockError:
         return []
@@ -85,15 +84,3 @@ def _cache(root: Path) -> Path:
     from dvc.config import Config
 
     return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / FOLDER)
-
-
-@contextmanager
-def _repository_lock(root: Path) -> Iterator[None]:
-    from dvc.config import Config
-    from dvc.lock import make_lock
-
-    folder = root / ".dvc/tmp"
-    folder.mkdir(exist_ok=True)
-    hardlink = Config(str(root / ".dvc"))["core"].get("hardlink_lock", False)
-    with make_lock(str(folder / "lock"), tmp_dir=str(folder), hardlink_lock=hardlink):
-        yield

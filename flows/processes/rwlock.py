@@ -7,15 +7,14 @@ DVC itself only drops entries of processes that are gone.
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from flows.processes.dvc_locks import FOLDER, dvc_lock
 from flows.processes.watch import is_running
 
-FOLDER = Path(".dvc/tmp")
 FILE = "rwlock"
 CLOCKS_DIFFER_SECONDS = 60.0
 
@@ -26,12 +25,13 @@ def mend_rwlock(root: Path) -> list[str]:
     Under DVC's own lock for this file: what is torn then stays torn. Nothing is done while another process has that lock.
     """
     from dvc.lock import LockError
+    from dvc.rwlock import RWLOCK_LOCK
 
     path = root / FOLDER / FILE
     if not path.exists():
         return []
     try:
-        with _guard(root):
+        with dvc_lock(root, RWLOCK_LOCK):
             return _mend(path)
     except LockError:
         return []
@@ -93,16 +93,3 @@ def _runs(pid: int, written: float) -> bool:
         return True
     except psutil.Error:
         return False
-
-
-@contextmanager
-def _guard(root: Path) -> Iterator[None]:
-    """DVC's lock for the file."""
-    from dvc.config import Config
-    from dvc.lock import make_lock
-    from dvc.rwlock import RWLOCK_LOCK
-
-    folder = root / FOLDER
-    hardlink = Config(str(root / ".dvc"))["core"].get("hardlink_lock", False)
-    with make_lock(str(folder / RWLOCK_LOCK), tmp_dir=str(folder), hardlink_lock=hardlink):
-        yield

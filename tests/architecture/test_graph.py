@@ -24,7 +24,7 @@ DECLARED = read_declarations(ROOT)
 STATED = load_yaml(ROOT / "dvc.yaml")["stages"]
 FOLDERS = ("charts", "datasets", "diagnostics", "learning", "models", "sources")
 DEVELOPMENT = {"flows.dependencies"}  # commands for those who work on the pipeline
-GRAPH = grimp.build_graph("tasks", "flows", include_external_packages=True, exclude_type_checking_imports=True)
+GRAPH = grimp.build_graph("tasks", "flows", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
 
 
 def reached(module: str) -> set[str]:
