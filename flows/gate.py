@@ -309,9 +309,16 @@ def _failure(name: str, command: str, ended: Ended) -> str:
     if "error" in ended.events:
         message = str(ended.events["error"])
         return message if message.startswith(f"{name}:") else f"{name}: {message}"
-    how = f"was ended by {_signal_name(-ended.code)}" if ended.code < 0 else f"ended with exit code {ended.code}"
+    killed_by = _signal_of(ended.code)
+    how = f"was ended by {_signal_name(killed_by)}" if killed_by else f"ended with exit code {ended.code}"
     said = "\n".join(["", *(f"  {line}" for line in ended.last_lines)]) if ended.last_lines else " (its messages are above)"
     return f"{name}: `{command}` {how}{said}"
+
+
+def _signal_of(code: int) -> int | None:
+    """The signal that ended a command; a shell that waits for it reports 128 and the signal's number, as dash does."""
+    number = -code if code < 0 else code - 128
+    return number if 0 < number <= signal.SIGRTMAX else None
 
 
 def _signal_name(number: int) -> str:

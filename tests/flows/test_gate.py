@@ -233,7 +233,11 @@ def test_a_failing_stage_gives_its_own_message(ran: Project) -> None:
     assert "Traceback" not in said
 
 
-def test_a_stage_that_was_killed_is_named_with_the_signal_and_leaves_no_output(ran: Project) -> None:
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # bash becomes the command; dash waits for it and reports 137
+def test_a_stage_that_was_killed_is_named_with_the_signal_and_leaves_no_output(
+    ran: Project, shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", shell)
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 100000 ")
     script = """
     import os, signal
