@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from flows import commands
+from flows.repository import find_project
 from tasks.core.errors import GoodfitError
 
 USAGE_ERROR = 2
@@ -214,7 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.incomplete.print_help(sys.stderr)
         return USAGE_ERROR
     try:
-        root = Path.cwd() if getattr(options, "anywhere", False) else commands.repository()
+        root = Path.cwd() if getattr(options, "anywhere", False) else find_project()
         code = int(options.call(options, root))
         sys.stdout.flush()
     except BrokenPipeError:  # `goodfit lineage show | head`

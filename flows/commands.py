@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from flows.repository import require_dvc
 from tasks.core.errors import ArtifactError, GoodfitError
 
 PLAN_LINES = 5  # of the changes of a stage; a fresh clone has many
@@ -18,22 +19,9 @@ class UsageError(GoodfitError):
     """The command was called with a name that does not exist: exit code 2."""
 
 
-def repository() -> Path:
-    """The folder of dvc.yaml: this one or the nearest above.
-
-    Raises:
-        GoodfitError: there is none.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").exists():
-            return folder
-    raise GoodfitError(f"no dvc.yaml in {here} or in a folder above it; change to the folder of a project")
-
-
 def run(options: argparse.Namespace, root: Path) -> int:
     """Run the flow, or show what it would do."""
-    _require_dvc(root)
+    require_dvc(root)
     os.chdir(root)  # the flow's tasks work where it was started, as a worker's do
     if options.dry_run:
         return _show_plan(options, root)
@@ -220,7 +208,7 @@ def doctor(_: argparse.Namespace, root: Path) -> int:
     from flows.doctor import mend
     from flows.parameters.temporary import recover_params
 
-    _require_dvc(root)
+    require_dvc(root)
     lines = [*filter(None, [recover_params(root)]), *mend(root)]
     print("\n".join(lines) or "nothing to repair")
     return 0
@@ -239,29 +227,6 @@ def failure_code(command: Callable[..., int]) -> int:
     from flows.lineage.verify import ExitCode
 
     return ExitCode.NOT_CHECKED if command is verify_lineage else 1
-
-
-def _require_dvc(root: Path) -> None:
-    """Refuse a folder in which DVC would not work.
-
-    Raises:
-        GoodfitError: it is no DVC repository, or no Git repository; the message has the command that makes it one.
-    """
-    above = (root, *root.parents)
-    in_git, in_dvc = (any((folder / name).exists() for folder in above) for name in (".git", ".dvc"))
-    if not in_dvc:
-        fix = "`dvc init`" if in_git else "`git init` and then `dvc init`"
-        raise GoodfitError(f"{root} is not a DVC repository; run {fix} there")
-    configured = any("no_scm = true" in text.lower() for text in _dvc_configs(above))
-    if not in_git and not configured:
-        raise GoodfitError(
-            f"{root} is not a Git repository; run `git init` there, or `dvc config core.no_scm true` to use DVC without Git"
-        )
-
-
-def _dvc_configs(folders: tuple[Path, ...]) -> list[str]:
-    files = (folder / ".dvc" / name for folder in folders for name in ("config", "config.local"))
-    return [file.read_text(encoding="utf-8") for file in files if file.is_file()]
 
 
 def _output(path: str, root: Path) -> str:

@@ -6,10 +6,10 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from flows.repository import PIPELINE_FILE
 from tasks.core.errors import GoodfitError, ParamsError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
-PIPELINE_FILE = "dvc.yaml"
 PLACEHOLDER = re.compile(r"\$\{([\w.]+)\}")
 
 

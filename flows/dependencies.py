@@ -14,8 +14,8 @@ from typing import Any, get_args
 import grimp
 from pydantic import BaseModel
 
-from flows.declaration import PIPELINE_FILE
 from flows.parameters.checking import own_stages
+from flows.repository import PIPELINE_FILE
 from tasks.core.components import Component
 
 # Small, stable, and used by everything: one dependency.

@@ -4,19 +4,20 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from flows.declaration import PIPELINE_FILE, read_declaration
+from flows.declaration import read_declaration
 from flows.lineage.lock import LOCK_FILE
 from flows.parameters.checking import own_stages
-from flows.processes.dvc_locks import FOLDER, dvc_lock
+from flows.processes.dvc_locks import dvc_lock
+from flows.processes.lock_file import replace_torn
 from flows.processes.locks import end_orphan, held_stages, read_holder
 from flows.processes.run_cache import mend_run_cache
 from flows.processes.rwlock import mend_rwlock
+from flows.repository import PIPELINE_FILE
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
@@ -49,43 +50,10 @@ def _mend_under_the_lock(root: Path, busy: list[str]) -> list[str]:
 
     try:
         with dvc_lock(root):
-            lines = [*_mend_lock_file(root), *_mend_databases(root)]
+            lines = [*replace_torn(root), *_mend_databases(root)]
             return lines if list(_unreadable(root)) else [*lines, *_remove_leftovers(root, busy)]
     except LockError:
         return ["another DVC command is using this repository: its lock file and databases were left alone"]
-
-
-def _mend_lock_file(root: Path) -> list[str]:
-    """Set a torn dvc.lock aside and bring the committed one back: what it had recorded since is in DVC's run-cache.
-
-    One with Git's conflict markers is not torn: a person has to choose.
-    """
-    path = root / LOCK_FILE
-    if not path.exists():  # nothing has run yet
-        return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if "<<<<<<<" in text or _is_a_lock_file(path):
-        return []
-    aside = root / FOLDER / f"{LOCK_FILE}.torn"
-    path.replace(aside)
-    torn = f"{LOCK_FILE} was torn, as a kill in the middle of a write leaves it; it now is {FOLDER / aside.name}"
-    committed = subprocess.run(["git", "show", f"HEAD:./{LOCK_FILE}"], cwd=root, capture_output=True, check=False)
-    if committed.returncode:
-        return [f"{torn}, and the next run writes another"]
-    path.write_bytes(committed.stdout)
-    return [f"{torn}, and the committed one is back: the next run restores what was recorded since"]
-
-
-def _is_a_lock_file(path: Path) -> bool:
-    """Whether DVC would read the file: torn in the right place it is still YAML."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
-
-    try:
-        COMPILED_LOCKFILE_SCHEMA(load_yaml(path))
-    except (GoodfitError, Invalid):
-        return False
-    return True
 
 
 def _unreadable(root: Path) -> Iterator[str]:

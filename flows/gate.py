@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.declaration import PIPELINE_FILE
 from flows.lineage import journal
 from flows.lineage.digest import digest_paths
 from flows.lineage.journal import Outcome
@@ -25,11 +24,13 @@ from flows.lineage.lock import LOCK_FILE, parse_entry
 from flows.lineage.record import differences, sealed_by_statement
 from flows.lineage.statement import statement_path
 from flows.parameters.checking import COMMAND
+from flows.processes.lock_file import mend_lock_file
 from flows.processes.locks import end_orphan, is_held
 from flows.processes.run_cache import mend_run_cache, remove_entry
 from flows.processes.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
 from flows.processes.rwlock import mend_rwlock
 from flows.processes.watch import WATCHED_RUN
+from flows.repository import PIPELINE_FILE
 from tasks.contracts.statement import Digest
 from tasks.core.errors import ArtifactError, GoodfitError
 
@@ -86,7 +87,7 @@ def pass_gate(
 
     Raises:
         BusyError: the files were still held after `wait_seconds`.
-        DamagedError: a kill left a file of DVC torn; the message says what mends it.
+        DamagedError: a file of DVC's is damaged, and it could not be mended here; the message says what mends it.
         StageFailedError: the stage failed; dvc.lock is as it was.
         GoodfitError: an input is missing or changed while the stage ran; dvc.lock is as it was.
         KeyboardInterrupt: the stage was interrupted.
@@ -122,6 +123,9 @@ def pass_gate(
             if stages_are_ending():
                 raise KeyboardInterrupt from None
         except (YAMLFileCorruptedError, YAMLValidationError) as error:
+            if LOCK_FILE in str(error) and (_mended(mend_lock_file, root, name, say) or not mended_in_vain):
+                mended_in_vain = True
+                continue
             cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
             raise DamagedError(f"{name}: {error}; {cure}") from None
         except (KeyError, TypeError):

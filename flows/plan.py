@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.declaration import PIPELINE_FILE
-from flows.lineage.lock import LOCK_FILE, read_lock
+from flows.lineage.lock import Locked, read_lock
 from flows.lineage.statement import flat
 from flows.parameters.checking import picked
 from flows.parameters.overrides import overridden_params
+from flows.repository import PIPELINE_FILE
 from flows.selection import chosen_stages, pipeline
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
@@ -43,14 +43,14 @@ def plan(root: Path, stages: Sequence[str] | None, force: bool, overrides: Seque
     graph = pipeline(root)
     chosen = chosen_stages(graph, stages)
     params = overridden_params(root, overrides) if overrides else None
-    changes = _changes(root, chosen)
+    locked = read_lock(root)
+    changes = _changes(root, chosen, locked)
     planned: dict[str, Planned] = {}
     for name in chosen:
         found = changes.get(name, [])
-        if params is not None and name in _locked(root):
-            found = [change for change in found if not change.startswith(f"{PARAMS_FILE}:")] + _params_changed(
-                root, name, params
-            )
+        if params is not None and name in locked:
+            others = [change for change in found if not change.startswith(f"{PARAMS_FILE}:")]
+            found = [*others, *_params_changed(root, name, locked[name], params)]
         before = [
             other for other in chosen if other in graph[name] and (planned[other].changes or planned[other].after or force)
         ]
@@ -58,19 +58,19 @@ def plan(root: Path, stages: Sequence[str] | None, force: bool, overrides: Seque
     return list(planned.values())
 
 
-def _changes(root: Path, chosen: Sequence[str]) -> dict[str, list[str]]:
+def _changes(root: Path, chosen: Sequence[str], locked: Mapping[str, Locked]) -> dict[str, list[str]]:
     """What DVC's status says of each stage, one line per change."""
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
         status: dict[str, list[Any]] = repo.status(targets=list(chosen))
     return {
-        name.rpartition(":")[2] if name not in chosen else name: list(_lines(root, name, found))
+        name.rpartition(":")[2] if name not in chosen else name: list(_lines(root, name, locked.get(name), found))
         for name, found in status.items()
     }
 
 
-def _lines(root: Path, name: str, found: Sequence[Any]) -> Iterator[str]:
+def _lines(root: Path, name: str, locked: Locked | None, found: Sequence[Any]) -> Iterator[str]:
     for change in found:
         if isinstance(change, str):  # "changed command", "always changed"
             yield change
@@ -78,21 +78,20 @@ def _lines(root: Path, name: str, found: Sequence[Any]) -> Iterator[str]:
         for kind, paths in change.items():
             for path, what in paths.items():
                 if isinstance(what, dict):  # a file of parameters: each key
-                    yield from _params_lines(root, name, path, what)
+                    yield from _params_lines(root, name, locked, path, what)
                 else:
                     yield f"{path}: {what}" + (" (output)" if kind == "changed outs" else "")
 
 
-def _params_lines(root: Path, name: str, path: str, keys: Mapping[str, str]) -> list[str]:
+def _params_lines(root: Path, name: str, locked: Locked | None, path: str, keys: Mapping[str, str]) -> list[str]:
     """Each option that differs with both its values, for params.yaml; for another file what DVC says of the key."""
-    if path == PARAMS_FILE and name in _locked(root):
-        return _params_changed(root, name, load_yaml(root / PARAMS_FILE))
+    if path == PARAMS_FILE and locked is not None:
+        return _params_changed(root, name, locked, load_yaml(root / PARAMS_FILE))
     return [f"{path}: {key}: {what}" for key, what in keys.items()]
 
 
-def _params_changed(root: Path, name: str, params: Mapping[str, Any]) -> list[str]:
-    recorded = _locked(root)[name].params
-    before, now = flat(recorded), flat(picked(dict(params), _keys(root, name, recorded)))
+def _params_changed(root: Path, name: str, locked: Locked, params: Mapping[str, Any]) -> list[str]:
+    before, now = flat(locked.params), flat(picked(dict(params), _keys(root, name, locked)))
     return [
         f"{PARAMS_FILE}: {key} {before.get(key, 'not stated')} -> {now.get(key, 'not stated')}"
         for key in dict.fromkeys([*now, *before])
@@ -100,11 +99,7 @@ def _params_changed(root: Path, name: str, params: Mapping[str, Any]) -> list[st
     ]
 
 
-def _keys(root: Path, name: str, recorded: Mapping[str, Any]) -> list[str]:
+def _keys(root: Path, name: str, locked: Locked) -> list[str]:
     stage = (load_yaml(root / PIPELINE_FILE).get("stages") or {}).get(name)
     keys = stage.get("params") if isinstance(stage, dict) else None
-    return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else list(recorded)
-
-
-def _locked(root: Path) -> Mapping[str, Any]:
-    return read_lock(root) if (root / LOCK_FILE).exists() else {}
+    return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else list(locked.params)

@@ -1,26 +1,30 @@
-"""Which stages a person asked for, and whether the request can be carried out; nothing is changed."""
+"""Which stages a person asked for, and whether the request can be carried out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from flows.declaration import PIPELINE_FILE, DeclarationError
+from flows.declaration import DeclarationError
 from flows.graph import read_graph
 from flows.lineage.lock import LOCK_FILE
 from flows.parameters.checking import check_params, check_sources, own_stages
 from flows.parameters.overrides import overridden_params
+from flows.processes.lock_file import mend_lock_file
+from flows.repository import PIPELINE_FILE
 from tasks.core.settings import PARAMS_FILE, expected_names, load_yaml
 
 Graph = Mapping[str, frozenset[str]]
 
 
-def check_request(root: Path, stages: Sequence[str] | None, overrides: Sequence[str]) -> None:
-    """Check the names of the stages, params.yaml and the overrides.
+def check_request(
+    root: Path, stages: Sequence[str] | None, overrides: Sequence[str], say: Callable[[str], None] | None = None
+) -> None:
+    """Check the names of the stages, params.yaml and the overrides; `say` as for `pipeline`.
 
     Raises:
         GoodfitError: dvc.yaml cannot be read, there is no such stage, or the parameters are not valid.
     """
     if stages:  # otherwise there is no name to check, and DVC's index takes a sixth of a second
-        chosen_stages(pipeline(root), stages)
+        chosen_stages(pipeline(root, say), stages)
     check_overrides(root, overrides)
 
 
@@ -38,8 +42,12 @@ def check_overrides(root: Path, overrides: Sequence[str]) -> None:
         check_sources(root, load_yaml(root / PARAMS_FILE))
 
 
-def pipeline(root: Path) -> Graph:
+def pipeline(root: Path, say: Callable[[str], None] | None = None) -> Graph:
     """The graph of dvc.yaml.
+
+    Args:
+        root: the repository.
+        say: told that a torn dvc.lock was mended; with None nothing is changed.
 
     Raises:
         DeclarationError: DVC cannot read it; the message is DVC's.
@@ -47,7 +55,14 @@ def pipeline(root: Path) -> Graph:
     from dvc.exceptions import DvcException
 
     try:
-        return read_graph(root)
+        try:
+            return read_graph(root)
+        except DvcException as error:
+            if say is None or LOCK_FILE not in str(error):
+                raise
+            for line in mend_lock_file(root):
+                say(line)
+            return read_graph(root)
     except DvcException as error:
         if LOCK_FILE in str(error):
             raise DeclarationError(f"{LOCK_FILE} cannot be read ({error}); run `goodfit doctor`") from None

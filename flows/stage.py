@@ -25,6 +25,7 @@ from flows.parameters.checking import check_params, picked, stage_params
 from flows.processes.leaving import collect_rarely, leave
 from flows.processes.locks import stage_lock
 from flows.processes.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
+from flows.repository import require_project
 from flows.sources import compiled
 from tasks.contracts.statement import Digest
 from tasks.core.components import Choice
@@ -68,6 +69,7 @@ def run_stage(
             stage's outputs are gone then: no partial output stays behind.
     """
     root = root.resolve()
+    require_project(root)
     require_stage(root, name)  # a stage that does not exist has no lock
     with stage_lock(root, name, leader, say):
         document = read_params(root)  # the only reading: what is checked here is what is sealed and what the stage is handed
@@ -189,6 +191,7 @@ def main(arguments: list[str]) -> int:
     leader = end_with_leader()
     _hear_interrupts()
     try:
+        require_project(root)  # elsewhere the journal would be left behind
         with _journal(root, name) as entry:
             run_stage(name, root, leader, lambda line: print(line, flush=True))
             if entry:

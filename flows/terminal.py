@@ -32,7 +32,7 @@ def run(
     """
     collect_rarely()
     root, started = Path.cwd(), datetime.now(UTC)
-    check_request(root, stages, overrides)
+    check_request(root, stages, overrides, print)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         _ensure_server()

@@ -34,6 +34,7 @@ from flows.pages.usage import usage_since
 from flows.parameters.overrides import override_params
 from flows.parameters.temporary import recover_params, temporary_overrides
 from flows.processes.watch import end_with_parent
+from flows.repository import require_project
 from flows.selection import Graph, check_overrides, chosen_stages, direct, pipeline
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
@@ -73,10 +74,11 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
     if under_a_worker():
         end_with_parent()
     try:
+        require_project(root)
         recovered = recover_params(root)
         if recovered:
             get_run_logger().warning(recovered)
-        graph = pipeline(root)
+        graph = pipeline(root, get_run_logger().warning)
         chosen = chosen_stages(graph, stages)
         check_overrides(root, overrides)
         previous, started = previous_metrics(root), datetime.now(UTC)

@@ -15,9 +15,9 @@ from typing import Literal
 
 from flows.lineage.digest import digest_file
 from flows.lineage.statement import statement_path
-from tasks.contracts.statement import FOLDER
 
-JOURNAL = FOLDER / "journal.jsonl"
+# In DVC's folder for temporary files, which Git ignores in every DVC repository.
+JOURNAL = Path(".dvc/tmp/goodfit/journal.jsonl")
 Outcome = Literal["ran", "restored", "unchanged", "failed"]
 Door = Literal["dvc", "flow"]
 
@@ -89,7 +89,7 @@ def _complete(root: Path, entry: Entry) -> None:
 
 def _append(path: Path, entry: Entry) -> None:
     """One write of one line to a file opened for appending: two doors at once do not mix their lines."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(file, (json.dumps(asdict(entry)) + "\n").encode())

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from flows.declaration import PIPELINE_FILE, Declaration, producer, read_declarations, upstream, writer
+from flows.declaration import Declaration, producer, read_declarations, upstream, writer
 from flows.lineage.digest import digest_file, directory_md5, files_below
 from flows.lineage.lock import LOCK_FILE, Locked, as_locked, read_lock
 from flows.lineage.statement import flat, statement_path
 from flows.parameters.checking import picked
+from flows.repository import PIPELINE_FILE
 from tasks.contracts.statement import Digest, Statement, read_statement
 from tasks.core.errors import ArtifactError
 from tasks.core.settings import PARAMS_FILE, load_yaml

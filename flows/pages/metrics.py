@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.declaration import PIPELINE_FILE
+from flows.repository import PIPELINE_FILE
 from tasks.core.settings import load_yaml
 
 Values = dict[str, Any]

@@ -6,7 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flows.declaration import PIPELINE_FILE, PLACEHOLDER, Declaration, read_declaration
+from flows.declaration import PLACEHOLDER, Declaration, read_declaration
+from flows.repository import PIPELINE_FILE
 from tasks.core.errors import DataError, ParamsError
 from tasks.core.settings import PARAMS_FILE, Section, expected_names, invalid, load_yaml, validate
 

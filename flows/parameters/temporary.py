@@ -98,8 +98,7 @@ def _kept(root: Path) -> dict[str, Any] | None:
 
 def _kept_file(root: Path) -> Path:
     """In DVC's folder for temporary files, which Git ignores."""
-    repository = next((folder for folder in (root, *root.resolve().parents) if (folder / ".dvc").is_dir()), root)
-    return repository / ".dvc" / "tmp" / KEPT
+    return root / ".dvc" / "tmp" / KEPT
 
 
 def _lives(kept: dict[str, Any]) -> bool:

@@ -163,7 +163,7 @@ def build(root: Path, variables: dict[str, str]) -> World:
     (root / "data/source.txt").write_text("".join(f"{number}\n" for number in range(200)))
     (root / "params.yaml").write_text(PARAMS)
     (root / "dvc.yaml").write_text(pipeline())
-    (root / ".gitignore").write_text("__pycache__/\n.*.partial\n/lineage/journal.jsonl\n")
+    (root / ".gitignore").write_text("__pycache__/\n.*.partial\n")
     steps = (
         ("git", "init", "-q"),
         ("dvc", "init", "-q"),

@@ -91,6 +91,19 @@ def test_it_works_on_the_project_above_a_sub_folder(fresh: Project) -> None:
     assert [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")] == list(STAGES)
 
 
+def test_a_project_below_its_dvc_repository_is_told_how_to_become_one(fresh: Project) -> None:
+    inner = fresh.root / "inner"
+    inner.mkdir()
+    (inner / "dvc.yaml").write_text("stages: {only: {cmd: echo}}\n")
+    for command in (["run"], ["run", "--dry-run"], ["doctor"]):
+        done = fresh.run("sh", "-c", f"cd inner && goodfit {' '.join(command)}", check=False)
+        assert done.returncode == 1
+        assert f"{inner} lies inside the DVC repository {fresh.root}" in done.stderr
+        assert "run `dvc init --subdir` in" in done.stderr
+    assert sorted(path.name for path in inner.iterdir()) == ["dvc.yaml"]
+    fresh.run("sh", "-c", "cd inner && dvc init -q --subdir && goodfit run --dry-run && goodfit doctor")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_the_completion_script_is_valid_and_knows_the_commands(fresh: Project, shell: str) -> None:
     printed = fresh.run("sh", "-c", f"cd / && goodfit completion {shell}").stdout

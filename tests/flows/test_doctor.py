@@ -109,20 +109,53 @@ def test_a_damaged_database_of_dvc_is_set_aside(ran: Project, tmp_path: Path, pa
     assert mend(ran.root) == []
 
 
-@pytest.mark.parametrize(
-    "torn", ["stages: {train: ", "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    params:\n      params.yaml:\n"]
-)
+TORN_LOCKS = ["stages: {train: ", "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    params:\n      params.yaml:\n"]
+
+
+@pytest.mark.parametrize("torn", TORN_LOCKS)
 def test_a_torn_dvc_lock_is_set_aside_and_the_committed_one_comes_back(ran: Project, torn: str) -> None:
     committed = ran.text("dvc.lock")
     (ran.root / "dvc.lock").write_text(torn)
-    failed = ran.run(sys.executable, "-c", GATE, "report", check=False)
-    assert "run `goodfit doctor`" in failed.stderr.splitlines()[-1]
     (line,) = mend(ran.root)
     assert "dvc.lock was torn" in line
     assert "the committed one is back" in line
-    assert ran.text(".dvc/tmp/dvc.lock.torn") == torn
+    (aside,) = (ran.root / ".dvc/tmp").glob("dvc.lock.*.torn")
+    assert aside.read_text() == torn
     assert ran.text("dvc.lock") == committed
     assert ran.is_clean()
+
+
+def test_a_torn_dvc_lock_that_was_never_committed_is_written_anew(ran: Project) -> None:
+    ran.run("git", "rm", "-q", "--cached", "dvc.lock")
+    ran.run("git", "commit", "-qm", "without a lock")
+    (ran.root / "dvc.lock").write_text("stages: {train: ")
+    (line,) = mend(ran.root)
+    assert "the next run writes another" in line
+    assert not (ran.root / "dvc.lock").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("torn", TORN_LOCKS)
+def test_the_gate_recovers_from_a_torn_dvc_lock_and_says_so(ran: Project, torn: str) -> None:
+    recorded = ran.text("dvc.lock")
+    (ran.root / "dvc.lock").write_text(torn)
+    done = ran.run(sys.executable, "-c", GATE, "report")
+    assert done.stdout.splitlines()[-1] == "unchanged"
+    assert "report: dvc.lock was torn" in done.stdout
+    assert ran.text("dvc.lock") == recorded
+
+
+@pytest.mark.slow
+def test_the_flow_recovers_from_a_torn_dvc_lock_and_a_dry_run_changes_nothing(ran: Project) -> None:
+    recorded = ran.text("dvc.lock")
+    (ran.root / "dvc.lock").write_text("stages: {train: ")
+    planned = ran.run("python", "-m", "flows.cli", "run", "--dry-run", check=False)
+    assert planned.returncode == 1
+    assert "dvc.lock cannot be read" in planned.stderr
+    assert ran.text("dvc.lock") == "stages: {train: "
+    done = ran.run("python", "-m", "flows.cli", "run", "report")
+    assert "dvc.lock was torn" in done.stdout
+    assert ran.text("dvc.lock") == recorded
 
 
 def test_a_dvc_lock_with_a_conflict_is_named_and_left_alone(ran: Project) -> None:

@@ -285,7 +285,7 @@ def test_outside_of_the_gate_dvc_starts_commands_as_it_always_does(ran: Project)
     with Repo('.') as repo: repo.reproduce('report', single_item=True, force=True)
     """
     assert gate(ran, script).returncode == 0
-    doors = [json.loads(line)["door"] for line in ran.text("lineage/journal.jsonl").splitlines() if '"report"' in line]
+    doors = [json.loads(line)["door"] for line in ran.text(".dvc/tmp/goodfit/journal.jsonl").splitlines() if '"report"' in line]
     assert doors == ["dvc", "dvc"], "the second was started by DVC itself, and wrote its own line"
 
 

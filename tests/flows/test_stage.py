@@ -168,6 +168,13 @@ def test_the_code_of_another_repository_is_refused(pipeline: Path) -> None:
         run_stage("download", pipeline)
 
 
+def test_a_stage_that_is_started_in_a_sub_folder_is_refused_and_leaves_nothing_there(fresh: Project) -> None:
+    done = fresh.run("sh", "-c", f"cd tasks && {' '.join(STAGE)} train", check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {fresh.root / 'tasks/dvc.yaml'} is missing: run this in {fresh.root}\n"
+    assert not (fresh.root / "tasks/.dvc").exists()
+
+
 @pytest.mark.slow
 def test_a_stage_that_fails_exits_with_1_a_message_and_no_partial_output(ran: Project) -> None:
     (ran.root / "data/processed/train.safetensors").unlink()
@@ -175,7 +182,7 @@ def test_a_stage_that_fails_exits_with_1_a_message_and_no_partial_output(ran: Pr
     assert done.returncode == 1
     assert done.stderr.startswith("error: train: its input ")
     assert "Traceback" not in done.stderr
-    last = json.loads(ran.text("lineage/journal.jsonl").splitlines()[-1])
+    last = json.loads(ran.text(".dvc/tmp/goodfit/journal.jsonl").splitlines()[-1])
     assert (last["stage"], last["outcome"], last["door"]) == ("train", "failed", "dvc")
 
 

@@ -172,7 +172,7 @@ def test_runs_once_and_then_finds_nothing_to_do(fresh: Project, server: Server) 
     assert fresh.text("dvc.lock") == lock
     assert {task["state_name"] for task in server.tasks_of(server.last_run()).values()} == {"Unchanged"}
 
-    journal = [json.loads(line) for line in fresh.text("lineage/journal.jsonl").splitlines()]
+    journal = [json.loads(line) for line in fresh.text(".dvc/tmp/goodfit/journal.jsonl").splitlines()]
     assert [(line["door"], line["scheduled"]) for line in journal] == [("flow", None)] * 12
     assert {line["flow_run_id"] for line in journal[:6]} == {run["id"]}
 
@@ -261,7 +261,7 @@ def test_what_cannot_run_is_said_before_anything_starts(fresh: Project, tmp_path
     assert "train.model.name: unknown name 'mpl'; expected one of cnn, linear, mlp" in invalid.stderr
     assert all("server" not in done.stderr for done in (unknown, override, invalid))
     assert fresh.text("params.yaml") == params.replace("name: mlp,", "name: mpl,")
-    assert not (fresh.root / "lineage/journal.jsonl").exists()
+    assert not (fresh.root / ".dvc/tmp/goodfit/journal.jsonl").exists()
 
 
 @pytest.mark.prefect
@@ -296,7 +296,7 @@ def test_a_signal_ends_the_run_and_leaves_the_record(ran: Project, server: Serve
     run = server.last_run()
     assert run["state_type"] == {signal.SIGINT: "CANCELLED", signal.SIGTERM: "CRASHED"}[number]
     assert server.tasks_of(run)["train"]["state_type"] == "CANCELLED"
-    entry = json.loads(ran.text("lineage/journal.jsonl").splitlines()[-1])
+    entry = json.loads(ran.text(".dvc/tmp/goodfit/journal.jsonl").splitlines()[-1])
     assert (entry["stage"], entry["outcome"]) == ("train", "failed")
 
 

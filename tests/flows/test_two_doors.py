@@ -245,11 +245,11 @@ def test_two_gates_at_once_do_the_work_once(fresh: Project) -> None:
 
 
 def test_the_statement_and_the_journal_are_written(ran: Project) -> None:
-    journal = Path(ran.root / "lineage/journal.jsonl").read_text().splitlines()
+    journal = Path(ran.root / ".dvc/tmp/goodfit/journal.jsonl").read_text().splitlines()
     assert len(journal) == len(STAGES)
     assert all('"outcome": "ran"' in line and '"door": "dvc"' in line for line in journal)
-    ignored = ran.run("git", "check-ignore", "lineage/journal.jsonl", "lineage/train.json").stdout.split()
-    assert ignored == ["lineage/journal.jsonl", "lineage/train.json"]
+    ignored = ran.run("git", "check-ignore", ".dvc/tmp/goodfit/journal.jsonl", "lineage/train.json").stdout.split()
+    assert ignored == [".dvc/tmp/goodfit/journal.jsonl", "lineage/train.json"]
 
 
 def test_a_folder_of_ones_own_that_is_missing_is_named(fresh: Project) -> None:

@@ -446,18 +446,18 @@ def test_a_statement_with_a_value_of_another_type_is_refused(ran: Project, old: 
 
 
 def test_a_journal_that_cannot_be_written_does_not_fail_the_stage(ran: Project) -> None:
-    (ran.root / "lineage/journal.jsonl").unlink()
-    (ran.root / "lineage/journal.jsonl").mkdir()
+    (ran.root / ".dvc/tmp/goodfit/journal.jsonl").unlink()
+    (ran.root / ".dvc/tmp/goodfit/journal.jsonl").mkdir()
     done = ran.run("python", "-m", "flows.stage", "download")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("warning: download: no line in lineage/journal.jsonl (")
+    assert line.startswith("warning: download: no line in .dvc/tmp/goodfit/journal.jsonl (")
     assert verify(ran.root, "data/raw").exit_code == ExitCode.PROVEN
 
 
 def test_a_journal_that_cannot_be_written_does_not_hide_the_stages_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "lineage/journal.jsonl").mkdir(parents=True)
+    (tmp_path / ".dvc/tmp/goodfit/journal.jsonl").mkdir(parents=True)
     with pytest.raises(ArtifactError, match="its own"), journaled(tmp_path, "train", door="dvc"):
         raise ArtifactError("its own")
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -467,7 +467,7 @@ def test_without_the_git_program_the_line_has_no_commit(tmp_path: Path, monkeypa
     monkeypatch.setenv("PATH", str(tmp_path))
     with journaled(tmp_path, "train", door="dvc") as entry:
         entry.outcome = "ran"
-    line = json.loads((tmp_path / "lineage/journal.jsonl").read_text())
+    line = json.loads((tmp_path / ".dvc/tmp/goodfit/journal.jsonl").read_text())
     assert (line["outcome"], line["commit"]) == ("ran", None)
 
 
@@ -482,7 +482,7 @@ def test_the_peak_of_memory_is_that_of_the_stages_process(ran: Project) -> None:
         "    with journaled(Path(), 'report', door='flow') as entry: entry.outcome = pass_gate('report', force=force)\n"
     )
     ran.run(sys.executable, "-c", script)
-    lines = [json.loads(line) for line in ran.text("lineage/journal.jsonl").splitlines()][-2:]
+    lines = [json.loads(line) for line in ran.text(".dvc/tmp/goodfit/journal.jsonl").splitlines()][-2:]
     assert [(line["door"], line["outcome"]) for line in lines] == [("flow", "ran"), ("flow", "unchanged")]
     assert 30 * mebibytes < lines[0]["peak_memory_bytes"] < 1500 * mebibytes
     assert lines[1]["peak_memory_bytes"] is None

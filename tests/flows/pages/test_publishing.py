@@ -103,7 +103,7 @@ def test_usage_is_of_this_run_and_of_stages_that_ended_well(tmp_path: Path) -> N
     ]
     (tmp_path / "lineage").mkdir()
     text = "\n".join(json.dumps(item) for item in lines) + '\n{"stage": "train", "outc'
-    (tmp_path / "lineage/journal.jsonl").write_text(text)
+    (tmp_path / ".dvc/tmp/goodfit/journal.jsonl").write_text(text)
     assert usage_since(tmp_path, datetime(2026, 1, 2, tzinfo=UTC)) == {"train": Usage(3.0, 5)}
     assert usage_since(tmp_path / "nothing", datetime(2026, 1, 2, tzinfo=UTC)) == {}
 

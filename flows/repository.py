@@ -1,0 +1,63 @@
+"""The folder that goodfit works in: that of dvc.yaml, which is a DVC repository of its own."""
+
+from pathlib import Path
+
+from tasks.core.errors import GoodfitError
+
+PIPELINE_FILE = "dvc.yaml"  # read by flows/declaration.py, whose import takes longer
+
+
+def find_project() -> Path:
+    """The folder of dvc.yaml: this one or the nearest above.
+
+    Raises:
+        GoodfitError: there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / PIPELINE_FILE).exists():
+            return folder
+    raise GoodfitError(f"no dvc.yaml in {here} or in a folder above it; change to the folder of a project")
+
+
+def require_project(root: Path) -> None:
+    """Refuse a folder that is not that of the pipeline, where a stage would leave files that belong elsewhere.
+
+    DVC's temporary files, which ours stand beside, are those of `root`: in a repository further up they would be others.
+
+    Raises:
+        GoodfitError: there is no dvc.yaml here, or DVC's repository begins in a folder above.
+    """
+    if not (root / PIPELINE_FILE).exists():
+        above = next((folder for folder in root.parents if (folder / PIPELINE_FILE).exists()), None)
+        cure = f"run this in {above}" if above else f"`git checkout {PIPELINE_FILE}` brings back the committed one"
+        raise GoodfitError(f"{root / PIPELINE_FILE} is missing: {cure}")
+    above = next((folder for folder in root.parents if (folder / ".dvc").is_dir()), None)
+    if above is not None and not (root / ".dvc").is_dir():
+        raise GoodfitError(
+            f"{root} lies inside the DVC repository {above}; goodfit needs .dvc and dvc.yaml in the same folder: "
+            f"run `dvc init --subdir` in {root}, which makes it a repository of its own within the same Git repository"
+        )
+
+
+def require_dvc(root: Path) -> None:
+    """Refuse a folder in which DVC would not work.
+
+    Raises:
+        GoodfitError: it is no DVC repository, or no Git repository; the message has the command that makes it one.
+    """
+    require_project(root)
+    above = (root, *root.parents)
+    in_git = any((folder / ".git").exists() for folder in above)
+    if not (root / ".dvc").is_dir():
+        fix = "`dvc init`" if in_git else "`git init` and then `dvc init`"
+        raise GoodfitError(f"{root} is not a DVC repository; run {fix} there")
+    if not in_git and not _is_without_git(root):
+        raise GoodfitError(
+            f"{root} is not a Git repository; run `git init` there, or `dvc config core.no_scm true` to use DVC without Git"
+        )
+
+
+def _is_without_git(root: Path) -> bool:
+    files = [root / ".dvc" / name for name in ("config", "config.local")]
+    return any("no_scm = true" in file.read_text(encoding="utf-8").lower() for file in files if file.is_file())
