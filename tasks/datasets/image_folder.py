@@ -15,6 +15,7 @@ from tasks.sources.source import Rows, Source
 READS_PATH = True
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # in any case
 EXPECTED = "expected one sub-folder per class (cat/1.png, dog/7.png), or train/ and test/ that hold such folders"
+SYSTEM_FILES = {"thumbs.db", "desktop.ini"}  # of Windows, in any case; those of macOS and Linux are hidden (.DS_Store)
 Listing = list[tuple[str, int]]  # an image's path below the folder and its class number, sorted by class, then by name
 
 
@@ -37,6 +38,9 @@ def fetch(settings: Settings, path: Path, raw: Path) -> None:
         DataError: the folder is missing, or holds what cannot be learned from; all unreadable files are named at once.
     """
     found = listed(path)
+    ignored = system_files(path)
+    if ignored:
+        print(f"download: hidden and system files that are ignored: {len(ignored)}, such as {ignored[0]}")
     names = [name for listing in found.splits.values() for name, _ in listing]
     left_out = copy_images(path, names, raw, settings.skip_unreadable)
     for split, listing in found.splits.items():
@@ -106,8 +110,24 @@ def _split_folders(folder: Path) -> dict[str, str]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    # Hidden files are the file manager's (.DS_Store), not images. A folder's own order differs between machines.
-    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+    # A folder's own order differs between machines.
+    return sorted((path for path in folder.iterdir() if not _of_the_system(path)), key=lambda path: path.name)
+
+
+def _of_the_system(path: Path) -> bool:
+    """Whether a file or folder is hidden or was written by a file manager, and so is not an image or a class."""
+    return path.name.startswith(".") or path.name.casefold() in SYSTEM_FILES
+
+
+def system_files(folder: Path) -> list[str]:
+    """The hidden and system files among the images, as paths below `folder`; what lies in a hidden folder is not looked at."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if _of_the_system(path):
+            found += [path.name] if path.is_file() else []
+        elif path.is_dir():
+            found += [f"{path.name}/{name}" for name in system_files(path)]
+    return found
 
 
 def _folders(folder: Path) -> list[str]:

@@ -51,6 +51,15 @@ def paths(rows: Rows | None) -> list[str]:
     return list(rows.paths)
 
 
+def test_says_which_system_files_are_ignored(folder: Path, raw: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "dog/Thumbs.db").write_bytes(b"\0")
+    (folder / "Desktop.ini").write_bytes(b"\0")
+
+    assert paths(fetched(folder, raw).train) == names(raw) == ["cat/1.png", "dog/10.png", "dog/2.png"]
+    printed = capsys.readouterr().out
+    assert "download: hidden and system files that are ignored: 3, such as Desktop.ini\n" in printed
+
+
 def test_lists_classes_and_files_sorted_by_name(folder: Path, raw: Path) -> None:
     source = fetched(folder, raw)
 
@@ -175,7 +184,8 @@ def test_says_once_that_the_first_of_several_frames_is_used(
         frames[0].save(folder / "dog" / name, save_all=True, append_images=frames[1:])
     fetched(folder, raw)
 
-    assert capsys.readouterr().out == "download: files with several frames or pages: 2; the first of each is used\n"
+    said = [line for line in capsys.readouterr().out.splitlines() if "frames" in line]
+    assert said == ["download: files with several frames or pages: 2; the first of each is used"]
 
 
 def rejected(folder: Path, raw: Path, message: str) -> None:
