@@ -1,4 +1,7 @@
-"""The user's own arrays: an .npz file with x_train, y_train, x_test and y_test, and x_val and y_val if there are any."""
+"""The user's own arrays: an .npz file with x_train and y_train, and x_val, y_val, x_test and y_test if there are any.
+
+Without a test split, `preprocess` draws one from the training rows (`preprocess.test_fraction`).
+"""
 
 import shutil
 import zipfile
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 READS_PATH = True
 FILE = "arrays.npz"
-KEYS = ("x_train", "y_train", "x_test", "y_test")
+KEYS = ("x_train", "y_train")  # required; a validation and a test split are optional
 SPLITS = ("train", "val", "test")
 
 
@@ -72,7 +75,7 @@ def read(path: Path) -> Source:
         numbers = _numbered(path, f"y_{split}", labels[split], classes) if names else labels[split]
         _check_range(path, f"y_{split}", numbers, classes)
         rows[split] = Rows(images[split], numbers.astype(np.int64))
-    return Source(classes, "row of the arrays", rows["train"], rows.get("val"), rows["test"])
+    return Source(classes, "row of the arrays", rows["train"], rows.get("val"), rows.get("test"))
 
 
 def _arrays(path: Path) -> "dict[str, np.ndarray[Any, Any]]":
@@ -89,7 +92,8 @@ def _arrays(path: Path) -> "dict[str, np.ndarray[Any, Any]]":
     found_arrays, key = {}, "the archive"
     try:
         with np.load(path, allow_pickle=False) as archive:
-            wanted = [*KEYS, "x_val", "y_val"] if {"x_val", "y_val"} & set(archive.files) else list(KEYS)
+            optional = [(f"x_{split}", f"y_{split}") for split in ("val", "test")]
+            wanted = [*KEYS, *(key for pair in optional if set(pair) & set(archive.files) for key in pair)]
             for key in wanted:
                 if key not in archive:
                     names = ", ".join(archive.files) or "nothing"

@@ -258,6 +258,16 @@ def test_images_of_any_size_and_mode_become_one_form(tmp_path: Path) -> None:
     assert set(rows["group"]) == {""}
 
 
+def test_draws_the_test_split_of_arrays_that_have_none(tmp_path: Path) -> None:
+    images = np.arange(40 * 16, dtype=np.uint16).astype(np.uint8).reshape(40, 4, 4)
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=np.arange(40) % 2)
+    prepare(tmp_path, "arrays", "own.npz")
+
+    drawn = [read_split(tmp_path, name).rows.tolist() for name in ("train", "val", "test")]
+    assert all(drawn)
+    assert sorted(row for rows in drawn for row in rows) == list(range(40))
+
+
 def test_sizes_that_differ_need_one_that_is_stated(tmp_path: Path) -> None:
     photos(tmp_path / "own")
 

@@ -179,13 +179,22 @@ def test_rejects_what_cannot_be_learned_from(tmp_path: Path, changes: dict[str, 
     assert list(raw.iterdir()) == []
 
 
-@pytest.mark.parametrize("key", arrays.KEYS)
+@pytest.mark.parametrize("key", list(GOOD))
 def test_names_a_missing_key(tmp_path: Path, key: str) -> None:
     path = tmp_path / "own.npz"
     np.savez(path, **{name: array for name, array in GOOD.items() if name != key})
 
     with pytest.raises(DataError, match=rf"own\.npz has no {key}, only .*; expected x_train, y_train, x_test, y_test"):
         arrays.read(path)
+
+
+def test_without_a_test_split_one_is_left_to_be_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    np.savez(path, **{name: array for name, array in GOOD.items() if not name.endswith("_test")})
+
+    source = arrays.read(path)
+    assert source.test is None
+    assert np.array_equal(source.train.labels, GOOD["y_train"])
 
 
 def test_tells_a_missing_file_from_a_folder_and_from_another_kind(tmp_path: Path) -> None:
