@@ -137,11 +137,16 @@ def _read(file: Path, settings: Settings) -> list[tuple[int, dict[str, str]]]:
         with file.open(newline="", encoding="utf-8-sig") as opened:
             reader = csv.DictReader(opened, strict=True)
             header = list(reader.fieldnames or [])
-            lacking = [name for name in wanted if name not in header]
+            options = ("path_column", "label_column", "group_column", "split_column")
+            lacking = [
+                f"{name} (download.dataset.{option})"
+                for option, name in zip(options, columns, strict=True)
+                if name is not None and name not in header
+            ]
             if lacking:
                 raise DataError(
                     f"{file} has no column {', '.join(lacking)}, only {', '.join(header) or 'none'}; "
-                    "correct the table's first line, or name the columns in download.dataset"
+                    "correct the table's first line, or set the option in brackets to the column's name"
                 )
             rows = [(reader.line_num, {name: (row[name] or "").strip() for name in wanted}) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:

@@ -182,7 +182,11 @@ def test_rejects_a_group_that_is_not_stated(own: Path, raw: Path) -> None:
 
 def test_names_the_columns_that_there_are(own: Path, raw: Path) -> None:
     write(own, PLAIN, "file,class")
-    rejected(own, raw, "has no column path, label, only file, class")
+    rejected(
+        own,
+        raw,
+        r"has no column path \(download\.dataset\.path_column\), label \(download\.dataset\.label_column\), only file, class",
+    )
 
 
 def test_asks_for_the_folder_rather_than_the_table(own: Path, raw: Path) -> None:
