@@ -244,12 +244,17 @@ def _damaged(paths: list[Path]) -> DataError:
 def _of_many_sizes(paths: list[Path], shape: tuple[int, int, int]) -> DataError:
     sizes = Counter(in_order(upright_size, paths))
     listed = [f"{height} x {width} pixels: {count} of {len(paths)} images" for (height, width), count in sizes.most_common()]
-    height, width = (median_low(side) for side in zip(*sizes.elements(), strict=True))
+    height, width = (_round_side(median_low(side)) for side in zip(*sizes.elements(), strict=True))
     return DataError(
         f"the images are not all of one size (height x width):\n{named(listed, 5)}\n"
         f"expected {shape[1]} x {shape[2]}, as the first; state in params.yaml the size that all are brought to, such as\n"
         f"  preprocess:\n    image: {{size: [{height}, {width}], resize: crop}}    # crop, pad or stretch"
     )
+
+
+def _round_side(pixels: int) -> int:
+    """The nearest multiple of 16, which halves well in a network; a side below 16 pixels stays as it is."""
+    return pixels if pixels < 16 else (pixels + 8) // 16 * 16
 
 
 def _plain(image: "Image") -> "Image":

@@ -213,6 +213,14 @@ def test_says_what_to_state_where_sizes_differ(tmp_path: Path) -> None:
     assert as_array(sorted(tmp_path.iterdir()), ImageForm(size=[6, 7])).shape == (3, 1, 6, 7)
 
 
+def test_suggests_a_size_in_multiples_of_16(tmp_path: Path) -> None:
+    for name, size in (("a", (129, 128)), ("b", (129, 128)), ("c", (90, 100))):
+        Image.new("L", size).save(tmp_path / f"{name}.png")
+
+    with pytest.raises(DataError, match=r"size: \[128, 128\]"):
+        as_array(sorted(tmp_path.iterdir()), ALL)
+
+
 def test_names_all_files_that_were_damaged_since(tmp_path: Path) -> None:
     for number in range(30):
         painted("L", number).save(tmp_path / f"{number:02}.png")
