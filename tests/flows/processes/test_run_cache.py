@@ -1,5 +1,6 @@
 """DVC's run-cache after a kill in the middle of a write."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,10 +16,10 @@ HOLD = (
 )
 
 
-@pytest.fixture(params=["in the repository", "shared"])
-def copying(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
-    """A repository with one stage that has run; its cache lies in the repository, or beside it for several repositories."""
-    project = Project(tmp_path / "copying")
+@pytest.fixture(scope="module", params=["in the repository", "shared"])
+def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a repository with one stage that has run; its cache lies in the repository, or beside it for several ones."""
+    project = Project(tmp_path_factory.mktemp("template") / "copying")
     project.root.mkdir()
     (project.root / "dvc.yaml").write_text("stages: {copy: {cmd: cp source copied, deps: [source], outs: [copied]}}\n")
     (project.root / "source").write_text("content")
@@ -27,7 +28,13 @@ def copying(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     if request.param == "shared":
         project.run("dvc", "cache", "dir", "../cache")
     project.run("dvc", "repro")
-    return project
+    return project.root.parent
+
+
+@pytest.fixture
+def copying(template: Path, tmp_path: Path) -> Project:
+    """A copy of its own for each test."""
+    return Project(Path(shutil.copytree(template, tmp_path / "world")) / "copying")
 
 
 def entries(project: Project) -> list[Path]:
