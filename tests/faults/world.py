@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class World:
 
     root: Path
     variables: dict[str, str] = field(default_factory=dict)
+    started: "list[subprocess.Popen[bytes]]" = field(default_factory=list, repr=False)
 
     def run(self, *command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; what it prints on both streams comes as one text."""
@@ -95,7 +97,7 @@ class World:
     def start(self, door: str, log: Path) -> "subprocess.Popen[bytes]":
         """Start a run through a door, in a session of its own, as a terminal would."""
         with log.open("ab") as file:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command(door),
                 cwd=self.root,
                 env=environment() | self.variables,
@@ -104,6 +106,17 @@ class World:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what still works here, and wait for the runs that were started."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                process.kill()
+        for started in self.started:
+            started.kill()
+            started.wait()
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that works in this repository."""

@@ -45,8 +45,7 @@ def world(template: World, tmp_path: Path) -> "Iterator[World]":
     try:
         yield world
     finally:
-        for process in world.processes():
-            process.kill()
+        world.end()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
