@@ -76,8 +76,8 @@ def _add_run(added: Commands) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change params.yaml first, as `dvc exp run -S` does; a path such as download.path=../images is relative to the "
-        "project's root, not to the current folder",
+        help="change params.yaml first, as `dvc exp run -S` does: checked before anything is written, and kept in the file even if a "
+        "stage then fails; a path such as download.path=../images is relative to the project's root, not to the current folder",
     )
     run.add_argument("-n", "--dry-run", action="store_true", help="show which stages would run and why; change nothing")
 

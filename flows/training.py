@@ -33,6 +33,7 @@ from flows.pages.publishing import Run, add_tags, choice_tags, publish, results
 from flows.pages.usage import usage_since
 from flows.parameters.overrides import override_params
 from flows.parameters.temporary import recover_params, temporary_overrides
+from flows.processes.run_lock import run_lock
 from flows.processes.watch import end_with_parent
 from flows.repository import require_project
 from flows.selection import Graph, check_overrides, chosen_stages, direct, pipeline
@@ -75,20 +76,26 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
         end_with_parent()
     try:
         require_project(root)
-        recovered = recover_params(root)
-        if recovered:
-            get_run_logger().warning(recovered)
-        graph = pipeline(root, get_run_logger().warning)
-        chosen = chosen_stages(graph, stages)
-        check_overrides(root, overrides)
-        previous, started = previous_metrics(root), datetime.now(UTC)
-        with overridden(root, overrides):
-            params = read_params(root)
-            tags = [*choice_tags(params or {}), *(["forced"] if force else []), *(["overrides"] if overrides else [])]
-            _shown(add_tags, tags)
-            states = run_stages(graph, chosen, force, params)
+        with run_lock(root, overrides, kept=not under_a_worker(), say=lambda line: get_run_logger().warning(line)):
+            return _run(root, stages, force, overrides)
     except (GoodfitError, OSError) as error:
         return Failed(message=str(error))
+
+
+def _run(root: Path, stages: list[str] | None, force: bool, overrides: list[str]) -> State[Any]:
+    """The run, while no other one may change params.yaml."""
+    recovered = recover_params(root)
+    if recovered:
+        get_run_logger().warning(recovered)
+    graph = pipeline(root, get_run_logger().warning)
+    chosen = chosen_stages(graph, stages)
+    check_overrides(root, overrides)
+    previous, started = previous_metrics(root), datetime.now(UTC)
+    with overridden(root, overrides):
+        params = read_params(root)
+        tags = [*choice_tags(params or {}), *(["forced"] if force else []), *(["overrides"] if overrides else [])]
+        _shown(add_tags, tags)
+        states = run_stages(graph, chosen, force, params)
     if _ending.is_set():
         _ending.clear()
         return Cancelled(message="interrupted")

@@ -226,6 +226,24 @@ def test_overrides_run_what_they_change_and_come_back_restored(ran: Project, ser
 
 @pytest.mark.slow
 @pytest.mark.prefect
+def test_two_runs_with_overrides_at_once_both_train_on_their_own(ran: Project, server: Server) -> None:
+    logs = [ran.root.parent / f"{epochs}.log" for epochs in (2, 4)]
+    runs = []
+    for epochs, log in zip((2, 4), logs, strict=True):
+        with log.open("w") as file:
+            command = [sys.executable, "-m", "flows.cli", "run", "train", "-S", f"train.epochs={epochs}"]
+            variables = environment() | server.variables
+            runs.append(subprocess.Popen(command, cwd=ran.root, env=variables, stdout=file, stderr=file))
+    codes = [run.wait(300) for run in runs]
+    printed = [log.read_text() for log in logs]
+    assert codes == [0, 0], "\n".join(printed)
+    for epochs, text in zip((2, 4), printed, strict=True):
+        assert f"train: {epochs} epochs" in text
+    assert sum("waiting for process " in text for text in printed) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
 def test_a_failing_stage_fails_the_flow_and_the_other_branch_finishes(ran: Project, server: Server) -> None:
     lock = ran.text("dvc.lock")
     diagnosis = json.loads(ran.text("results/diagnosis.json"))
