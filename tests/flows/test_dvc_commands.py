@@ -89,7 +89,7 @@ def test_the_users_own_images_are_watched(ran: Project) -> None:
         for number in range(20):
             Image.new("L", (8, 8), shade + number).save(folder / label / f"{number}.png")
     ran.edit("params.yaml", "{name: digits}", "{name: image_folder}")
-    ran.edit("params.yaml", "path: data/source ", "path: photos ")
+    ran.edit("params.yaml", "path: data/source/README.md ", "path: photos ")
     assert ran.repro() == set(STAGES)
     assert ran.repro() == set()
     Image.new("L", (8, 8), 7).save(folder / "dark" / "0.png")

@@ -100,12 +100,18 @@ def test_an_edit_runs_exactly_the_stages_that_use_the_file(ran: Project, file: s
         ("epochs: 3 ", "epochs: 2 ", {"train", "evaluate", "diagnose", "report"}),
         ("most_wrong: 24 ", "most_wrong: 5 ", {"report"}),
         ("calibration_bins: 15 ", "calibration_bins: 10 ", {"evaluate", "report"}),
-        ("path: data/source ", "path: recipes ", {"download", "report"}),
+        ("path: data/source/README.md ", "path: recipes ", {"download", "report"}),
     ],
 )
 def test_a_parameter_runs_the_stages_that_declare_it(ran: Project, old: str, new: str, stages: set[str]) -> None:
     ran.edit("params.yaml", old, new)
     assert ran.repro() == stages
+
+
+def test_data_that_are_not_used_run_nothing(ran: Project) -> None:
+    (ran.root / "data/source/birds").mkdir()
+    (ran.root / "data/source/birds/1.png").write_bytes(b"not looked at")
+    assert ran.repro() == set()
 
 
 def test_an_experiment_chooses_drops_and_adds_options_through_dvc(ran: Project) -> None:

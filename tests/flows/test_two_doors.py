@@ -254,7 +254,7 @@ def test_the_statement_and_the_journal_are_written(ran: Project) -> None:
 
 def test_a_folder_of_ones_own_that_is_missing_is_named(fresh: Project) -> None:
     fresh.edit("params.yaml", "dataset: {name: digits} ", "dataset: {name: image_folder} ")
-    fresh.edit("params.yaml", "path: data/source ", "path: pictures ")
+    fresh.edit("params.yaml", "path: data/source/README.md ", "path: pictures ")
     refused = fresh.run(sys.executable, "-c", GATE, "download", check=False)
     assert refused.returncode == 1
     assert f"download: its input {fresh.root}/pictures is missing" in refused.stderr

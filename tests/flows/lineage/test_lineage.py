@@ -357,6 +357,7 @@ def test_a_folders_digest_leaves_out_what_dvcignore_does(fresh: Project) -> None
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(name)
     # data/source has drafts/ too: the pattern that names tasks/ does not reach it.
+    fresh.edit("params.yaml", "path: data/source/README.md", "path: data/source")
     fresh.repro("download")
     entry = lock(fresh)["stages"]["download"]
     locked = {dep["path"]: dep["md5"] for dep in entry["deps"]}
@@ -374,7 +375,7 @@ def test_a_folder_outside_the_repository_is_hashed_whole_as_dvc_does(fresh: Proj
     outside = fresh.root.parent / "source"
     shutil.copytree(fresh.root / "data/source", outside)
     (outside / "a.pyc").write_text("no bytecode of ours")
-    fresh.edit("params.yaml", "path: data/source", "path: ../source")
+    fresh.edit("params.yaml", "path: data/source/README.md", "path: ../source")
     fresh.repro("download")
     assert "../source/a.pyc" in read_statement(fresh.root, "download").inputs
     assert verify(fresh.root, "data/raw").exit_code == ExitCode.PROVEN

@@ -101,7 +101,7 @@ def test_usage_is_of_this_run_and_of_stages_that_ended_well(tmp_path: Path) -> N
         line | {"started": "2026-01-02T00:00:01+00:00"},
         line | {"stage": "report", "outcome": "failed", "started": "2026-01-02T00:00:01+00:00"},
     ]
-    (tmp_path / "lineage").mkdir()
+    (tmp_path / ".dvc/tmp/goodfit").mkdir(parents=True)
     text = "\n".join(json.dumps(item) for item in lines) + '\n{"stage": "train", "outc'
     (tmp_path / ".dvc/tmp/goodfit/journal.jsonl").write_text(text)
     assert usage_since(tmp_path, datetime(2026, 1, 2, tzinfo=UTC)) == {"train": Usage(3.0, 5)}

@@ -41,10 +41,10 @@ ParamsWith = Callable[..., Path]
         ("shuffle: true ", "shuffle: 'yes' ", "train.shuffle: found 'yes' (str); it should be a valid boolean"),
         ("{name: digits}", "{name: mnst}", "did you mean 'mnist'?"),
         ("{name: digits}", "digits", "download.dataset: found 'digits'; expected a mapping such as {name: digits}"),
-        ("path: data/source ", "path: '' ", "download.path: found '' (str); String should have at least 1"),
-        ("path: data/source ", "path: . ", "download.path: found '.', where the stages write data/raw"),
-        ("path: data/source ", "path: data/raw/x ", "download.path: found 'data/raw/x', where the stages write data/raw"),
-        ("path: data/source ", "path: data ", "give your data a folder of their own"),
+        ("path: data/source/README.md ", "path: '' ", "download.path: found '' (str); String should have at least 1"),
+        ("path: data/source/README.md ", "path: . ", "download.path: found '.', where the stages write data/raw"),
+        ("path: data/source/README.md ", "path: data/raw/x ", "download.path: found 'data/raw/x', where the stages write data/raw"),
+        ("path: data/source/README.md ", "path: data ", "give your data a folder of their own"),
         ("seed: 0 ", "sead: 0 ", "sead: unknown key; expected one of"),
         ("seed: 0 ", "sead: 0 ", "did you mean 'seed'?"),
     ],
@@ -120,8 +120,8 @@ def test_picks_dotted_keys_and_leaves_out_what_is_not_there() -> None:
 
 def test_a_path_of_the_parameters_that_does_not_exist_is_named(fresh: Project) -> None:
     check_sources(fresh.root, load_yaml(fresh.root / "params.yaml"))
-    (fresh.root / "data/source").rename(fresh.root / "data/elsewhere")
+    (fresh.root / "data/source/README.md").unlink()
     with pytest.raises(
-        DataError, match=r"download depends on data/source \(\$\{download\.path\} in dvc\.yaml\), which does not exist"
+        DataError, match=r"download depends on data/source/README\.md \(\$\{download\.path\} in dvc\.yaml\), which does not exist"
     ):
         check_sources(fresh.root, load_yaml(fresh.root / "params.yaml"))
