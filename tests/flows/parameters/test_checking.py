@@ -122,6 +122,7 @@ def test_a_path_of_the_parameters_that_does_not_exist_is_named(fresh: Project) -
     check_sources(fresh.root, load_yaml(fresh.root / "params.yaml"))
     (fresh.root / "data/source/README.md").unlink()
     with pytest.raises(
-        DataError, match=r"download depends on data/source/README\.md \(\$\{download\.path\} in dvc\.yaml\), which does not exist"
+        DataError,
+        match=r"download depends on data/source/README\.md \(\$\{download\.path\} in dvc\.yaml\), which does not exist",
     ):
         check_sources(fresh.root, load_yaml(fresh.root / "params.yaml"))
