@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 LINE_SECONDS = 10.0
+FIRST_LINE_SECONDS = 2.0
 EVENT_SECONDS = 0.25
 # Names the file descriptor of an inherited pipe, into which each event is written as one line of JSON.
 EVENTS_VARIABLE = "GOODFIT_PROGRESS_FD"
@@ -23,9 +24,9 @@ class Progress:
                 ...
                 progress.update(epoch, loss=loss)
 
-    In a terminal it is a bar on standard error. Elsewhere it is a line on standard output every 10 s, and one at the end where there
-    was one before. An event `{"stage", "done", "total", "unit", "seconds_left", "values"}` is written at most four times a second,
-    and for the last unit.
+    In a terminal it is a bar on standard error. Elsewhere it is a line on standard output after 2 s, then one every 10 s, and one at
+    the end where there was one before. An event `{"stage", "done", "total", "unit", "seconds_left", "values"}` is written at most four
+    times a second, and for the last unit.
 
     Args:
         stage: what is named at the start of the bar and of each line.
@@ -81,7 +82,7 @@ class Progress:
 
     def _write(self, last: bool) -> None:
         now = time.monotonic()
-        long_enough = now - self._last_line >= LINE_SECONDS
+        long_enough = now - self._last_line >= (LINE_SECONDS if self._lines else FIRST_LINE_SECONDS)
         if self._line_is_due and self._bar is None and (long_enough or (last and self._lines)):
             print(self._line(last), flush=True)
             self._line_is_due, self._last_line = False, now

@@ -21,7 +21,7 @@ def test_a_quick_stage_prints_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == ""  # its summary says what was reached
 
 
-def test_a_slow_stage_prints_a_line_for_each_interval(
+def test_a_slow_stage_prints_a_line_early_and_then_one_for_each_interval(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -32,8 +32,9 @@ def test_a_slow_stage_prints_a_line_for_each_interval(
             progress.update(epoch)
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "train: epoch 3 of 12, about 36 s left",
-        "train: epoch 6 of 12, about 24 s left",
+        "train: epoch 1 of 12, about 44 s left",
+        "train: epoch 4 of 12, about 32 s left",
+        "train: epoch 7 of 12, about 20 s left",
         "train: epoch 8 of 12",
     ]
 
