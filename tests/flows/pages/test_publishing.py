@@ -34,7 +34,10 @@ def test_an_interval_belongs_to_its_metric_and_n_is_none() -> None:
     found = metrics(EVALUATION, {"accuracy": 0.96, "ece": "broken"})
     assert found == [Metric("accuracy", 0.9629, 0.9434, 0.9759, 0.96), Metric("ece", 0.029, None, None, None)]
     assert found[0].change == pytest.approx(0.0029)
-    assert (str(found[0]), str(found[1])) == ("accuracy 0.9629 (+0.0029)", "ece 0.0290")
+    assert (str(found[0]), str(found[1])) == (
+        "accuracy 0.9629 (0.29 percentage points higher than before: better)",
+        "ece 0.0290",
+    )
     assert metric_rows(found)[0] == {
         "metric": "accuracy",
         "value": "0.9629",
@@ -42,6 +45,17 @@ def test_an_interval_belongs_to_its_metric_and_n_is_none() -> None:
         "previous": "0.9600",
         "change": "+0.0029",
     }
+
+
+def test_a_change_has_its_unit_and_says_whether_it_is_better() -> None:
+    accuracy, ece, count, same = metrics(
+        {"accuracy": 0.9, "ece": 0.05, "batches": 3.5, "log_loss": 0.2},
+        {"accuracy": 0.987, "ece": 0.03, "batches": 3.0, "log_loss": 0.2},
+    )
+    assert accuracy.comparison == "8.70 percentage points lower than before: worse"
+    assert ece.comparison == "0.0200 higher than before: worse"
+    assert count.comparison == "0.5000 higher than before"
+    assert same.comparison == "as before"
 
 
 def test_a_damaged_file_of_metrics_is_left_out(root: Path) -> None:
