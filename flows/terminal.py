@@ -1,15 +1,16 @@
 """A flow in a terminal: refuse what cannot run, start a server if there is none, run, say what was done."""
 
 import atexit
+import logging
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.pages.progress import bars, duration
+from flows.pages.progress import bars, console_handlers, duration
 from flows.pages.usage import Usage, memory, usage_since
 from flows.processes.leaving import collect_rarely
 from flows.selection import check_request
@@ -37,7 +38,7 @@ def run(
     try:
         _ensure_server()
         flow = load_flow()
-        with bars():
+        with bars(), _said_once():
             state = flow(list(stages) if stages else None, force, list(overrides), return_state=True)
     except RuntimeError as error:
         if not str(error).startswith("Failed to reach API"):
@@ -55,6 +56,23 @@ def run(
         return 0
     print(f"error: {state.message}", file=sys.stderr)
     return 1
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Keep out of the terminal, but not out of Prefect's log, what the last line says: the messages of the stages that failed."""
+    handlers = dict.fromkeys([*logging.root.handlers, *logging.getLogger("prefect").handlers, *console_handlers()])
+    for handler in handlers:
+        handler.addFilter(_is_said_here)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(_is_said_here)
+
+
+def _is_said_here(record: logging.LogRecord) -> bool:
+    return not getattr(record, "said_at_the_end", False) and not record.getMessage().startswith("Finished in state Failed(")
 
 
 def _summarise(root: Path, outcomes: Mapping[str, str], usage: Mapping[str, Usage]) -> None:
@@ -104,7 +122,11 @@ def _ensure_server() -> None:
     settings = get_current_settings()
     if settings.api.url or not settings.server.ephemeral.enabled:
         return
-    print("starting a temporary Prefect server (a few seconds; the first time longer)", file=sys.stderr)
+    print(
+        "starting a temporary Prefect server (a few seconds; the first time longer); its pages close when the run ends, and "
+        "`prefect server start` shows them again",
+        file=sys.stderr,
+    )
     resources = ExitStack()
     atexit.register(resources.close)
     url = resources.enter_context(prefect_server(options=TEMPORARY))

@@ -170,7 +170,7 @@ def bars() -> Iterator[None]:
         yield
         return
     token = draw.set(Bars())
-    handlers = [handler for handler in _console_handlers() if not isinstance(handler.emit, _AboveBars)]
+    handlers = [handler for handler in console_handlers() if not isinstance(handler.emit, _AboveBars)]
     for handler in handlers:
         handler.emit = _AboveBars(handler.emit)  # type: ignore[method-assign]
     try:
@@ -194,7 +194,7 @@ class _AboveBars:
             self._emit(record)
 
 
-def _console_handlers() -> list[logging.Handler]:
+def console_handlers() -> list[logging.Handler]:
     """Those of Prefect's loggers that write to the terminal."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "prefect"]
     found = {handler: None for name in names for handler in logging.getLogger(name).handlers}
