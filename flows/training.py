@@ -205,6 +205,11 @@ def overridden(root: Path, overrides: list[str]) -> Iterator[None]:
     if under_a_worker():
         with temporary_overrides(root, overrides, get_run_logger().warning):
             yield
+        if overrides:
+            get_run_logger().warning(
+                f"{PARAMS_FILE} was restored, but dvc.lock and the results are those of {', '.join(overrides)}; `dvc repro` brings "
+                "the previous results back from the run-cache"
+            )
     else:
         override_params(root, overrides)
         yield
