@@ -20,6 +20,15 @@ def test_changes_only_the_value(params_with: Callable[..., Path]) -> None:
     assert all(old.split("#")[1] == new.split("#")[1] for old, new in changed)
 
 
+def test_a_new_section_is_written_on_one_line_below_the_last_key(params_with: Callable[..., Path]) -> None:
+    root = params_with()
+    before = (root / "params.yaml").read_text()
+    override_params(root, ["+preprocess.image={size: [28, 28]}"])
+    end = "where the source has no test split of its own\n"
+    assert end in before
+    assert (root / "params.yaml").read_text() == before.replace(end, f"{end}  image: {{size: [28, 28]}}\n")
+
+
 def test_no_override_leaves_every_byte(params_with: Callable[..., Path]) -> None:
     root = params_with()
     before = (root / "params.yaml").read_bytes()
