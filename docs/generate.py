@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from flows.parameters.checking import own_stages
-from tasks.core.components import Component
+from tasks.core.components import Component, choices
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMETERS = ROOT / "docs/reference/parameters.md"
@@ -53,7 +53,7 @@ def parameters() -> str:
         if section is not None:
             rows = list(_rows(key, section))
             lines += ["", f"## {key}", "", *TABLE, *rows]
-            for name, component in _components(key, section):
+            for name, component, _ in choices(section, f"{key}."):
                 lines += _catalogue(name, component)
     return "\n".join(lines).replace("\n\n\n", "\n\n").rstrip() + "\n"
 
@@ -90,16 +90,6 @@ def _catalogue(key: str, component: Component) -> Iterator[str]:
         rows = list(_rows(key, settings))
         yield f"**`{name}`**: {' '.join(summary.split())}{'' if rows else ' It has no options.'}"
         yield from ("", *TABLE, *rows, "") if rows else ("",)
-
-
-def _components(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, Component]]:
-    """Every key below a section that chooses a component."""
-    for name, field in model.model_fields.items():
-        component, inner = _component(field), _model(field)
-        if component is not None:
-            yield f"{prefix}.{name}", component
-        elif inner is not None:
-            yield from _components(f"{prefix}.{name}", inner)
 
 
 def _model(field: FieldInfo) -> type[BaseModel] | None:

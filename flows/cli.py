@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from flows import commands
 from flows.repository import find_project
-from tasks.core.errors import GoodfitError
+from tasks.core.errors import GoodfitError, UnknownNameError
 
 USAGE_ERROR = 2
 SHELLS = ("bash", "zsh", "tcsh")
@@ -209,7 +209,7 @@ def _names(text: str) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0 for done, 1 with a message for a failure, 2 for a usage error; `lineage verify` has codes of its own."""
+    """Exit code 0: done; 1 with a message: a failure; 2: a usage error or an unknown name; `lineage verify` has its own codes."""
     options = parser().parse_args(arguments)
     if options.call is None:
         options.incomplete.print_help(sys.stderr)
@@ -221,7 +221,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `goodfit lineage show | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
         return 141  # as of a program that SIGPIPE ended
-    except commands.UsageError as error:
+    except UnknownNameError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     except (GoodfitError, OSError) as error:

@@ -10,13 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.repository import require_dvc
-from tasks.core.errors import ArtifactError, GoodfitError
+from tasks.core.errors import ArtifactError, GoodfitError, UnknownNameError
 
 PLAN_LINES = 5  # of the changes of a stage; a fresh clone has many
-
-
-class UsageError(GoodfitError):
-    """The command was called with a name that does not exist: exit code 2."""
 
 
 def run(options: argparse.Namespace, root: Path) -> int:
@@ -80,7 +76,7 @@ def list_components(options: argparse.Namespace, root: Path) -> int:
         for component in components:
             print(f"  {component['name']}: {component['description']}")
             if component["options"]:
-                print("      " + ", ".join(_option(key, value) for key, value in component["options"].items()))
+                print("      " + ", ".join(_options(component)))
         print()
     return 0
 
@@ -128,13 +124,13 @@ def _raised(wanted: list[str], flags: list[str], known: list[str]) -> list[str]:
     """The flags that are raised among those of --fail-on.
 
     Raises:
-        UsageError: there is no such flag, which would otherwise never fail.
+        UnknownNameError: there is no such flag, which would otherwise never fail.
     """
     from tasks.core.settings import expected_names
 
     for name in wanted:
         if name not in (*known, "any"):
-            raise UsageError(f"--fail-on: unknown flag '{name}'; {expected_names(name, ['any', *known])}")
+            raise UnknownNameError(f"--fail-on: unknown flag '{name}'; {expected_names(name, ['any', *known])}")
     return [flag for flag in flags if flag in wanted or "any" in wanted]
 
 
@@ -260,5 +256,8 @@ def _print_columns(rows: Mapping[str, str]) -> None:
         print(f"{name:<{width}}  {text}".rstrip())
 
 
-def _option(key: str, value: Any) -> str:
-    return f"{key} (required)" if value is None else f"{key}={json.dumps(value)}"
+def _options(component: Mapping[str, Any]) -> list[str]:
+    required = component["required"]
+    return [
+        f"{key} (required)" if key in required else f"{key}={json.dumps(value)}" for key, value in component["options"].items()
+    ]

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import grimp
 from pydantic import BaseModel
 
 from flows.parameters.checking import own_stages
 from flows.repository import PIPELINE_FILE
-from tasks.core.components import Component
+from tasks.core.components import Component, choices
 
 # Small, stable, and used by everything: one dependency.
 WHOLE = ("tasks.core",)
@@ -75,17 +75,7 @@ def _choices(module: str) -> Iterator[tuple[str, Component, bool]]:
     """Key, folder and whether it is a list, of every choice in the models that a module defines."""
     for found in vars(import_module(module)).values():
         if isinstance(found, type) and issubclass(found, BaseModel) and found.__module__ == module:
-            yield from _choices_of(found, "")
-
-
-def _choices_of(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Component, bool]]:
-    for name, field in model.model_fields.items():
-        key = f"{prefix}{name}"
-        yield from ((key, item, False) for item in field.metadata if isinstance(item, Component))
-        for inner in get_args(field.annotation):
-            yield from ((key, item, True) for item in getattr(inner, "__metadata__", ()) if isinstance(item, Component))
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _choices_of(field.annotation, f"{key}.")
+            yield from choices(found)
 
 
 @cache
@@ -94,7 +84,7 @@ def _stated(root: Path) -> dict[str, tuple[str, bool]]:
     return {
         component.package: (key, listed)
         for stage in own_stages(root)
-        for key, component, listed in _choices_of(import_module(f"tasks.{stage}").Params, "")
+        for key, component, listed in choices(import_module(f"tasks.{stage}").Params)
     }
 
 

@@ -10,6 +10,7 @@ from flows.parameters.checking import check_params, check_sources, own_stages
 from flows.parameters.overrides import overridden_params
 from flows.processes.lock_file import mend_lock_file
 from flows.repository import PIPELINE_FILE
+from tasks.core.errors import UnknownNameError
 from tasks.core.settings import PARAMS_FILE, expected_names, load_yaml
 
 Graph = Mapping[str, frozenset[str]]
@@ -75,7 +76,7 @@ def chosen_stages(graph: Graph, stages: Sequence[str] | None) -> list[str]:
     The name of a `foreach` or `matrix` stage stands for all of its members: `train` for `train@a` and `train@b`.
 
     Raises:
-        DeclarationError: there is no such stage.
+        UnknownNameError: there is no such stage.
     """
     wanted = {member for name in stages or graph for member in _members(graph, name)}
     chosen: dict[str, None] = {}  # an ordered set
@@ -106,5 +107,5 @@ def _all_before(graph: Graph, name: str) -> set[str]:
 def _members(graph: Graph, name: str) -> list[str]:
     members = [stage for stage in graph if stage == name or stage.startswith(f"{name}@")]
     if not members:
-        raise DeclarationError(f"unknown stage '{name}'; {expected_names(name, list(graph))}")
+        raise UnknownNameError(f"unknown stage '{name}'; {expected_names(name, list(graph))}")
     return members

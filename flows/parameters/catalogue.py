@@ -1,29 +1,25 @@
 """What can be chosen: the components of each folder, with their options, read from their files."""
 
 import ast
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
-
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from typing import Any
 
 from flows.parameters.checking import own_stages
-from tasks.core.components import Component
-from tasks.core.errors import GoodfitError
+from tasks.core.components import Component, choices
+from tasks.core.errors import UnknownNameError
 from tasks.core.settings import Section, expected_names
 
 
 def catalogue(root: Path, kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
-    """The components by kind (`models`, `optimizers`, …), each with its name, description, file and options.
+    """The components by kind (`models`, `optimizers`, …), each with its name, description and file, its options and which are required.
 
     Raises:
-        GoodfitError: there is no such kind.
+        UnknownNameError: there is no such kind.
     """
     packages = component_packages(root)
     if kind is not None and kind not in packages:
-        raise GoodfitError(f"unknown kind '{kind}'; {expected_names(kind, list(packages))}")
+        raise UnknownNameError(f"unknown kind '{kind}'; {expected_names(kind, list(packages))}")
     return {name: _components(root, package) for name, package in packages.items() if kind in (None, name)}
 
 
@@ -31,22 +27,9 @@ def component_packages(root: Path) -> dict[str, str]:
     """The folders of components, found in the sections of the stages: `{"models": "tasks.models", …}`."""
     found: dict[str, str] = {}
     for name in own_stages(root):
-        for package in _packages(import_module(f"tasks.{name}").Params):
-            found[package.rpartition(".")[2]] = package
+        for _, component, _ in choices(import_module(f"tasks.{name}").Params):
+            found[component.package.rpartition(".")[2]] = component.package
     return found
-
-
-def _packages(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[str]:
-    yield from (item.package for item in metadata if isinstance(item, Component))
-    if get_origin(annotation) is Annotated:
-        inner, *more = get_args(annotation)
-        yield from _packages(inner, tuple(more))
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        for field in annotation.model_fields.values():
-            yield from _packages(field.annotation, tuple(field.metadata))
-    else:
-        for argument in get_args(annotation):
-            yield from _packages(argument)
 
 
 def _components(root: Path, package: str) -> list[dict[str, Any]]:
@@ -62,13 +45,14 @@ def _described(file: Path, name: str, root: Path, settings: type[Section]) -> di
         "description": documentation.partition("\n")[0],
         "file": file.relative_to(root).as_posix(),
         "options": _options(settings),
+        "required": [key for key, field in settings.model_fields.items() if field.is_required()],
     }
 
 
 def _options(settings: type[Section]) -> dict[str, Any]:
     """Each option with its default; None where a value has to be stated."""
     fields = settings.model_fields.items()
-    return {key: None if field.default is PydanticUndefined else field.default for key, field in fields}
+    return {key: None if field.is_required() else field.get_default(call_default_factory=True) for key, field in fields}
 
 
 def _tree(file: Path) -> ast.Module:

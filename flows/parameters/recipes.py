@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.parameters.checking import check_params
 from flows.parameters.writing import merged, with_values, write_params
-from tasks.core.errors import GoodfitError, ParamsError
+from tasks.core.errors import GoodfitError, ParamsError, UnknownNameError
 from tasks.core.settings import PARAMS_FILE, expected_names, load_yaml
 
 FOLDER = Path("recipes")
@@ -28,12 +28,13 @@ def use_recipe(name: str, root: Path, *, force: bool = False) -> None:
     """Write the default with the differences of `recipes/<name>.yaml` into params.yaml.
 
     Raises:
-        ParamsError: there is no such recipe, or what it gives is not valid.
+        UnknownNameError: there is no such recipe.
+        ParamsError: what it gives is not valid.
         GoodfitError: params.yaml holds changes that Git does not have, and `force` is not given.
     """
     names = recipe_names(root)
     if name not in names:
-        raise ParamsError(f"unknown recipe '{name}'; {expected_names(name, names)}")
+        raise UnknownNameError(f"unknown recipe '{name}'; {expected_names(name, names)}")
     text, wanted = _merged(name, root)
     check_params(root, wanted, file=(FOLDER / f"{name}.yaml").as_posix())
     if not force and has_uncommitted_changes(root):

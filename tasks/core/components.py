@@ -5,14 +5,15 @@ The file holds `Settings`, its options with the defaults that torch or the paper
 the defaults: `optimizer: {name: adam, learning_rate: 0.01}`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -115,6 +116,17 @@ class Component:
         description = (import_module(f"{self.package}.{name}").__doc__ or "").partition("\n")[0]
         required = ["name", *options.get("required", [])]
         return {**options, "title": name, "description": description, "properties": properties, "required": required}
+
+
+def choices(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Component, bool]]:
+    """Key, folder and whether it is a list, of every parameter of `model` and of the sections in it that chooses a component."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        yield from ((key, item, False) for item in field.metadata if isinstance(item, Component))
+        for inner in get_args(field.annotation):
+            yield from ((key, item, True) for item in getattr(inner, "__metadata__", ()) if isinstance(item, Component))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from choices(field.annotation, f"{key}.")
 
 
 @cache

@@ -8,6 +8,10 @@ class GoodfitError(Exception):
     """Base of all errors that a user can mend; the doors print its message without a traceback."""
 
 
+class UnknownNameError(GoodfitError):
+    """A person asked for something by a name that does not exist: a usage error."""
+
+
 class ParamsError(GoodfitError):
     """`params.yaml` holds a key, a value or a name that is not allowed."""
 

@@ -123,7 +123,7 @@ def test_bash_completes_commands_and_options(fresh: Project) -> None:
 
 
 def test_a_misspelt_stage_names_the_nearest(fresh: Project) -> None:
-    assert refusal(fresh, "run", "trian").endswith("did you mean 'train'?")
+    assert refusal(fresh, "run", "trian", code=2).endswith("did you mean 'train'?")
 
 
 @pytest.mark.slow
@@ -177,7 +177,7 @@ def test_use_without_a_name_lists_the_recipes_with_a_line_each(fresh: Project) -
 
 
 def test_an_unknown_recipe_names_the_nearest(fresh: Project) -> None:
-    assert "did you mean 'mnist-linear'?" in refusal(fresh, "use", "mnist-lienar")
+    assert "did you mean 'mnist-linear'?" in refusal(fresh, "use", "mnist-lienar", code=2)
 
 
 # list and schema
@@ -188,6 +188,18 @@ def test_list_shows_the_components_of_a_kind_with_their_options(fresh: Project) 
     assert printed.startswith("optimizers\n")
     assert "  adam: Adam (Kingma & Ba 2015).\n      learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08\n" in printed
     assert "models" not in printed
+
+
+def test_list_tells_an_option_that_is_required_from_one_whose_default_is_null(fresh: Project) -> None:
+    source = (
+        '"""An optimizer of one\'s own."""\n\nfrom tasks.core.settings import Section\n\n\n'
+        "class Settings(Section):\n    steps: int\n    scale: float | None = None\n"
+    )
+    (fresh.root / "tasks/learning/optimizers/mine.py").write_text(source)
+    assert "      steps (required), scale=null\n" in goodfit(fresh, "list", "optimizers").stdout
+    listed = json.loads(goodfit(fresh, "list", "optimizers", "--json").stdout)["optimizers"]
+    mine = next(item for item in listed if item["name"] == "mine")
+    assert (mine["options"], mine["required"]) == ({"steps": None, "scale": None}, ["steps"])
 
 
 def test_list_finds_every_component_and_check(fresh: Project) -> None:
@@ -208,7 +220,7 @@ def test_a_new_component_is_listed_and_in_the_schema_by_its_file_alone(fresh: Pr
 
 
 def test_an_unknown_kind_names_the_nearest(fresh: Project) -> None:
-    assert "did you mean 'models'?" in refusal(fresh, "list", "modls")
+    assert "did you mean 'models'?" in refusal(fresh, "list", "modls", code=2)
 
 
 def test_the_schema_has_every_key_of_params_yaml(fresh: Project) -> None:

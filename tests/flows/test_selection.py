@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from flows.declaration import DeclarationError
 from flows.graph import read_graph
 from flows.selection import chosen_stages, direct
+from tasks.core.errors import UnknownNameError
 from tests.conftest import ROOT, STAGES
 
 # DVC reads its index through a library that is about to change.
@@ -38,7 +38,7 @@ def test_an_unknown_stage_is_named_with_those_there_are_and_the_nearest() -> Non
     message = re.escape(
         "unknown stage 'trian'; expected one of download, preprocess, train, evaluate, diagnose, report; did you"
     )
-    with pytest.raises(DeclarationError, match=message):
+    with pytest.raises(UnknownNameError, match=message):
         chosen_stages(read_graph(ROOT), ["train", "trian"])
 
 

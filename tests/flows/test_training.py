@@ -273,7 +273,7 @@ def test_what_cannot_run_is_said_before_anything_starts(fresh: Project, tmp_path
     override = fresh.run(sys.executable, "-m", "flows.cli", "run", "-S", "train.epoch=2", check=False, **variables)
     fresh.edit("params.yaml", "name: mlp,", "name: mpl,")
     invalid = fresh.run(sys.executable, "-m", "flows.training", check=False, **variables)
-    assert (unknown.returncode, override.returncode, invalid.returncode) == (1, 1, 1)
+    assert (unknown.returncode, override.returncode, invalid.returncode) == (2, 1, 1)
     assert unknown.stderr.startswith("error: unknown stage 'trian'")
     assert "did you mean 'train'?" in unknown.stderr
     assert "did you mean 'epochs'?" in override.stderr

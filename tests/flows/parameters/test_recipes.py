@@ -9,7 +9,7 @@ import pytest
 from benchmarks.stages import params_of
 from flows.parameters.recipes import describe_recipe, recipe_names, use_recipe
 from flows.parameters.writing import merged
-from tasks.core.errors import GoodfitError, ParamsError
+from tasks.core.errors import GoodfitError, ParamsError, UnknownNameError
 from tasks.core.settings import load_yaml
 from tests.conftest import ROOT, Project
 
@@ -61,7 +61,7 @@ def test_a_recipe_that_is_not_valid_is_named_and_leaves_params_yaml_alone(fresh:
 
 
 def test_an_unknown_recipe_gets_the_nearest_name(fresh: Project) -> None:
-    with pytest.raises(ParamsError, match=r"unknown recipe 'mnist-cn'; expected one of .* did you mean 'mnist-cnn'\?"):
+    with pytest.raises(UnknownNameError, match=r"unknown recipe 'mnist-cn'; expected one of .* did you mean 'mnist-cnn'\?"):
         use_recipe("mnist-cn", fresh.root)
 
 
