@@ -44,8 +44,12 @@ def overridden_params(root: Path, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         check_params(root, wanted)
     except ParamsError as error:
-        drop = [f"-S '~{key}'" for key in LEFT_OVER.findall(str(error))]
+        given = {override.lstrip("+").partition("=")[0] for override in overrides}
+        left_over = LEFT_OVER.findall(str(error))
+        drop = [f"-S '~{key}'" for key in left_over if key not in given]
+        leave = [key for key in left_over if key in given]
         hint = f"\nAdd {' '.join(drop)} to drop what belongs to another component." if drop else ""
+        hint += f"\nLeave {', '.join(leave)} out of -S: it belongs to another component." if leave else ""
         raise ParamsError(f"{', '.join(overrides)}: invalid override; {PARAMS_FILE} is unchanged. {error}{hint}") from None
     return wanted
 
@@ -66,9 +70,32 @@ def _applied(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         try:
             apply_overrides(copy, additions)
         except (InvalidArgumentError, OmegaConfBaseException) as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
+            reason = _in_our_words(str(error.__cause__ or error).splitlines()[0])
             raise ParamsError(f"{', '.join(overrides)}: {reason}; {PARAMS_FILE} is unchanged") from None
         return load_yaml(copy)
+
+
+def _in_our_words(reason: str) -> str:
+    """What Hydra or OmegaConf says of `+`, `~` and `${…}`: what was given, what exists and what to do. The rest as they say it."""
+    forms = (
+        (
+            r"Could not delete from config\. '(.+)' does not exist\.",
+            r"~\1: there is no key \1; name one that exists, or leave it out",
+        ),
+        (
+            r"Could not delete from config\. The value of '(.+)' is (.+) and not (.+)\.",
+            r"~\1=\3: \1 is \2, not \3; to drop it whatever its value is, write ~\1",
+        ),
+        (
+            r"Could not append to config\. An item is already at '(.+)'\.",
+            r"+\1: the key \1 exists; to change its value, write \1=VALUE without the +",
+        ),
+        (r"Interpolation key '(.+)' not found", r"${\1}: there is no key \1; name one that exists, or give a value"),
+    )
+    for pattern, ours in forms:
+        if re.fullmatch(pattern, reason):
+            return re.sub(pattern, ours, reason)
+    return reason
 
 
 def _check_grammar(override: str) -> None:

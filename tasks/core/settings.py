@@ -97,9 +97,17 @@ def _lines(detail: Any, model: type[BaseModel]) -> list[str]:
         case "value_error":  # a rule of our own, over several keys: its message begins with the key
             return [f"{key}: {context['error']}" if key else str(context["error"])]
         case kind:
-            bound = kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
-            named = repr(found) if bound else f"{found!r} ({type(found).__name__})"
-            return [f"{key}: found {named}; {detail['msg'].replace('Input', 'it', 1)}"]
+            return [f"{key}: {_disallowed(kind, found, detail['msg'])}"]
+
+
+def _disallowed(kind: str, found: Any, message: str) -> str:
+    """A value that pydantic refuses by its type or bounds."""
+    if kind == "list_type":
+        example = found if isinstance(found, (int, float)) else "…"
+        return f"expected a list such as [{example}], found {found!r}"
+    bound = kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+    named = repr(found) if bound else f"{found!r} ({type(found).__name__})"
+    return f"found {named}; {message.replace('Input', 'it', 1)}"
 
 
 def _annotation(loc: tuple[int | str, ...], model: type[BaseModel]) -> Any:
