@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.declaration import Declaration, producer, read_declarations, upstream, writer
-from flows.lineage.statement import flat
+from flows.lineage.statement import flat, shown
 from tasks.contracts.statement import Statement, read_statement
 
 SHORT = 12  # hex digits of a digest on the screen; --json has them all
@@ -64,7 +64,7 @@ def render(node: dict[str, Any]) -> Any:
     if node["parameters"]:
         branch = tree.add("parameters")
         for key, value in flat(node["parameters"]).items():
-            branch.add(f"{escape(key)}: {escape(str(value))}")
+            branch.add(f"{escape(key)}: {escape(shown(value))}")
     tree.add("environment  [dim]" + escape(", ".join(f"{key} {value}" for key, value in node["environment"].items())) + "[/]")
     for before in node["made_by"]:
         tree.add(render(before))

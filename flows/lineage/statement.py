@@ -6,6 +6,7 @@ same reason the builder is goodfit's version without a digest: every edit under 
 would give every statement other bytes, and dvc.lock with them. What computes is tasks/: each file of it is an input with its digests.
 """
 
+import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -79,6 +80,11 @@ def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in params.items():
         lines |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return lines
+
+
+def shown(value: Any) -> str:
+    """A parameter's value as params.yaml would state it: `true`, `null`, a text without quotation marks."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def environment(*, computes: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from flows.declaration import Declaration, producer, read_declarations, upstream, writer
 from flows.lineage.digest import digest_file, directory_md5, files_below
 from flows.lineage.lock import LOCK_FILE, Locked, as_locked, read_lock
-from flows.lineage.statement import flat, statement_path
+from flows.lineage.statement import flat, shown, statement_path
 from flows.parameters.checking import picked
 from flows.repository import PIPELINE_FILE
 from tasks.contracts.statement import Digest, Statement, read_statement
@@ -158,7 +158,7 @@ def _called(root: Path, declared: Declaration, locked: Locked, statement: Statem
             yield Mismatch(declared.name, place, ExitCode.MISMATCH, repr(command), repr(declared.command), source)
         for key in dict.fromkeys((*now, *recorded)):
             if (key in recorded, recorded.get(key)) != (key in now, now.get(key)):
-                expected, found = (repr(params[key]) if key in params else "no such key" for params in (recorded, now))
+                expected, found = (shown(params[key]) if key in params else "no such key" for params in (recorded, now))
                 yield Mismatch(declared.name, f"{PARAMS_FILE}: {key}", ExitCode.MISMATCH, expected, found, source)
 
 

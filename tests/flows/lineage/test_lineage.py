@@ -14,7 +14,7 @@ import pytest
 from flows.lineage.digest import digest_file, digest_paths, directory_md5
 from flows.lineage.ignore import IgnoreError
 from flows.lineage.journal import journaled
-from flows.lineage.show import show
+from flows.lineage.show import render, show
 from flows.lineage.verify import ExitCode, Mismatch, verify
 from tasks.contracts.statement import read_statement
 from tasks.core.errors import ArtifactError
@@ -487,3 +487,14 @@ def test_the_peak_of_memory_is_that_of_the_stages_process(ran: Project) -> None:
     assert [(line["door"], line["outcome"]) for line in lines] == [("flow", "ran"), ("flow", "unchanged")]
     assert 30 * mebibytes < lines[0]["peak_memory_bytes"] < 1500 * mebibytes
     assert lines[1]["peak_memory_bytes"] is None
+
+
+def test_the_tree_shows_parameters_as_params_yaml_states_them(ran: Project) -> None:
+    from rich.console import Console
+
+    console = Console(width=400)
+    with console.capture() as captured:
+        console.print(render(show(ran.root, "models/model.safetensors")))
+    assert "train.shuffle: true" in captured.get()
+    assert "train.early_stopping.enabled: false" in captured.get()
+    assert "True" not in captured.get()
