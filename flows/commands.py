@@ -12,6 +12,7 @@ from typing import Any
 from flows.repository import require_dvc
 from tasks.core.errors import ArtifactError, GoodfitError, UnknownNameError
 
+MISMATCHES = 20  # lines of `lineage verify`: where a folder is gone, each of its files is a mismatch
 PLAN_LINES = 5  # of the changes of a stage; a fresh clone has many
 
 
@@ -136,6 +137,7 @@ def _raised(wanted: list[str], flags: list[str], known: list[str]) -> list[str]:
 
 def _out_of_date(root: Path) -> list[str]:
     """Why the verdict cannot be relied on: it belongs to other inputs, or dvc.lock does not record what the stages sealed."""
+    from flows.lineage.journal import last_failure
     from flows.lineage.record import check_record
     from flows.lineage.verify import ExitCode, verify
     from tasks.contracts.findings import DIAGNOSIS
@@ -146,6 +148,7 @@ def _out_of_date(root: Path) -> list[str]:
         first = min(mismatches, key=lambda mismatch: mismatch.kind)
         mismatched = first.kind is ExitCode.MISMATCH
         problems.append(f"{'this verdict is out of date' if mismatched else 'this verdict cannot be checked'}: {first}")
+        problems = [*filter(None, [last_failure(root)]), *problems]
     return problems
 
 
@@ -192,9 +195,13 @@ def verify_lineage(options: argparse.Namespace, root: Path) -> int:
         }
         print(json.dumps(summary, indent=2))
         return result.exit_code
-    for mismatch in result.mismatches:
+    for mismatch in result.mismatches[:MISMATCHES]:
         print(mismatch, file=sys.stderr)
+    if len(result.mismatches) > MISMATCHES:
+        print(f"and {len(result.mismatches) - MISMATCHES} more; --json lists them all", file=sys.stderr)
     outcome = result.exit_code.name.lower().replace("_", " ")
+    wrong = len({mismatch.path for mismatch in result.mismatches})
+    outcome += f": {wrong} {'item does' if wrong == 1 else 'items do'} not match what was recorded" if wrong else ""
     print(f"{outcome}: {result.files} files of {len(result.stages)} stages hashed again")
     return result.exit_code
 

@@ -22,6 +22,8 @@ from tasks.core.errors import GoodfitError
 HOST = "127.0.0.1"
 START_SECONDS = 120.0  # the first start on a machine creates the database; under load it has taken longer than Prefect's 20 s
 STOP_SECONDS = 15.0
+# The server of an interrupted run may still be closing the database: longer than `STOP_SECONDS`, and than Prefect's 10 s.
+DATABASE_SECONDS = "60"
 ANSWER_SECONDS = 5.0
 PORT_ATTEMPTS = 3  # another program may take a free port before the server does
 PRIVATE = ("--analytics-off",)  # no usage statistics, in whatever folder it is started
@@ -108,13 +110,14 @@ def _start(
     port: int, options: Sequence[str], environment: Mapping[str, str] | None, output: IO[str] | int
 ) -> "subprocess.Popen[bytes]":
     """In a process group of its own: Ctrl-C reaches only us, and a run's last state is stored before the server ends."""
+    variables = {"PREFECT_SERVER_DATABASE_TIMEOUT": DATABASE_SECONDS, **os.environ, **(environment or {})}
     command = [sys.executable, "-m", "flows.server", str(os.getpid()), "--host", HOST, "--port", str(port), *PRIVATE, *options]
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=None if output == subprocess.DEVNULL else output,
-        env={**os.environ, **(environment or {})},
+        env=variables,
         start_new_session=True,
     )
 

@@ -78,7 +78,7 @@ def diagnose(params: Params, root: Path = Path()) -> None:
 
 
 def measure(root: Path, seed: int) -> "Measured":
-    """What the checks need: the splits, the recorded epochs, and the logits of the delivered weights on test and recorded train."""
+    """What the checks need: the splits, the recorded epochs, and the logits of the saved weights on test and recorded train."""
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import read_dynamics, read_model
     from tasks.diagnostics.measured import Measured
@@ -105,7 +105,7 @@ def measure(root: Path, seed: int) -> "Measured":
         train_logits=recorded,
         test_logits=tested,
         val_logits=dynamics.val_logits.numpy(),
-        delivered=trained.chosen_epoch - 1,
+        saved=trained.chosen_epoch - 1,
         chosen_by=trained.chosen_by,
         seed=seed,
     )

@@ -79,6 +79,19 @@ def journaled_elsewhere(tell: Callable[..., None]) -> Iterator[None]:
         tell(peak_memory_bytes=peak_memory())
 
 
+def last_failure(root: Path) -> str | None:
+    """Which stage ended the last run, and why, if one did; None where the last line of the journal says otherwise."""
+    try:
+        entry = json.loads((root / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()[-1])
+        stage, outcome, error = entry["stage"], entry["outcome"], str(entry["error"])
+    except (OSError, ValueError, LookupError, TypeError):  # no line, or one that a killed process left incomplete
+        return None
+    if outcome != "failed":
+        return None
+    kind, _, message = error.partition(": ")
+    return f"the last run of '{stage}' {'was interrupted' if kind == 'KeyboardInterrupt' else f'failed: {message}'}"
+
+
 def _complete(root: Path, entry: Entry) -> None:
     statement = root / statement_path(entry.stage)
     entry.finished, entry.host, entry.commit = _now(), socket.gethostname(), _commit(root)

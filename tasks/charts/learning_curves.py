@@ -13,7 +13,7 @@ STEEP = 50  # on a linear scale, a loss that falls by more than this factor is a
 
 
 def learning_curve(history: "pd.DataFrame", quantity: str, chosen_epoch: int, unit: str = "") -> Markup:
-    """`quantity` ("loss", in `unit`, or "accuracy") of train and, where there is one, of val; the delivered epoch is marked."""
+    """`quantity` ("loss", in `unit`, or "accuracy") of train and, where there is one, of val; the saved epoch is marked."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
     from numpy import isnan
@@ -37,7 +37,7 @@ def learning_curve(history: "pd.DataFrame", quantity: str, chosen_epoch: int, un
 
 
 def _mark(axes: Any, history: "pd.DataFrame", quantity: str, chosen_epoch: int) -> None:
-    axes.axvline(chosen_epoch, color=INK, linewidth=0.9, linestyle=":", label=f"delivered: epoch {chosen_epoch}")
+    axes.axvline(chosen_epoch, color=INK, linewidth=0.9, linestyle=":", label=f"saved: epoch {chosen_epoch}")
     chosen = history[history["epoch"] == chosen_epoch]
     for split, colour in (("train", MUTED), ("val", ACCENT)):
         axes.plot(chosen["epoch"], chosen[f"{split}_{quantity}"].astype(float), "o", color=colour, markersize=4.5)
@@ -86,5 +86,5 @@ def _words(history: "pd.DataFrame", quantity: str, chosen_epoch: int) -> str:
     row = history[history["epoch"] == chosen_epoch]
     parts = [f"{split} {float(value):.3f}" for split in ("train", "val") for value in row[f"{split}_{quantity}"].dropna()]
     plural = "" if len(history) == 1 else "s"
-    at = f"At the delivered epoch {chosen_epoch}: {', '.join(parts)}."
+    at = f"At the saved epoch {chosen_epoch}: {', '.join(parts)}."
     return f"Line chart of {quantity} over {len(history)} epoch{plural}. {at}"

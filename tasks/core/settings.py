@@ -39,14 +39,27 @@ def load_yaml(path: Path) -> dict[str, Any]:
         ParamsError: the file is missing, is not YAML, or does not hold a mapping.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}; save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        if "\n<<<<<<< " in f"\n{text}":
+            raise ParamsError(f"{path} is not valid YAML: it holds Git's conflict markers; keep one side of each") from None
+        mark = error.problem_mark or error.context_mark
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        began = error.context_mark if error.context_mark is not mark else None
+        context = f" ({error.context} that begins at line {began.line + 1})" if began and error.context else ""
+        raise ParamsError(f"{path} is not valid YAML{where}: {error.problem}{context}") from None
+    except YAMLError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    if document is None:
+        raise ParamsError(f"{path} is empty; expected a mapping with keys such as `train:`")
     if not isinstance(document, dict):
         raise ParamsError(f"{path} holds {type(document).__name__}; expected a mapping with keys such as `train:`")
     return document
@@ -103,7 +116,7 @@ def _lines(detail: Any, model: type[BaseModel]) -> list[str]:
 def _disallowed(kind: str, found: Any, message: str) -> str:
     """A value that pydantic refuses by its type or bounds."""
     if kind == "list_type":
-        example = found if isinstance(found, (int, float)) else "…"
+        example = found if isinstance(found, int | float | str) else "…"
         return f"expected a list such as [{example}], found {found!r}"
     bound = kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
     named = repr(found) if bound else f"{found!r} ({type(found).__name__})"

@@ -1,6 +1,6 @@
-"""The delivered epoch against the best one, without the bias of choosing and scoring the best epoch on the same examples.
+"""The saved epoch against the best one, without the bias of choosing and scoring the best epoch on the same examples.
 
-The delivered epoch is the one whose weights were saved. Comparing it with the epoch of lowest validation loss is biased when the
+The saved epoch is the one whose weights were saved. Comparing it with the epoch of lowest validation loss is biased when the
 same validation examples choose that epoch and score it: with 30 equally good epochs and a nominal error rate of 5 %, about 39 % of
 runs raise a false alarm. Here one half of the validation set chooses the epoch and the other half scores it, then the halves swap
 roles (cross-fitting: Chernozhukov et al. 2018, section 3), and the differences of all examples are pooled.
@@ -22,11 +22,11 @@ SMALLEST = 8  # validation examples; with fewer, the variance within a half is m
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The delivered epoch minus the epoch that the other half chose, for each validation example.
+    """The saved epoch minus the epoch that the other half chose, for each validation example.
 
     Shapes: all (V,). `half` says which half scored an example. `raw` and `scaled` are differences in log-loss (nats), before and
     after temperature scaling with temperatures fitted on the other half; `gain` is how much temperature scaling lowers the log-loss
-    of the delivered epoch. `*_spread` are the same differences against the epoch that the standard error is computed from (see
+    of the saved epoch. `*_spread` are the same differences against the epoch that the standard error is computed from (see
     `compare`).
     """
 
@@ -39,9 +39,9 @@ class Comparison:
     wrong: Bools
     chosen_wrong: Bools
     spread_wrong: Bools
-    delivered: int  # epoch, from 1
+    saved: int  # epoch, from 1
     chosen: tuple[int, int]  # epochs, from 1: chosen by either half
-    temperature: float  # of the delivered epoch, fitted on all validation examples
+    temperature: float  # of the saved epoch, fitted on all validation examples
 
     def raw_harm(self, confidence: float) -> Contrast:
         return paired_mean(self.raw, self.half, confidence, self.raw_spread)
@@ -71,16 +71,16 @@ def stratified_halves(labels: Ints, random: np.random.Generator) -> Bools:
     return half
 
 
-def compare(val_logits: NDArray[np.floating], labels: Ints, delivered: int, seed: int) -> Comparison | str:
-    """Compare epoch `delivered` (from 0) with the epoch of lowest log-loss, choosing and scoring on different halves.
+def compare(val_logits: NDArray[np.floating], labels: Ints, saved: int, seed: int) -> Comparison | str:
+    """Compare epoch `saved` (from 0) with the epoch of lowest log-loss, choosing and scoring on different halves.
 
     Shapes: val_logits (E, V, K), labels (V,).
 
-    If a half chooses the delivered epoch itself, its differences are exactly zero. That is the right estimate, but a standard error
+    If a half chooses the saved epoch itself, its differences are exactly zero. That is the right estimate, but a standard error
     of zero would claim certainty. The standard error is therefore computed against the strongest rival: the other epoch whose
-    advantage over the delivered one has the largest upper limit.
+    advantage over the saved one has the largest upper limit.
 
-    With early stopping the delivered epoch was chosen on the whole validation set, which includes the scoring half. The harm is
+    With early stopping the saved epoch was chosen on the whole validation set, which includes the scoring half. The harm is
     then underestimated: a flag still holds, but a pass is slightly too lenient.
 
     Returns:
@@ -96,23 +96,23 @@ def compare(val_logits: NDArray[np.floating], labels: Ints, delivered: int, seed
     losses = np.stack([log_losses(epoch, labels) for epoch in val_logits])  # (E, V)
     half = stratified_halves(labels, generator(seed, HALVES))
     raw, raw_spread, scaled, scaled_spread, gain = (np.zeros(n) for _ in range(5))
-    wrong = val_logits[delivered].argmax(-1) != labels
+    wrong = val_logits[saved].argmax(-1) != labels
     chosen_wrong, spread_wrong, chosen_epochs = wrong.copy(), wrong.copy(), []
     for score in (half, ~half):
         choose = ~score
         chosen = int(losses[:, choose].mean(axis=1).argmin())
-        rival = chosen if chosen != delivered else _rival(losses[:, choose], delivered)
+        rival = chosen if chosen != saved else _rival(losses[:, choose], saved)
         cooled = {
             epoch: log_losses(
                 val_logits[epoch, score] / fit_temperature(val_logits[epoch, choose], labels[choose]), labels[score]
             )
-            for epoch in {delivered, chosen, rival}
+            for epoch in {saved, chosen, rival}
         }
-        raw[score] = losses[delivered, score] - losses[chosen, score]
-        raw_spread[score] = losses[delivered, score] - losses[rival, score]
-        scaled[score] = cooled[delivered] - cooled[chosen]
-        scaled_spread[score] = cooled[delivered] - cooled[rival]
-        gain[score] = losses[delivered, score] - cooled[delivered]
+        raw[score] = losses[saved, score] - losses[chosen, score]
+        raw_spread[score] = losses[saved, score] - losses[rival, score]
+        scaled[score] = cooled[saved] - cooled[chosen]
+        scaled_spread[score] = cooled[saved] - cooled[rival]
+        gain[score] = losses[saved, score] - cooled[saved]
         chosen_wrong[score] = val_logits[chosen, score].argmax(-1) != labels[score]
         spread_wrong[score] = val_logits[rival, score].argmax(-1) != labels[score]
         chosen_epochs.append(chosen + 1)
@@ -126,17 +126,17 @@ def compare(val_logits: NDArray[np.floating], labels: Ints, delivered: int, seed
         wrong=wrong,
         chosen_wrong=chosen_wrong,
         spread_wrong=spread_wrong,
-        delivered=delivered + 1,
+        saved=saved + 1,
         chosen=(chosen_epochs[0], chosen_epochs[1]),
-        temperature=fit_temperature(val_logits[delivered], labels),
+        temperature=fit_temperature(val_logits[saved], labels),
     )
 
 
-def _rival(losses: Floats, delivered: int) -> int:
-    """The other epoch with the largest 95 % upper limit of its advantage over the delivered one; losses (E, N)."""
-    advantage = losses[delivered] - losses
+def _rival(losses: Floats, saved: int) -> int:
+    """The other epoch with the largest 95 % upper limit of its advantage over the saved one; losses (E, N)."""
+    advantage = losses[saved] - losses
     upper = advantage.mean(axis=1) + 1.645 * advantage.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
-    upper[delivered] = -np.inf
+    upper[saved] = -np.inf
     return int(upper.argmax())
 
 

@@ -51,14 +51,14 @@ class Harm:
 
 @dataclass(frozen=True)
 class Harms:
-    """How much worse the delivered epoch is: in log-loss, in log-loss after temperature scaling of both epochs, and in errors."""
+    """How much worse the saved epoch is: in log-loss, in log-loss after temperature scaling of both epochs, and in errors."""
 
     raw: Harm
     scaled: Harm
     error: Harm
-    gain: "Contrast"  # how much temperature scaling lowers the log-loss of the delivered epoch
+    gain: "Contrast"  # how much temperature scaling lowers the log-loss of the saved epoch
     removable: bool  # that gain is above zero at alpha
-    temperature: float  # of the delivered epoch
+    temperature: float  # of the saved epoch
 
     def overtrained_by(self, alpha: float) -> Harm | None:
         """The difference that shows it: log-loss before or after temperature scaling, or errors; None where none does."""

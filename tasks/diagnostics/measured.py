@@ -26,8 +26,8 @@ class Limits:
 class Measured:
     """A trained model and its data.
 
-    Shapes: test_logits (N, K) of the delivered weights on test; train_index (M,) positions in train, and train_logits (M, K) of the
-    delivered weights on them; val_logits (E, V, K) of each epoch. `delivered` is the position of the delivered epoch, the one whose
+    Shapes: test_logits (N, K) of the saved weights on test; train_index (M,) positions in train, and train_logits (M, K) of the
+    saved weights on them; val_logits (E, V, K) of each epoch. `saved` is the position of the saved epoch, the one whose
     weights were saved, counted from 0.
     """
 
@@ -39,11 +39,11 @@ class Measured:
     train_logits: NDArray[np.float32]
     test_logits: NDArray[np.float32]
     val_logits: NDArray[np.float32]
-    delivered: int
+    saved: int
     chosen_by: str
     seed: int
 
     @cached_property
     def comparison(self) -> Comparison | str:
-        """The delivered epoch against the best one, cross-fitted and computed once for all checks; or why there is none."""
-        return compare(self.val_logits, self.val.labels, self.delivered, self.seed)
+        """The saved epoch against the best one, cross-fitted and computed once for all checks; or why there is none."""
+        return compare(self.val_logits, self.val.labels, self.saved, self.seed)

@@ -3,9 +3,12 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,20 @@ def test_kill_9_of_the_owner_ends_the_server(tmp_path: Path) -> None:
     while answers(url):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_server_waits_for_one_that_is_still_closing_the_database(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As after Ctrl-C: with Prefect's own limit of 10 s the second server ends with `database is locked`."""
+    home = {"PREFECT_HOME": str(tmp_path)}
+    with prefect_server(options=TEMPORARY, environment=home):
+        pass
+    with closing(sqlite3.connect(tmp_path / "prefect.db", isolation_level=None, check_same_thread=False)) as database:
+        database.execute("PRAGMA locking_mode=EXCLUSIVE")
+        database.execute("BEGIN EXCLUSIVE")
+        closing_time = threading.Timer(14, database.close)
+        closing_time.start()
+        with prefect_server(options=TEMPORARY, environment=home) as url:
+            assert answers(url.removesuffix("/api"))
+        closing_time.join()
+    assert "locked" not in capfd.readouterr().err

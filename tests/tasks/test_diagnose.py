@@ -73,7 +73,7 @@ def test_checks_that_only_describe_give_no_verdict(tmp_path: Path, splits: dict[
         ([{"name": "gap", "bins": 3}], "diagnose.checks.0.bins: unknown option of gap; gap has no options"),
         (["gap", "gap"], "diagnose.checks: found gap more than once"),
         ([], "diagnose.checks: found []"),
-        ("gap", "diagnose.checks: found 'gap'"),
+        ("gap", "diagnose.checks: expected a list such as [gap], found 'gap'"),
     ],
 )
 def test_rejects_checks_that_are_not_there_or_listed_twice(stated: object, message: str) -> None:
@@ -128,7 +128,7 @@ def test_a_last_epoch_that_unlearned_is_overtrained(tmp_path: Path, splits: dict
     diagnose(PARAMS, write_project(tmp_path, splits, torch.stack([good, good, last])))
     diagnosis = read_diagnosis(tmp_path)
     assert diagnosis.verdict == "overtrained"
-    assert "at the delivered epoch 3 than at epoch 1" in diagnosis.headline
+    assert "at the saved epoch 3 than at epoch 1" in diagnosis.headline
 
 
 def test_a_test_image_copied_into_train_is_leakage_and_its_row_is_named(tmp_path: Path, splits: dict[SplitName, Split]) -> None:

@@ -267,7 +267,7 @@ def test_a_descriptive_finding_is_never_shown_as_passed(tmp_path: Path) -> None:
 def test_defines_the_terms_that_a_newcomer_does_not_know(tmp_path: Path) -> None:
     text = page(write_results(tmp_path))
     terms = text[text.index('<section id="terms">') : text.index('<section id="learning">')]
-    for term in ("Delivered epoch", "nats", "Detectable", "Majority-class baseline", "Row"):
+    for term in ("Saved epoch", "nats", "Detectable", "Majority-class baseline", "Row"):
         assert term in terms
     assert '<a href="#terms">' in text[: text.index('<section id="findings">')]
 

@@ -25,7 +25,7 @@ QUESTION = Question(
     code="integrity",
     title="Exact duplicates across splits",
     definition="A test or validation image that is also a training image, pixel for pixel, or a test image that is also in the "
-    "validation set that chose the delivered epoch. The model is then tested on data that it was trained on or chosen by (leakage).",
+    "validation set that chose the saved epoch. The model is then tested on data that it was trained on or chosen by (leakage).",
     estimand="share of the test and validation images that leaked; a count over these very images, so it has no interval",
     method="Exact comparison by a hash (BLAKE2b) of the pixel bytes. Near duplicates are not searched for.",
     unit="fraction",
@@ -39,8 +39,8 @@ class Settings(Section):
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
     """Count test and validation images that are also training images, pixel for pixel; a single one is flagged.
 
-    A test image that is also in the validation set counts as leaked where validation chose the delivered epoch (early stopping).
-    Where the last epoch is delivered, validation chose nothing, and such images are only counted.
+    A test image that is also in the validation set counts as leaked where validation chose the saved epoch (early stopping).
+    Where the last epoch is the saved one, validation chose nothing, and such images are only counted.
 
     Where images have few pixels, identical ones can be genuinely different examples: the evidence names the rows to look at.
     """
@@ -71,7 +71,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """Which test images (N,) and validation images (V,) are also elsewhere, and whether validation chose the delivered epoch."""
+    """Which test images (N,) and validation images (V,) are also elsewhere, and whether validation chose the saved epoch."""
 
     test_in_train: "Bools"
     val_in_train: "Bools"
@@ -127,7 +127,7 @@ def _flag(found: Overlap, measured: "Measured", limits: "Limits") -> str:
         )
     if found.val_chose and found.test_in_val.any():
         copies.append(
-            f"{found.test_in_val.sum()} of {tests} test images are also in the validation set that chose the delivered epoch"
+            f"{found.test_in_val.sum()} of {tests} test images are also in the validation set that chose the saved epoch"
         )
     return (
         f"{', and '.join(copies)} (identical pixels), so metrics on these images are not valid."
@@ -148,7 +148,7 @@ def _without(found: Overlap, measured: "Measured", limits: "Limits") -> str:
 
 
 def _pass(found: Overlap) -> str:
-    unused = "" if found.val_chose or not found.test_in_val.any() else ", which did not choose the delivered epoch"
+    unused = "" if found.val_chose or not found.test_in_val.any() else ", which did not choose the saved epoch"
     return (
         f"None of the {len(found.test_in_train)} test and {len(found.val_in_train)} validation images is also a training image "
         f"(compared pixel for pixel); {found.test_in_val.sum()} test images are also in the validation set{unused}."

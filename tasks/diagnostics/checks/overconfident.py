@@ -17,9 +17,9 @@ PRECEDENCE = 50
 QUESTION = Question(
     code="overconfident",
     title="Overconfident probabilities",
-    definition="Validation log-loss is higher at the delivered epoch than at the best epoch, and temperature scaling (dividing all "
+    definition="Validation log-loss is higher at the saved epoch than at the best epoch, and temperature scaling (dividing all "
     "logits by one number above 1) lowers it.",
-    estimand="expected log-loss of the delivered epoch minus that of the epoch with the lowest validation log-loss, in nats",
+    estimand="expected log-loss of the saved epoch minus that of the epoch with the lowest validation log-loss, in nats",
     method=METHOD,
     unit="nats",
 )
@@ -30,9 +30,9 @@ class Settings(Section):
 
 
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
-    """Flag when the delivered epoch has a higher log-loss than the cross-fitted best epoch and temperature scaling lowers it.
+    """Flag when the saved epoch has a higher log-loss than the cross-fitted best epoch and temperature scaling lowers it.
 
-    "Lowers it" means that the temperature is above 1, that it lowers the log-loss of the delivered epoch (one-sided, at alpha), and
+    "Lowers it" means that the temperature is above 1, that it lowers the log-loss of the saved epoch (one-sided, at alpha), and
     that `overtrained` does not flag. That it removes the increase is said only where the interval of what remains ends below
     `harm_nats`.
     """
@@ -52,8 +52,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         len(comparison.half),
         found.raw.estimate,
         evidence={
-            "delivered_epoch": comparison.delivered,
-            "delivered_epoch_chosen_by": measured.chosen_by,
+            "saved_epoch": comparison.saved,
+            "saved_epoch_chosen_by": measured.chosen_by,
             "compared_with_epochs": list(comparison.chosen),
             "temperature": comparison.temperature,
             "gain_from_temperature_scaling": found.gain.estimate,
@@ -92,8 +92,8 @@ def _flag(comparison: "Comparison", found: Harms, limits: "Limits") -> list[str]
     """What is wrong and by how much, how we know, what to do, and what remains open."""
     raw, error, gain, left = found.raw.contrast, found.error.contrast, found.gain, found.scaled.contrast
     sentences = [
-        f"Validation log-loss is {raw.estimate:.3f} nats higher ({interval(raw.low, raw.high, limits.confidence)}) at the delivered "
-        f"epoch {comparison.delivered} than at {comparison.against()}; the error rate differs by {change(error.estimate)} "
+        f"Validation log-loss is {raw.estimate:.3f} nats higher ({interval(raw.low, raw.high, limits.confidence)}) at the saved "
+        f"epoch {comparison.saved} than at {comparison.against()}; the error rate differs by {change(error.estimate)} "
         f"({points_interval(error.low, error.high, limits.confidence)}).",
         f"Measured by cross-fitting on {len(comparison.half)} validation images.",
         f"Fix: temperature scaling with T = {comparison.temperature:.2f} (expected gain {gain.estimate:.3f} nats, "

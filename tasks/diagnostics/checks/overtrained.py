@@ -17,9 +17,9 @@ PRECEDENCE = 40
 QUESTION = Question(
     code="overtrained",
     title="Trained too long (overfitting)",
-    definition="The delivered epoch is worse on validation than another epoch, in a way that temperature scaling does not fix. "
+    definition="The saved epoch is worse on validation than another epoch, in a way that temperature scaling does not fix. "
     "Stopping earlier helps.",
-    estimand="expected log-loss of the delivered epoch minus that of the epoch with the lowest validation log-loss, both after "
+    estimand="expected log-loss of the saved epoch minus that of the epoch with the lowest validation log-loss, both after "
     "temperature scaling, in nats; the difference in error rate is in the evidence",
     method=METHOD,
     unit="nats",
@@ -31,7 +31,7 @@ class Settings(Section):
 
 
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
-    """Flag when the delivered epoch makes more errors than the cross-fitted best epoch, or keeps a higher log-loss after scaling.
+    """Flag when the saved epoch makes more errors than the cross-fitted best epoch, or keeps a higher log-loss after scaling.
 
     A flag needs a difference above zero (one-sided, Holm) that is not shown to be smaller than `harm_nats` or `harm_accuracy`.
     """
@@ -47,8 +47,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         len(comparison.half),
         found.scaled.estimate,
         evidence={
-            "delivered_epoch": comparison.delivered,
-            "delivered_epoch_chosen_by": measured.chosen_by,
+            "saved_epoch": comparison.saved,
+            "saved_epoch_chosen_by": measured.chosen_by,
             "compared_with_epochs": list(comparison.chosen),
             "loss_increase_before_temperature_scaling": raw.estimate,
             "loss_increase_before_temperature_scaling_ci": [raw.low, raw.high],
@@ -73,8 +73,8 @@ def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Li
         return _pass(comparison, found, limits)
     if not found.scaled.excluded and found.overconfident(limits.alpha):
         return (
-            f"After temperature scaling, log-loss is {scaled.estimate:.3f} nats higher ({scaled_ci}) at the delivered epoch "
-            f"{comparison.delivered} than at {comparison.against()}; {images} are too few to show whether this reaches "
+            f"After temperature scaling, log-loss is {scaled.estimate:.3f} nats higher ({scaled_ci}) at the saved epoch "
+            f"{comparison.saved} than at {comparison.against()}; {images} are too few to show whether this reaches "
             f"{limits.harm_nats:g} nats. Use a larger validation set (preprocess.val_fraction)."
         )
     unseen = [
@@ -92,10 +92,10 @@ def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Li
 def _pass(comparison: "Comparison", found: Harms, limits: "Limits") -> str:
     scaled, error, images = found.scaled.contrast, found.error.contrast, f"{len(comparison.half)} validation images"
     scaled_ci = interval(scaled.low, scaled.high, limits.confidence)
-    if set(comparison.chosen) == {comparison.delivered}:
-        return f"The delivered epoch {comparison.delivered} itself has the lowest log-loss on {images} ({scaled_ci} nats of increase)."
+    if set(comparison.chosen) == {comparison.saved}:
+        return f"The saved epoch {comparison.saved} itself has the lowest log-loss on {images} ({scaled_ci} nats of increase)."
     return (
-        f"After temperature scaling, the delivered epoch {comparison.delivered} is not meaningfully worse than {comparison.against()} "
+        f"After temperature scaling, the saved epoch {comparison.saved} is not meaningfully worse than {comparison.against()} "
         f"on {images}: log-loss differs by {scaled.estimate:.3f} nats ({scaled_ci}), the error rate by {change(error.estimate)} "
         f"({points_interval(error.low, error.high, limits.confidence)})."
     )
@@ -116,7 +116,7 @@ def _flag(comparison: "Comparison", found: Harms, limits: "Limits") -> str:
         between = interval(seen.low, seen.high, limits.confidence)
     unfixed = ", which temperature scaling does not fix" if harm is found.raw else ""
     return (
-        f"{amount} ({between}) at the delivered epoch {comparison.delivered} than at {comparison.against()}{unfixed}. Measured by "
+        f"{amount} ({between}) at the saved epoch {comparison.saved} than at {comparison.against()}{unfixed}. Measured by "
         f"cross-fitting on {len(comparison.half)} validation images. Fix: early stopping (train.early_stopping.enabled: true)."
     )
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,13 @@ import pytest
 
 from flows.lineage.digest import digest_file, digest_paths, directory_md5
 from flows.lineage.ignore import IgnoreError
-from flows.lineage.journal import journaled
+from flows.lineage.journal import journaled, last_failure
 from flows.lineage.show import render, show
 from flows.lineage.verify import ExitCode, Mismatch, verify
 from tasks.contracts.statement import read_statement
 from tasks.core.errors import ArtifactError
 from tasks.core.settings import load_yaml
-from tests.conftest import STAGES, Project
+from tests.conftest import ROOT, STAGES, Project
 
 pytestmark = pytest.mark.slow
 
@@ -462,6 +463,47 @@ def test_a_journal_that_cannot_be_written_does_not_hide_the_stages_error(
     with pytest.raises(ArtifactError, match="its own"), journaled(tmp_path, "train", door="dvc"):
         raise ArtifactError("its own")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_last_failure_is_that_of_the_last_line_alone(tmp_path: Path) -> None:
+    assert last_failure(tmp_path) is None
+    with pytest.raises(ArtifactError), journaled(tmp_path, "train", door="dvc"):
+        raise ArtifactError("the loss is nan")
+    assert last_failure(tmp_path) == "the last run of 'train' failed: the loss is nan"
+    with pytest.raises(KeyboardInterrupt), journaled(tmp_path, "train", door="dvc"):
+        raise KeyboardInterrupt
+    assert last_failure(tmp_path) == "the last run of 'train' was interrupted"
+    with journaled(tmp_path, "train", door="dvc") as entry:
+        entry.outcome = "ran"
+    assert last_failure(tmp_path) is None
+
+
+def test_the_verdict_says_first_that_the_last_run_failed(ran: Project) -> None:
+    (ran.root / "models/model.json").unlink()
+    with pytest.raises(ArtifactError), journaled(ran.root, "train", door="dvc"):
+        raise ArtifactError("the loss is nan")
+    done = ran.run("python", "-m", "flows.cli", "verdict", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error: the last run of 'train' failed: the loss is nan"
+    assert "this verdict cannot be checked" in done.stderr.splitlines()[1]
+
+
+def test_a_lost_folder_is_not_a_flood_of_lines(ran: Project) -> None:
+    shutil.rmtree(ran.root / "data/raw")
+    shutil.rmtree(ran.root / "tasks/charts")
+    shutil.rmtree(ran.root / "tasks/core")
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "lineage", "verify"],
+        cwd=ran.root,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stderr.splitlines()
+    assert len(lines) == 21
+    assert re.fullmatch(r"and \d+ more; --json lists them all", lines[-1])
+    assert re.match(r"missing: \d+ items do not match what was recorded: \d+ files of 6 stages hashed again", done.stdout)
 
 
 def test_without_the_git_program_the_line_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

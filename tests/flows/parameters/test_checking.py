@@ -67,7 +67,14 @@ def test_names_all_offences_at_once_and_each_once(params_with: ParamsWith) -> No
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "is not valid YAML"), ("- 1\n", "holds list"), ("", "holds NoneType"), ("\x00", "is not valid YAML")],
+    [
+        ("a: [", "is not valid YAML"),
+        ("- 1\n", "holds list"),
+        ("", "is empty; expected a mapping"),
+        ("a: 1\na: 2\n", "at line 2, column 1: found duplicate key"),
+        ("<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> x\n", "holds Git.s conflict markers"),
+        ("\x00", "is not valid YAML"),
+    ],
 )
 def test_rejects_a_file_that_is_not_a_mapping(params_with: ParamsWith, text: str, message: str) -> None:
     root = params_with()

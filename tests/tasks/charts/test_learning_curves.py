@@ -20,9 +20,9 @@ def history(epochs: int, *, validation: bool = True, last: float = 0.5) -> pd.Da
 
 
 @pytest.mark.parametrize("quantity", ["loss", "accuracy"])
-def test_draws_both_splits_and_marks_the_delivered_epoch(quantity: str) -> None:
+def test_draws_both_splits_and_marks_the_saved_epoch(quantity: str) -> None:
     drawn = learning_curve(history(11), quantity, 6, "nats")
-    for part in (">train<", ">val<", ">delivered: epoch 6<", "delivered epoch 6: train 0.750, val 0.750"):
+    for part in (">train<", ">val<", ">saved: epoch 6<", "saved epoch 6: train 0.750, val 0.750"):
         assert part in drawn
 
 

@@ -8,8 +8,8 @@ from tasks.statistics.calibration import log_losses
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, truth
 
 
-def compared(val_logits: np.ndarray, labels: np.ndarray, seed: int = 0, delivered: int | None = None) -> Comparison:
-    result = compare(val_logits, labels, len(val_logits) - 1 if delivered is None else delivered, seed)
+def compared(val_logits: np.ndarray, labels: np.ndarray, seed: int = 0, saved: int | None = None) -> Comparison:
+    result = compare(val_logits, labels, len(val_logits) - 1 if saved is None else saved, seed)
     assert isinstance(result, Comparison)
     return result
 
@@ -56,12 +56,12 @@ def test_an_epoch_that_both_halves_choose_has_no_harm_but_not_for_certain() -> N
     assert contrast.p_value == pytest.approx(0.5)
 
 
-def test_the_delivered_epoch_is_compared_where_early_stopping_restored_it() -> None:
+def test_the_saved_epoch_is_compared_where_early_stopping_restored_it() -> None:
     random = np.random.default_rng(3)
     logits, labels = truth(400, 3, random)
     recorded = np.stack([0 * logits, logits, 6 * logits]).astype(np.float32)
-    assert compared(recorded, labels, delivered=1).raw_harm(0.95).estimate == 0
-    assert compared(recorded, labels, delivered=2).raw_harm(0.95).estimate > 0.1
+    assert compared(recorded, labels, saved=1).raw_harm(0.95).estimate == 0
+    assert compared(recorded, labels, saved=2).raw_harm(0.95).estimate > 0.1
 
 
 @pytest.mark.parametrize(

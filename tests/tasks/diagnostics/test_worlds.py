@@ -133,7 +133,7 @@ def test_last_epoch_with_more_errors_is_overtrained_and_early_stopping_gains_the
     assert remedy.action == "Early stopping: set train.early_stopping.enabled: true."
     assert remedy.expected_gain == findings["overconfident"].estimate
     assert f"Validation log-loss is {remedy.expected_gain:.3f} nats higher (95 % CI" in diagnosis.headline
-    assert "at the delivered epoch 6 than at epoch" in diagnosis.headline
+    assert "at the saved epoch 6 than at epoch" in diagnosis.headline
     assert "Fix: early stopping" in diagnosis.headline
 
 
@@ -249,7 +249,7 @@ def test_last_epoch_that_became_underconfident_is_not_called_overconfident() -> 
 def test_early_stopping_that_restored_the_best_epoch_removes_the_flag() -> None:
     world = overtrained(n=6000)
     best = int(np.argmin([np.mean(world.val_logits[epoch].argmax(-1) != world.val.labels) for epoch in range(5)]))
-    diagnosis, _ = diagnosed(replace(world, delivered=best))
+    diagnosis, _ = diagnosed(replace(world, saved=best))
     assert diagnosis.flags == []
 
 
@@ -291,11 +291,11 @@ def test_test_images_in_validation_are_a_leak_where_validation_chose_the_epoch_a
     diagnosis, findings = diagnosed(world)
     assert (diagnosis.verdict, findings["integrity"].status) == ("good_fit", "pass")
     assert findings["integrity"].evidence["test_images_in_validation"] == 2
-    assert "2 test images are also in the validation set, which did not choose the delivered" in findings["integrity"].summary
+    assert "2 test images are also in the validation set, which did not choose the saved" in findings["integrity"].summary
 
     diagnosis, findings = diagnosed(replace(world, chosen_by="lowest val_loss"))
     assert diagnosis.verdict == "leakage"
-    assert "2 of 2000 test images are also in the validation set that chose the delivered epoch" in diagnosis.headline
+    assert "2 of 2000 test images are also in the validation set that chose the saved epoch" in diagnosis.headline
     evidence = findings["integrity"].evidence
     assert evidence["leaked_test_rows"] == world.test.rows[[4, 9]].tolist()
     assert (evidence["test_images_in_train"], evidence["test_images_in_validation"]) == (0, 2)

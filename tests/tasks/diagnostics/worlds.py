@@ -51,7 +51,7 @@ def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 
         train_logits=train_logits.astype(np.float32),
         test_logits=test_logits.astype(np.float32),
         val_logits=val_logits,
-        delivered=len(val_logits) - 1,
+        saved=len(val_logits) - 1,
         chosen_by="last epoch",
         seed=seed,
     )

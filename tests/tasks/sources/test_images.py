@@ -280,7 +280,7 @@ def test_an_error_ends_the_work_and_reaches_the_caller() -> None:
     [
         ({"size": [28]}, "size: found"),
         ({"size": [28, 0]}, r"size\.1: found 0"),
-        ({"size": 28}, "size: found 28"),
+        ({"size": 28}, r"size: expected a list such as \[28\], found 28"),
         ({"resize": "fit"}, "resize: unknown name 'fit'; expected one of crop, pad, stretch"),
         ({"channels": 4}, "channels: unknown name 4; expected one of auto, 1, 3"),
         ({"width": 4}, "width: unknown key"),
