@@ -149,6 +149,15 @@ def served(fresh: Project, tmp_path: Path) -> Iterator[Served]:
         served.clean()
 
 
+def deploy(served: Served) -> str:
+    """A server, a work pool and what prefect.yaml deploys; the address of the API."""
+    served.start("server", "prefect", "server", "start", "--port", str(served.port))
+    until(lambda: answers(served.port), 120, served.log)
+    served.run("prefect", "work-pool", "create", "goodfit", "--type", "process")
+    served.run("prefect", "deploy", "--all", "--no-prompt")
+    return f"http://127.0.0.1:{served.port}/api"
+
+
 def test_the_deployment_is_what_prefect_yaml_states() -> None:
     (stated,) = load_yaml(ROOT / "prefect.yaml")["deployments"]
     made = deployment(ROOT)
@@ -235,11 +244,7 @@ def test_a_signal_during_a_run_leaves_no_process_and_no_output(served: Served) -
 @pytest.mark.timeout(400)
 def test_a_worker_anywhere_runs_what_was_deployed(served: Served, tmp_path: Path) -> None:
     params = served.project.text("params.yaml")
-    url = f"http://127.0.0.1:{served.port}/api"
-    served.start("server", "prefect", "server", "start", "--port", str(served.port))
-    until(lambda: answers(served.port), 120, served.log)
-    served.run("prefect", "work-pool", "create", "goodfit", "--type", "process")
-    served.run("prefect", "deploy", "--all", "--no-prompt")
+    url = deploy(served)
     (made,) = deployed(served.port)
     assert (made["work_pool_name"], made["entrypoint"]) == ("goodfit", "flows.training.training")
     served.run("prefect", "deployment", "run", "training/training", "--param", 'overrides=["train.epochs=2"]')
@@ -272,11 +277,7 @@ def test_a_worker_anywhere_runs_what_was_deployed(served: Served, tmp_path: Path
 def test_a_killed_worker_takes_its_run_and_the_stage_with_it(served: Served, tmp_path: Path) -> None:
     """SIGKILL of the worker alone: neither the flow nor the stage is told."""
     params = served.project.text("params.yaml")
-    url = f"http://127.0.0.1:{served.port}/api"
-    served.start("server", "prefect", "server", "start", "--port", str(served.port))
-    until(lambda: answers(served.port), 120, served.log)
-    served.run("prefect", "work-pool", "create", "goodfit", "--type", "process")
-    served.run("prefect", "deploy", "--all", "--no-prompt")
+    url = deploy(served)
     served.run("prefect", "deployment", "run", "training/training", "--param", 'overrides=["train.epochs=100000"]')
     served.start("worker", "prefect", "worker", "start", "--pool", "goodfit", "--type", "process", PREFECT_API_URL=url)
     until(lambda: any("flows.stage train" in line for line in served.left()), 120, served.log)

@@ -283,6 +283,7 @@ def test_what_cannot_run_is_said_before_anything_starts(fresh: Project, tmp_path
     assert not (fresh.root / ".dvc/tmp/goodfit/journal.jsonl").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.prefect
 def test_a_server_that_is_not_there_is_named(fresh: Project, tmp_path: Path) -> None:
     variables = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:9/api"}

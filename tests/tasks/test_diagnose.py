@@ -82,6 +82,7 @@ def test_rejects_checks_that_are_not_there_or_listed_twice(stated: object, messa
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_new_check_is_one_new_file(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
     """In a copy of the folder; the file alone makes the check available, and it runs only where it is listed."""
     shutil.copytree("tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))

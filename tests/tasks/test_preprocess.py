@@ -371,6 +371,7 @@ def test_rejects_a_form_that_cannot_be() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the largest memory of a process is read from Linux's /proc")
+@pytest.mark.slow
 def test_holds_a_bounded_number_of_images(tmp_path: Path) -> None:
     """A hundred images of 3 MB each are written with less than half of them in memory."""
     noise = np.random.default_rng(0).integers(256, size=(1000, 1000, 3), dtype=np.uint8)

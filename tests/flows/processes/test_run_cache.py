@@ -87,6 +87,7 @@ def test_an_unfinished_file_beside_a_finished_entry_is_removed_and_the_entry_res
     assert copying.is_clean()
 
 
+@pytest.mark.slow
 def test_nothing_is_removed_while_another_process_may_be_writing(copying: Project) -> None:
     folder = interrupt_the_write(copying, "")
     holder = copying.start(sys.executable, "-c", HOLD)

@@ -88,6 +88,7 @@ def test_the_entry_of_a_process_that_may_have_made_it_stays(
     assert not (copying.root / "dvc.lock").exists()
 
 
+@pytest.mark.slow
 def test_while_another_process_writes_the_file_nothing_is_mended(copying: Project) -> None:
     path = write_entry(copying, 1)
     path.write_text("{")
