@@ -89,7 +89,8 @@ def last_failure(root: Path) -> str | None:
     if outcome != "failed":
         return None
     kind, _, message = error.partition(": ")
-    return f"the last run of '{stage}' {'was interrupted' if kind == 'KeyboardInterrupt' else f'failed: {message}'}"
+    what = "was interrupted" if kind == "KeyboardInterrupt" else "failed: " + message.removeprefix(f"{stage}: ")
+    return f"the last run of '{stage}' {what}"
 
 
 def _complete(root: Path, entry: Entry) -> None:

@@ -468,7 +468,7 @@ def test_a_journal_that_cannot_be_written_does_not_hide_the_stages_error(
 def test_the_last_failure_is_that_of_the_last_line_alone(tmp_path: Path) -> None:
     assert last_failure(tmp_path) is None
     with pytest.raises(ArtifactError), journaled(tmp_path, "train", door="dvc"):
-        raise ArtifactError("the loss is nan")
+        raise ArtifactError("train: the loss is nan")
     assert last_failure(tmp_path) == "the last run of 'train' failed: the loss is nan"
     with pytest.raises(KeyboardInterrupt), journaled(tmp_path, "train", door="dvc"):
         raise KeyboardInterrupt
