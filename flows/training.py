@@ -76,7 +76,7 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
         end_with_parent()
     try:
         require_project(root)
-        with run_lock(root, overrides, kept=not under_a_worker(), say=lambda line: get_run_logger().warning(line)):
+        with run_lock(root, overrides, kept=not under_a_worker(), say=_warn):
             return _run(root, stages, force, overrides)
     except (GoodfitError, OSError) as error:
         return Failed(message=str(error))
@@ -86,8 +86,8 @@ def _run(root: Path, stages: list[str] | None, force: bool, overrides: list[str]
     """The run, while no other one may change params.yaml."""
     recovered = recover_params(root)
     if recovered:
-        get_run_logger().warning(recovered)
-    graph = pipeline(root, get_run_logger().warning)
+        _warn(recovered)
+    graph = pipeline(root, _warn)
     chosen = chosen_stages(graph, stages)
     check_overrides(root, overrides)
     previous, started = previous_metrics(root), datetime.now(UTC)
@@ -106,6 +106,10 @@ def _run(root: Path, stages: list[str] | None, force: bool, overrides: list[str]
     if found.diagnosis:
         _shown(add_tags, [*tags, f"verdict: {found.diagnosis.verdict.replace('_', ' ')}"])
     return conclusion(states, str(found))
+
+
+def _warn(line: str) -> None:
+    get_run_logger().warning(line)
 
 
 def run_stages(graph: Graph, chosen: list[str], force: bool, params: Any) -> dict[str, State[Any]]:
@@ -203,10 +207,10 @@ def under_a_worker() -> bool:
 def overridden(root: Path, overrides: list[str]) -> Iterator[None]:
     """Apply overrides: for this run where it was scheduled, and to keep where a person started it, as `dvc exp run -S` does."""
     if under_a_worker():
-        with temporary_overrides(root, overrides, get_run_logger().warning):
+        with temporary_overrides(root, overrides, _warn):
             yield
         if overrides:
-            get_run_logger().warning(
+            _warn(
                 f"{PARAMS_FILE} was restored, but dvc.lock and the results are those of {', '.join(overrides)}; `dvc repro` brings "
                 "the previous results back from the run-cache"
             )

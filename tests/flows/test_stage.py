@@ -35,7 +35,7 @@ def sealed(root: Path, declared: Declaration) -> Seal:
 
 def test_reads_what_dvc_yaml_declares(pipeline: Path) -> None:
     declared = read_declaration(pipeline, "copy")
-    assert (declared.deps, declared.params, declared.outs) == (("in",), ("seed",), ("out", "data/source"))
+    assert (declared.deps, declared.params, declared.outs) == (("in",), ("seed",), ("out", "data/source/README.md"))
 
 
 def test_an_unknown_stage_names_those_that_are(pipeline: Path) -> None:
