@@ -1,8 +1,11 @@
 """Cross-entropy, in nats: the negative log-likelihood of the softmax."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from tasks.core.settings import Section
+from pydantic import Field
+
+from tasks.core.settings import Fraction, Positive, Section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,11 +14,32 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    """No options."""
+    label_smoothing: Fraction = 0.0  # share of the label that is spread evenly over all classes (Szegedy et al. 2016)
+    class_weights: list[Positive] | None = Field(
+        min_length=2, default=None
+    )  # what an example counts, by its class; null: 1 each
 
 
 def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
-    """torch's own."""
+    """torch's own; with class weights the mean is weighted too.
+
+    Raises:
+        ParamsError: when it is called, if there are not as many weights as classes.
+    """
+    import torch
     from torch.nn import functional
 
-    return functional.cross_entropy
+    from tasks.core.errors import ParamsError
+
+    if settings.class_weights is None:
+        return partial(functional.cross_entropy, label_smoothing=settings.label_smoothing)
+    weights = torch.tensor(settings.class_weights)
+
+    def weighted(logits: "Tensor", labels: "Tensor") -> "Tensor":
+        if len(weights) != logits.shape[1]:
+            raise ParamsError(
+                f"train.loss.class_weights: found {len(weights)} weights; expected one for each of the {logits.shape[1]} classes"
+            )
+        return functional.cross_entropy(logits, labels, weights, label_smoothing=settings.label_smoothing)
+
+    return weighted

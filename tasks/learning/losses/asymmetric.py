@@ -1,0 +1,31 @@
+"""Asymmetric loss: binary, forgiving easy negatives (Ridnik et al. 2021, eq. 7); for many classes or several labels."""
+
+from typing import TYPE_CHECKING
+
+from tasks.core.settings import Fraction, NotNegative, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+
+class Settings(Section):
+    gamma_negative: NotNegative = 4.0  # the larger, the less a wrong class counts whose probability is small
+    gamma_positive: NotNegative = 1.0  # the same for the true class whose probability is large
+    clip: Fraction = 0.05  # probabilities of wrong classes below this count nothing
+
+
+def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
+    """The sum over classes, the mean over examples, of the sigmoid probabilities against one-hot labels."""
+    from torch.nn import functional
+
+    def asymmetric(logits: "Tensor", labels: "Tensor") -> "Tensor":
+        true = functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+        positive = logits.sigmoid()
+        negative = (1 - positive + settings.clip).clamp(max=1)
+        gain = true * functional.logsigmoid(logits) + (1 - true) * negative.clamp(min=1e-8).log()
+        weight = true * (1 - positive) ** settings.gamma_positive + (1 - true) * (1 - negative) ** settings.gamma_negative
+        return -(weight * gain).sum(1).mean()
+
+    return asymmetric

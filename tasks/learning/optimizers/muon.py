@@ -1,0 +1,73 @@
+"""Muon (Jordan et al. 2024): orthogonalised momentum for matrices, AdamW for all other weights; often fewest steps for wide layers."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from tasks.core.settings import Fraction, NotNegative, Positive, Section
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+
+class Settings(Section):
+    learning_rate: Positive = 0.001  # of both parts
+    momentum: Fraction = 0.95
+    nesterov: bool = True  # look ahead along the momentum
+    weight_decay: NotNegative = 0.1  # decoupled: multiplied by the learning rate
+    newton_schulz_steps: int = Field(ge=1, lt=100, default=5)  # iterations that make the update orthogonal
+    adjust_learning_rate: Literal["original", "match_rms_adamw"] = (
+        "match_rms_adamw"  # the latter takes AdamW's rates as they are
+    )
+    beta1: Fraction = 0.9  # AdamW's
+    beta2: Fraction = 0.999  # AdamW's
+    epsilon: Positive = 1e-8  # AdamW's
+
+
+def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
+    """torch's Muon takes 2-D weights only; biases, norms and convolutions get torch's AdamW with the same rate and decay."""
+    import torch
+    from torch import optim
+
+    class MuonWithAdamW(optim.Optimizer):
+        """Both as one optimizer; they share their groups with this one, so that a schedule sets the rate of each."""
+
+        def __init__(self, parts: list[optim.Optimizer]) -> None:
+            self.parts = parts
+            super().__init__([group for part in parts for group in part.param_groups], {})
+
+        @torch.no_grad()
+        def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+            loss = closure() if closure else None
+            for part in self.parts:
+                part.step()
+            return loss
+
+    every = list(weights)
+    matrices, rest = [weight for weight in every if weight.ndim == 2], [weight for weight in every if weight.ndim != 2]
+    parts: list[optim.Optimizer] = []
+    if matrices:
+        parts.append(
+            optim.Muon(
+                matrices,
+                settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                momentum=settings.momentum,
+                nesterov=settings.nesterov,
+                ns_steps=settings.newton_schulz_steps,
+                adjust_lr_fn=settings.adjust_learning_rate,
+            )
+        )
+    if rest:
+        parts.append(
+            optim.AdamW(
+                rest,
+                settings.learning_rate,
+                betas=(settings.beta1, settings.beta2),
+                eps=settings.epsilon,
+                weight_decay=settings.weight_decay,
+            )
+        )
+    return MuonWithAdamW(parts)

@@ -1,0 +1,35 @@
+"""Rectified Adam (Liu et al. 2020): Adam that needs no warm-up, as it adapts only once the variance can be estimated."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tasks.core.settings import Fraction, NotNegative, Positive, Section
+
+if TYPE_CHECKING:
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+
+class Settings(Section):
+    learning_rate: Positive = 0.001
+    beta1: Fraction = 0.9  # decay of the mean of the gradients
+    beta2: Fraction = 0.999  # decay of the mean of their squares
+    epsilon: Positive = 1e-8  # added to the denominator
+    weight_decay: NotNegative = 0.0  # added to the gradient, times the weight
+    decoupled_weight_decay: bool = (
+        False  # multiply the decay by the learning rate, as AdamW does, instead of adding it to the gradient
+    )
+
+
+def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
+    """torch's own; the names and the defaults are torch's too."""
+    from torch import optim
+
+    return optim.RAdam(
+        weights,
+        settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+        decoupled_weight_decay=settings.decoupled_weight_decay,
+    )

@@ -1,0 +1,206 @@
+"""Every loss and optimizer of the folders against plain PyTorch, or, where torch has none, against the paper's formula.
+
+A component without a reference here fails.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn, optim
+from torch.nn import functional
+
+from tasks.core.components import Component
+from tasks.core.errors import ParamsError
+from tasks.learning.loop import fit
+from tests.tasks.learning.test_learning import LOSSES, OPTIMIZERS, blobs, build, learner, linear
+
+Weights = list[nn.Parameter]
+Step = Callable[[], None]
+
+
+def of_torch(make: Callable[[Weights], list[optim.Optimizer]]) -> Callable[[Weights], Step]:
+    def started(weights: Weights) -> Step:
+        parts = make(weights)
+
+        def step() -> None:
+            for part in parts:
+                part.step()
+
+        return step
+
+    return started
+
+
+def lion(weights: Weights) -> Step:
+    """Chen et al. 2023, Algorithm 2, with rate 0.05 and decay 0.1."""
+    momenta = [torch.zeros_like(weight) for weight in weights]
+
+    def step() -> None:
+        for weight, momentum in zip(weights, momenta, strict=True):
+            assert weight.grad is not None
+            update = torch.sign(0.9 * momentum + 0.1 * weight.grad)
+            weight.data = weight.data - 0.05 * (update + 0.1 * weight.data)
+            momentum.copy_(0.99 * momentum + 0.01 * weight.grad)
+
+    return step
+
+
+def lamb(weights: Weights) -> Step:
+    """You et al. 2020, Algorithm 2, with rate 0.05 and decay 0.1."""
+    means, squares = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        for weight, mean, square in zip(weights, means, squares, strict=True):
+            assert weight.grad is not None
+            mean.copy_(0.9 * mean + 0.1 * weight.grad)
+            square.copy_(0.999 * square + 0.001 * weight.grad**2)
+            ratio = mean / (1 - 0.9**steps) / (torch.sqrt(square / (1 - 0.999**steps)) + 1e-6) + 0.1 * weight.data
+            size = weight.data.norm() / ratio.norm()
+            weight.data = weight.data - 0.05 * size * ratio
+
+    return step
+
+
+def split(weights: Weights, matrices: bool) -> Weights:
+    return [weight for weight in weights if (weight.ndim == 2) == matrices]
+
+
+# By name: the options that are not the defaults, the reference, and the tolerance (0: the same bits).
+REFERENCES: dict[str, tuple[dict[str, Any], Callable[[Weights], Step], float]] = {
+    "sgd": (
+        {"momentum": 0.9, "nesterov": True},
+        of_torch(lambda weights: [optim.SGD(weights, 0.05, momentum=0.9, nesterov=True)]),
+        0,
+    ),
+    "adam": ({}, of_torch(lambda weights: [optim.Adam(weights, 0.05)]), 0),
+    "adamw": ({}, of_torch(lambda weights: [optim.AdamW(weights, 0.05)]), 0),
+    "rmsprop": ({}, of_torch(lambda weights: [optim.RMSprop(weights, 0.05)]), 0),
+    "nadam": (
+        {"weight_decay": 0.1, "decoupled_weight_decay": True},
+        of_torch(lambda weights: [optim.NAdam(weights, 0.05, weight_decay=0.1, decoupled_weight_decay=True)]),
+        0,
+    ),
+    "radam": ({"beta2": 0.9}, of_torch(lambda weights: [optim.RAdam(weights, 0.05, betas=(0.9, 0.9))]), 0),
+    "adagrad": ({"learning_rate_decay": 0.1}, of_torch(lambda weights: [optim.Adagrad(weights, 0.05, lr_decay=0.1)]), 0),
+    "adafactor": ({"clip_threshold": 2.0}, of_torch(lambda weights: [optim.Adafactor(weights, 0.05, d=2.0)]), 0),
+    "muon": (
+        {"weight_decay": 0.01},
+        of_torch(
+            lambda weights: [
+                optim.Muon(split(weights, True), 0.05, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+                optim.AdamW(split(weights, False), 0.05, weight_decay=0.01),
+            ]
+        ),
+        0,
+    ),
+    "lion": ({"weight_decay": 0.1}, lion, 1e-6),
+    "lamb": ({"weight_decay": 0.1}, lamb, 1e-5),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: str) -> None:
+    options, reference, tolerance = REFERENCES[name]
+    ours = linear()
+    fit(
+        learner(ours, build(OPTIMIZERS, {"name": name, "learning_rate": 0.05, **options}, ours.parameters()), shuffle=False),
+        epochs=8,
+    )
+
+    plain, data, untrained = linear(), blobs(), linear()
+    step = reference(list(plain.parameters()))
+    for _ in range(8):
+        for start in range(0, 60, 16):
+            images = data.images[start : start + 16].float() / 255
+            functional.cross_entropy(plain(images), data.labels[start : start + 16]).backward()
+            step()
+            plain.zero_grad()
+    for mine, theirs, first in zip(ours.parameters(), plain.parameters(), untrained.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
+        assert not torch.equal(mine, first)
+
+
+def one_hot(labels: Tensor) -> Tensor:
+    return torch.eye(5, dtype=torch.float64)[labels]
+
+
+def asymmetric(logits: Tensor, labels: Tensor) -> Tensor:
+    """Ridnik et al. 2021, eq. 7, with the paper's defaults."""
+    p, true = logits.sigmoid(), one_hot(labels)
+    shifted = (p - 0.05).clamp(min=0)
+    positive, negative = (1 - p) * p.log(), shifted**4 * (1 - shifted).log()
+    return -(true * positive + (1 - true) * negative).sum(1).mean()
+
+
+def focal(logits: Tensor, labels: Tensor) -> Tensor:
+    """Lin et al. 2017, eq. 4, with gamma 2."""
+    p = logits.softmax(1)[torch.arange(len(labels)), labels]
+    return (-((1 - p) ** 2) * p.log()).mean()
+
+
+LOSS_REFERENCES: dict[str, list[tuple[dict[str, Any], Callable[[Tensor, Tensor], Tensor]]]] = {
+    "cross_entropy": [
+        ({}, nn.CrossEntropyLoss()),
+        ({"label_smoothing": 0.1}, nn.CrossEntropyLoss(label_smoothing=0.1)),
+    ],
+    "mse": [({}, lambda logits, labels: (logits - one_hot(labels)).square().mean())],
+    "nll": [({}, lambda logits, labels: -logits[torch.arange(len(labels)), labels].mean())],
+    "bce": [
+        ({}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, one_hot(labels))),
+        ({"label_smoothing": 0.1}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, one_hot(labels) * 0.9 + 0.02)),
+    ],
+    "focal": [({}, focal), ({"gamma": 0.0}, nn.CrossEntropyLoss())],
+    "asymmetric": [
+        ({}, asymmetric),
+        (
+            {"gamma_negative": 0.0, "gamma_positive": 0.0, "clip": 0.0},
+            lambda logits, labels: 5 * nn.BCEWithLogitsLoss()(logits, one_hot(labels)),
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", LOSSES.names())
+def test_a_loss_and_its_gradient_are_those_of_the_formula(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 5, (40,), generator=generator)
+    for options, reference in LOSS_REFERENCES[name]:
+        ours = torch.randn(40, 5, generator=generator, dtype=torch.float64).mul_(3).requires_grad_()
+        theirs = ours.detach().clone().requires_grad_()
+        loss, expected = build(LOSSES, {"name": name, **options})(ours, labels), reference(theirs, labels)
+        torch.testing.assert_close(loss, expected)
+        loss.backward()
+        expected.backward()
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_cross_entropy_weighs_classes_as_torch_does_and_wants_one_weight_for_each() -> None:
+    logits, labels = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
+    weighted = build(LOSSES, {"name": "cross_entropy", "class_weights": [1.0, 2.0, 5.0]})
+    assert torch.equal(weighted(logits, labels), nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 5.0]))(logits, labels))
+    with pytest.raises(ParamsError, match="found 3 weights; expected one for each of the 4 classes"):
+        weighted(torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64))
+
+
+def test_cross_entropy_of_even_logits_is_the_logarithm_of_the_classes() -> None:
+    assert build(LOSSES, {"name": "cross_entropy"})(torch.zeros(4, 10), torch.arange(4)).item() == pytest.approx(math.log(10))
+
+
+def test_asymmetric_loss_stays_finite_where_the_model_is_sure_and_wrong() -> None:
+    logits = torch.tensor([[-200.0, 200.0]], requires_grad=True)
+    loss = build(LOSSES, {"name": "asymmetric"})(logits, torch.tensor([0]))
+    loss.backward()
+    assert logits.grad is not None
+    assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+def test_the_references_name_no_component_that_is_gone() -> None:
+    assert set(REFERENCES) == set(OPTIMIZERS.names())
+    assert set(LOSS_REFERENCES) == set(Component("tasks.learning.losses").names())
