@@ -187,7 +187,7 @@ def test_list_shows_the_components_of_a_kind_with_their_options(fresh: Project) 
     printed = goodfit(fresh, "list", "optimizers").stdout
     assert printed.startswith("optimizers\n")
     assert "  adam: Adam (Kingma & Ba 2015).\n      learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08\n" in printed
-    assert "models" not in printed
+    assert "\nmodels\n" not in printed
 
 
 def test_list_tells_an_option_that_is_required_from_one_whose_default_is_null(fresh: Project) -> None:
