@@ -123,7 +123,8 @@ def pass_gate(
             if stages_are_ending():
                 raise KeyboardInterrupt from None
         except (YAMLFileCorruptedError, YAMLValidationError) as error:
-            if LOCK_FILE in str(error) and (_mended(mend_lock_file, root, name, say) or not mended_in_vain):
+            if LOCK_FILE in str(error) and not mended_in_vain:
+                _mended(mend_lock_file, root, name, say)
                 mended_in_vain = True
                 continue
             cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
@@ -322,7 +323,7 @@ def _failure(name: str, command: str, ended: Ended) -> str:
 def _signal_of(code: int) -> int | None:
     """The signal that ended a command; a shell that waits for it reports 128 and the signal's number, as dash does."""
     number = -code if code < 0 else code - 128
-    return number if 0 < number <= signal.SIGRTMAX else None
+    return number if 0 < number < signal.NSIG else None
 
 
 def _signal_name(number: int) -> str:
