@@ -18,6 +18,7 @@ class Settings(Section):
 
 def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
     """The sum over classes, the mean over examples, of the sigmoid probabilities against one-hot labels."""
+    import torch
     from torch.nn import functional
 
     def asymmetric(logits: "Tensor", labels: "Tensor") -> "Tensor":
@@ -25,7 +26,10 @@ def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
         positive = logits.sigmoid()
         negative = (1 - positive + settings.clip).clamp(max=1)
         gain = true * functional.logsigmoid(logits) + (1 - true) * negative.clamp(min=1e-8).log()
-        weight = true * (1 - positive) ** settings.gamma_positive + (1 - true) * (1 - negative) ** settings.gamma_negative
+        # Not exactly 0, where the derivative of a power below 1 is infinite.
+        least = torch.finfo(logits.dtype).tiny
+        weight = true * (1 - positive).clamp(min=least) ** settings.gamma_positive
+        weight = weight + (1 - true) * (1 - negative).clamp(min=least) ** settings.gamma_negative
         return -(weight * gain).sum(1).mean()
 
     return asymmetric

@@ -16,10 +16,13 @@ class Settings(Section):
 
 def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
     """The mean of `(1 - p)^gamma * -log p`, where p is the softmax probability of the true class."""
+    import torch
     from torch.nn import functional
 
     def focal(logits: "Tensor", labels: "Tensor") -> "Tensor":
         loss = functional.cross_entropy(logits, labels, reduction="none")
-        return ((1 - (-loss).exp()) ** settings.gamma * loss).mean()
+        # Not exactly 0, where the derivative of a power below 1 is infinite.
+        unsure = (1 - (-loss).exp()).clamp(min=torch.finfo(loss.dtype).tiny)
+        return (unsure**settings.gamma * loss).mean()
 
     return focal

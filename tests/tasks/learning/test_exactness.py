@@ -150,7 +150,6 @@ LOSS_REFERENCES: dict[str, list[tuple[dict[str, Any], Callable[[Tensor, Tensor],
         ({"label_smoothing": 0.1}, nn.CrossEntropyLoss(label_smoothing=0.1)),
     ],
     "mse": [({}, lambda logits, labels: (logits - one_hot(labels)).square().mean())],
-    "nll": [({}, lambda logits, labels: -logits[torch.arange(len(labels)), labels].mean())],
     "bce": [
         ({}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, one_hot(labels))),
         ({"label_smoothing": 0.1}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, one_hot(labels) * 0.9 + 0.02)),
@@ -198,6 +197,20 @@ def test_asymmetric_loss_stays_finite_where_the_model_is_sure_and_wrong() -> Non
     loss.backward()
     assert logits.grad is not None
     assert loss.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"name": "focal", "gamma": 0.5},
+        {"name": "asymmetric", "gamma_positive": 0.5, "gamma_negative": 0.5},
+    ],
+)
+def test_a_gamma_below_1_gives_finite_gradients_where_the_model_is_sure(stated: dict[str, Any]) -> None:
+    logits = torch.tensor([[200.0, -200.0, -200.0]], requires_grad=True)
+    build(LOSSES, stated)(logits, torch.tensor([0])).backward()
+    assert logits.grad is not None
     assert logits.grad.isfinite().all()
 
 
