@@ -56,7 +56,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         began = error.context_mark if error.context_mark is not mark else None
         context = f" ({error.context} that begins at line {began.line + 1})" if began and error.context else ""
         raise ParamsError(f"{path} is not valid YAML{where}: {error.problem}{context}") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: a date that does not exist, or a tag that does not fit its value
         raise ParamsError(f"{path} is not valid YAML: {error}") from None
     if document is None:
         raise ParamsError(f"{path} is empty; expected a mapping with keys such as `train:`")

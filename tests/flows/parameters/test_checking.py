@@ -69,6 +69,7 @@ def test_names_all_offences_at_once_and_each_once(params_with: ParamsWith) -> No
     ("text", "message"),
     [
         ("a: [", "is not valid YAML"),
+        ("a: 2021-13-45", "is not valid YAML: month must be in"),
         ("- 1\n", "holds list"),
         ("", "is empty; expected a mapping"),
         ("a: 1\na: 2\n", "at line 2, column 1: found duplicate key"),
