@@ -321,9 +321,13 @@ def _failure(name: str, command: str, ended: Ended) -> str:
 
 
 def _signal_of(code: int) -> int | None:
-    """The signal that ended a command; a shell that waits for it reports 128 and the signal's number, as dash does."""
-    number = -code if code < 0 else code - 128
-    return number if 0 < number < signal.NSIG else None
+    """The signal that ended a command; a shell that waits for it reports 128 and the signal's number, as dash does.
+
+    129 is not taken for SIGHUP: it is the exit code of many programs for a wrong call, Git's among them.
+    """
+    if code < 0:
+        return -code
+    return code - 128 if 129 < code < 128 + signal.NSIG else None
 
 
 def _signal_name(number: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.lineage.lock import Locked, read_lock
-from flows.lineage.statement import flat
+from flows.lineage.statement import flat, shown
 from flows.parameters.checking import picked
 from flows.parameters.overrides import overridden_params
 from flows.repository import PIPELINE_FILE
@@ -93,10 +93,14 @@ def _params_lines(root: Path, name: str, locked: Locked | None, path: str, keys:
 def _params_changed(root: Path, name: str, locked: Locked, params: Mapping[str, Any]) -> list[str]:
     before, now = flat(locked.params), flat(picked(dict(params), _keys(root, name, locked)))
     return [
-        f"{PARAMS_FILE}: {key} {before.get(key, 'not stated')} -> {now.get(key, 'not stated')}"
+        f"{PARAMS_FILE}: {key} {_value(before, key)} -> {_value(now, key)}"
         for key in dict.fromkeys([*now, *before])
         if before.get(key) != now.get(key)
     ]
+
+
+def _value(params: Mapping[str, Any], key: str) -> str:
+    return shown(params[key]) if key in params else "not stated"
 
 
 def _keys(root: Path, name: str, locked: Locked) -> list[str]:

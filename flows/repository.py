@@ -8,15 +8,18 @@ PIPELINE_FILE = "dvc.yaml"  # read by flows/declaration.py, whose import takes l
 
 
 def find_project() -> Path:
-    """The folder of dvc.yaml: this one or the nearest above.
+    """The nearest folder, this one or above, with dvc.yaml and .dvc; without one that has both, the nearest with dvc.yaml.
 
     Raises:
         GoodfitError: there is none.
     """
     here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / PIPELINE_FILE).exists():
+    found = [folder for folder in (here, *here.parents) if (folder / PIPELINE_FILE).exists()]
+    for folder in found:
+        if (folder / ".dvc").is_dir():
             return folder
+    if found:
+        return found[0]
     raise GoodfitError(f"no dvc.yaml in {here} or in a folder above it; change to the folder of a project")
 
 

@@ -69,7 +69,6 @@ def run_stage(
             stage's outputs are gone then: no partial output stays behind.
     """
     root = root.resolve()
-    require_project(root)
     require_stage(root, name)  # a stage that does not exist has no lock
     with stage_lock(root, name, leader, say):
         document = read_params(root)  # the only reading: what is checked here is what is sealed and what the stage is handed

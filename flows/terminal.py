@@ -60,7 +60,7 @@ def run(
 
 @contextmanager
 def _said_once() -> Iterator[None]:
-    """Keep out of the terminal, but not out of Prefect's log, what the last line says: the messages of the stages that failed."""
+    """Keep Prefect's own repetition of a failure out of the terminal: a stage says it where it fails, and the last line says it."""
     handlers = dict.fromkeys([*logging.root.handlers, *logging.getLogger("prefect").handlers, *console_handlers()])
     for handler in handlers:
         handler.addFilter(_is_said_here)
@@ -72,7 +72,7 @@ def _said_once() -> Iterator[None]:
 
 
 def _is_said_here(record: logging.LogRecord) -> bool:
-    return not getattr(record, "said_at_the_end", False) and not record.getMessage().startswith("Finished in state Failed(")
+    return not record.getMessage().startswith("Finished in state Failed(")
 
 
 def _summarise(root: Path, outcomes: Mapping[str, str], usage: Mapping[str, Usage]) -> None:

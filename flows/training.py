@@ -143,48 +143,21 @@ def stage(name: str, force: bool, params: Any) -> State[Any]:
 
     _calm_logs()
     root, log = Path.cwd(), get_run_logger()
-    output = _Output(log.info)
     try:
         if read_params(root) != params:
             raise GoodfitError(
                 f"{name}: {PARAMS_FILE} changed after this run had started; the stages that had completed are kept: run it again"
             )
         with journaled(root, name, door="flow", **_origin()) as entry, shown(name) as progress:
-            entry.outcome = pass_gate(name, root, force=force, say=log.info, output=output, progress=progress)
-        output.release()
+            entry.outcome = pass_gate(name, root, force=force, say=log.info, output=log.info, progress=progress)
     except (GoodfitError, DvcException, OSError) as error:
         if _ending.is_set():
-            output.release()
             return Cancelled(message=f"{name}: interrupted")
         message = str(error)
-        output.release(message)
-        log.warning("failed; the message follows at the end of the run", extra={"send_to_api": False})
         return Failed(message=message if message.startswith(f"{name}:") else f"{name}: {message}", data=error)
     except KeyboardInterrupt:
-        output.release()
         return Cancelled(message=f"{name}: interrupted")
     return Completed(name=STATES[entry.outcome])
-
-
-class _Output:
-    """Logs the lines of a stage. From `error: ` on they wait: what the run says at its end is marked, for the terminal to leave out."""
-
-    def __init__(self, log: Callable[..., None]) -> None:
-        self._log = log
-        self._held: list[str] = []
-
-    def __call__(self, line: str) -> None:
-        if self._held or line.startswith("error: "):
-            self._held.append(line)
-        else:
-            self._log(line)
-
-    def release(self, message: str = "") -> None:
-        """Log what waits; `message` is that of the stage's failure."""
-        again = "\n".join(self._held).removeprefix("error: ") in message
-        for line in self._held:
-            self._log(line, extra={"said_at_the_end": again})
-        self._held = []
 
 
 def stage_task(name: str) -> Task[[str, bool, Any], State[Any]]:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from flows.lineage.digest import digest_file
 from flows.lineage.statement import statement_path
@@ -79,15 +79,31 @@ def journaled_elsewhere(tell: Callable[..., None]) -> Iterator[None]:
         tell(peak_memory_bytes=peak_memory())
 
 
-def last_failure(root: Path) -> str | None:
-    """Which stage ended the last run, and why, if one did; None where the last line of the journal says otherwise."""
+def read_journal(root: Path) -> Iterator[dict[str, Any]]:
+    """The journal's lines, the oldest first, without those that a killed process left incomplete."""
     try:
-        entry = json.loads((root / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()[-1])
-        stage, outcome, error = entry["stage"], entry["outcome"], str(entry["error"])
-    except (OSError, ValueError, LookupError, TypeError):  # no line, or one that a killed process left incomplete
+        text = (root / JOURNAL).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and {"stage", "outcome", "started", "finished"} <= entry.keys():
+            yield entry
+
+
+def last_failure(root: Path) -> str | None:
+    """The stage that failed last, and why, of those whose last run failed; None where there is none."""
+    last: dict[str, dict[str, Any]] = {}
+    for entry in read_journal(root):
+        last.pop(entry["stage"], None)
+        last[entry["stage"]] = entry
+    failed = [entry for entry in last.values() if entry["outcome"] == "failed"]
+    if not failed:
         return None
-    if outcome != "failed":
-        return None
+    stage, error = failed[-1]["stage"], str(failed[-1].get("error"))
     kind, _, message = error.partition(": ")
     what = "was interrupted" if kind == "KeyboardInterrupt" else "failed: " + message.removeprefix(f"{stage}: ")
     return f"the last run of '{stage}' {what}"

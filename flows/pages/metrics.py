@@ -11,7 +11,6 @@ from flows.repository import PIPELINE_FILE
 from tasks.core.settings import load_yaml
 
 Values = dict[str, Any]
-HIGHER_IS_BETTER = {"accuracy": True, "macro_f1": True, "log_loss": False, "ece": False}
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,18 @@ class Metric:
         return None if self.before is None else self.value - self.before
 
     def __str__(self) -> str:
-        """`accuracy 0.9629 (0.19 percentage points higher than before: better)`."""
+        """`accuracy 0.9629 (0.19 percentage points higher than before)`."""
         return f"{self.name} {self.value:.4f}" + (f" ({self.comparison})" if self.comparison else "")
 
     @property
     def comparison(self) -> str:
-        """How it differs from the value before, with unit and sense; empty where there is none."""
+        """How it differs from the value before, with its unit; empty where there is none. Without an interval it is not judged."""
         if self.change is None:
             return ""
         unit = f"{abs(self.change) * 100:.2f} percentage points" if self.name == "accuracy" else f"{abs(self.change):.4f}"
         if not any(digit in unit for digit in "123456789"):
             return "as before"
-        sense = HIGHER_IS_BETTER.get(self.name)
-        judged = "" if sense is None else ": better" if sense == (self.change > 0) else ": worse"
-        return f"{unit} {'higher' if self.change > 0 else 'lower'} than before{judged}"
+        return f"{unit} {'higher' if self.change > 0 else 'lower'} than before"
 
 
 def metric_files(root: Path) -> dict[str, str]:

@@ -1,13 +1,10 @@
 """How long each stage of a run took and how much memory it needed, from the journal."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from flows.lineage.journal import JOURNAL
+from flows.lineage.journal import read_journal
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ def usage_since(root: Path, started: datetime) -> dict[str, Usage]:
             (datetime.fromisoformat(line["finished"]) - datetime.fromisoformat(line["started"])).total_seconds(),
             line.get("peak_memory_bytes"),
         )
-        for line in _lines(root)
+        for line in read_journal(root)
         if line.get("outcome") == "ran" and datetime.fromisoformat(line["started"]) >= started
     }
 
@@ -35,18 +32,3 @@ def memory(size: int | None) -> str:
     if size is None:
         return ""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
-def _lines(root: Path) -> Iterator[dict[str, Any]]:
-    """The journal's lines, without those that a killed process left incomplete."""
-    try:
-        text = (root / JOURNAL).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return
-    for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and {"stage", "started", "finished"} <= entry.keys():
-            yield entry

@@ -40,24 +40,29 @@ def replace_torn(root: Path) -> list[str]:
     shutil.copyfile(path, root / aside)
     torn = f"{LOCK_FILE} was torn, as a kill in the middle of a write leaves it; a copy is {aside}"
     committed = subprocess.run(["git", "show", f"HEAD:./{LOCK_FILE}"], cwd=root, capture_output=True, check=False)
-    if committed.returncode:
-        path.unlink()
-        return [f"{torn}, and the next run writes another"]
     with whole(path) as temporary:
         temporary.write_bytes(committed.stdout)
-    return [f"{torn}, and the committed one is back: the next run restores what was recorded since"]
+        usable = committed.returncode == 0 and _is_readable(temporary)
+    if not usable:
+        path.unlink()
+        return [f"{torn}, and the next run writes another"]
+    return [f"{torn}, and the committed one is back: the next run restores what DVC's run-cache holds of later runs"]
 
 
 def is_torn(root: Path) -> bool:
     """Whether there is a dvc.lock that DVC would not read; torn in the right place it is still YAML."""
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
-
     path = root / LOCK_FILE
     if not path.exists() or "<<<<<<<" in path.read_text(encoding="utf-8", errors="replace"):
         return False
+    return not _is_readable(path)
+
+
+def _is_readable(path: Path) -> bool:
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
     try:
         COMPILED_LOCKFILE_SCHEMA(load_yaml(path))
     except (GoodfitError, Invalid):
-        return True
-    return False
+        return False
+    return True

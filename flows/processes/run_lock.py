@@ -101,5 +101,4 @@ def _write(folder: Path, running: Running) -> None:
 
 def _folder(root: Path) -> Path | None:
     """DVC's folder for temporary files, which Git ignores."""
-    repository = next((folder for folder in (root, *root.resolve().parents) if (folder / ".dvc").is_dir()), None)
-    return repository / ".dvc" / "tmp" if repository else None
+    return root / ".dvc" / "tmp" if (root / ".dvc").is_dir() else None

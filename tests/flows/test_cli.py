@@ -95,6 +95,9 @@ def test_a_project_below_its_dvc_repository_is_told_how_to_become_one(fresh: Pro
     inner = fresh.root / "inner"
     inner.mkdir()
     (inner / "dvc.yaml").write_text("stages: {only: {cmd: echo}}\n")
+    planned = fresh.run("sh", "-c", "cd inner && goodfit run --dry-run").stdout  # a file of the pipeline above
+    assert [line.split()[0] for line in planned.splitlines() if not line.startswith(" ")] == [*STAGES, "inner/dvc.yaml:only"]
+    (fresh.root / "dvc.yaml").unlink()
     for command in (["run"], ["run", "--dry-run"], ["doctor"]):
         done = fresh.run("sh", "-c", f"cd inner && goodfit {' '.join(command)}", check=False)
         assert done.returncode == 1

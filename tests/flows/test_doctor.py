@@ -125,9 +125,14 @@ def test_a_torn_dvc_lock_is_set_aside_and_the_committed_one_comes_back(ran: Proj
     assert ran.is_clean()
 
 
-def test_a_torn_dvc_lock_that_was_never_committed_is_written_anew(ran: Project) -> None:
-    ran.run("git", "rm", "-q", "--cached", "dvc.lock")
-    ran.run("git", "commit", "-qm", "without a lock")
+@pytest.mark.parametrize("committed", [None, "stages: {evaluate: "])
+def test_a_torn_dvc_lock_without_a_committed_one_that_can_be_read_is_written_anew(ran: Project, committed: str | None) -> None:
+    if committed is None:
+        ran.run("git", "rm", "-q", "--cached", "dvc.lock")
+    else:
+        (ran.root / "dvc.lock").write_text(committed)
+        ran.run("git", "add", "dvc.lock")
+    ran.run("git", "commit", "-qm", "a lock that cannot be read, or none")
     (ran.root / "dvc.lock").write_text("stages: {train: ")
     (line,) = mend(ran.root)
     assert "the next run writes another" in line

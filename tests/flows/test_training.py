@@ -254,7 +254,7 @@ def test_a_failing_stage_fails_the_flow_and_the_other_branch_finishes(ran: Proje
     assert outcomes(done) == ALL_UNCHANGED | {"evaluate": "failed", "diagnose": "ran", "report": "not run"}
     assert done.stderr.splitlines()[-1].startswith("error: evaluate: the test split is empty; expected images")
     assert "Traceback" not in done.stdout + done.stderr
-    assert (done.stdout + done.stderr).count("the test split is empty") == 1
+    assert (done.stdout + done.stderr).count("the test split is empty") == 2, "where it fails, and at the end"
 
     run = server.last_run()
     assert (run["state_type"], run["state"]["message"]) == ("FAILED", done.stderr.splitlines()[-1].removeprefix("error: "))

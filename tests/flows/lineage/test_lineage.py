@@ -465,13 +465,16 @@ def test_a_journal_that_cannot_be_written_does_not_hide_the_stages_error(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_the_last_failure_is_that_of_the_last_line_alone(tmp_path: Path) -> None:
+def test_the_last_failure_is_of_a_stage_whose_last_run_failed(tmp_path: Path) -> None:
     assert last_failure(tmp_path) is None
     with pytest.raises(ArtifactError), journaled(tmp_path, "train", door="dvc"):
         raise ArtifactError("train: the loss is nan")
     assert last_failure(tmp_path) == "the last run of 'train' failed: the loss is nan"
     with pytest.raises(KeyboardInterrupt), journaled(tmp_path, "train", door="dvc"):
         raise KeyboardInterrupt
+    assert last_failure(tmp_path) == "the last run of 'train' was interrupted"
+    with journaled(tmp_path, "diagnose", door="dvc") as entry:  # runs beside it
+        entry.outcome = "ran"
     assert last_failure(tmp_path) == "the last run of 'train' was interrupted"
     with journaled(tmp_path, "train", door="dvc") as entry:
         entry.outcome = "ran"

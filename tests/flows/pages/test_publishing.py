@@ -35,7 +35,7 @@ def test_an_interval_belongs_to_its_metric_and_n_is_none() -> None:
     assert found == [Metric("accuracy", 0.9629, 0.9434, 0.9759, 0.96), Metric("ece", 0.029, None, None, None)]
     assert found[0].change == pytest.approx(0.0029)
     assert (str(found[0]), str(found[1])) == (
-        "accuracy 0.9629 (0.29 percentage points higher than before: better)",
+        "accuracy 0.9629 (0.29 percentage points higher than before)",
         "ece 0.0290",
     )
     assert metric_rows(found)[0] == {
@@ -47,13 +47,13 @@ def test_an_interval_belongs_to_its_metric_and_n_is_none() -> None:
     }
 
 
-def test_a_change_has_its_unit_and_says_whether_it_is_better() -> None:
+def test_a_change_has_its_unit_and_direction() -> None:
     accuracy, ece, count, same = metrics(
         {"accuracy": 0.9, "ece": 0.05, "batches": 3.5, "log_loss": 0.2},
         {"accuracy": 0.987, "ece": 0.03, "batches": 3.0, "log_loss": 0.2},
     )
-    assert accuracy.comparison == "8.70 percentage points lower than before: worse"
-    assert ece.comparison == "0.0200 higher than before: worse"
+    assert accuracy.comparison == "8.70 percentage points lower than before"
+    assert ece.comparison == "0.0200 higher than before"
     assert count.comparison == "0.5000 higher than before"
     assert same.comparison == "as before"
 
