@@ -1,18 +1,23 @@
 """Stage `train`: fit the model on train, watch it on val, keep what the diagnosis needs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.core.components import Choice, Component
 from tasks.core.errors import ParamsError
-from tasks.core.settings import NotNegative, Section, Seed, Threads
+from tasks.core.settings import Fraction, NotNegative, Section, Seed, Threads
 
 if TYPE_CHECKING:
     from tasks.contracts.splits import Split
     from tasks.contracts.trained import Epoch, TrainedModel
     from tasks.learning.loop import Learner
+
+
+class Warmup(Section):
+    epochs: NotNegative = 0.0  # in which the learning rate rises linearly, before the schedule begins; may have a fraction
+    start_fraction: Fraction = 0.0  # the learning rate of the first step, as a share of the full one
 
 
 class Regularisation(Section):
@@ -35,8 +40,17 @@ class Train(Section):
     loss: Annotated[Choice, Component("tasks.learning.losses")]
     optimizer: Annotated[Choice, Component("tasks.learning.optimizers")]
     schedule: Annotated[Choice, Component("tasks.learning.schedules")]
+    warmup: Warmup = Warmup()
     regularisation: Regularisation = Regularisation()
     early_stopping: EarlyStopping = EarlyStopping()
+
+    @model_validator(mode="after")
+    def warmup_ends_within_the_run(self) -> Self:
+        if self.warmup.epochs >= self.epochs:
+            raise ValueError(
+                f"warmup.epochs is {self.warmup.epochs:g}; expected less than the epochs of the run, {self.epochs}"
+            )
+        return self
 
 
 class Params(Section):
@@ -51,7 +65,7 @@ def train(params: Params, root: Path = Path()) -> None:
     The same data, parameters and environment give the same bytes.
 
     Raises:
-        ParamsError: early stopping is asked for, and there is no validation split.
+        ParamsError: early stopping or the schedule plateau is asked for, and there is no validation split.
         TrainingError: the loss is not a finite number.
     """
     import torch
@@ -67,6 +81,8 @@ def train(params: Params, root: Path = Path()) -> None:
         raise ParamsError(
             "train.early_stopping.enabled is true without a validation split; set preprocess.val_fraction above 0"
         )
+    if settings.schedule.name == "plateau" and not len(val_split):
+        raise ParamsError("train.schedule is plateau without a validation split; set preprocess.val_fraction above 0")
     channels = dataset.shape[0]
     scaled_only = ([0.0] * channels, [1.0] * channels)
     mean, deviation = (dataset.mean, dataset.deviation) if settings.standardise else scaled_only
@@ -97,6 +113,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     from tasks.learning.inference import Preparation
     from tasks.learning.loop import Learner
     from tasks.learning.recording import Recorder, recorded_rows
+    from tasks.learning.schedule import with_warmup
     from tasks.learning.stopping import Stopper
 
     settings = params.train
@@ -104,15 +121,16 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     model = settings.model.module.build(settings.model.settings, described.shape, len(described.classes))
     optimizer = settings.optimizer.module.build(settings.optimizer.settings, model.parameters())
     loss = settings.loss.module.build(settings.loss.settings)
-    schedule = settings.schedule.module.build(settings.schedule.settings, optimizer, settings.epochs)
     index = recorded_rows(len(train_split), len(val_split), params.seed)
+    batches = Batches(train_split, prepare, settings.batch_size, settings.shuffle, params.seed)
+    warmup = settings.warmup
     return Learner(
         model=model,
         loss=loss,
         penalty=penalties.build(settings.regularisation.l1, settings.regularisation.l2, model),
         optimizer=optimizer,
-        schedule=schedule,
-        batches=Batches(train_split, prepare, settings.batch_size, settings.shuffle, params.seed),
+        schedule=with_warmup(settings.schedule, len(batches), settings.epochs, warmup.epochs, warmup.start_fraction),
+        batches=batches,
         recorder=Recorder(train_split, val_split, index, prepare, loss),
         stopper=Stopper(**settings.early_stopping.model_dump()),
     )

@@ -109,4 +109,6 @@ def _together(document: dict[str, Any]) -> list[str]:
     match document:
         case {"train": {"early_stopping": {"enabled": True}}, "preprocess": {"val_fraction": 0}}:
             return ["train.early_stopping.enabled: true needs a validation split; set preprocess.val_fraction above 0"]
+        case {"train": {"schedule": {"name": "plateau"}}, "preprocess": {"val_fraction": 0}}:
+            return ["train.schedule.name: plateau needs a validation split; set preprocess.val_fraction above 0"]
     return []

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from tasks.contracts.trained import Epoch
 from tasks.core.errors import TrainingError
@@ -14,6 +13,7 @@ from tasks.core.progress import Progress
 from tasks.learning.batches import Batches
 from tasks.learning.penalties import Penalty
 from tasks.learning.recording import Recorder
+from tasks.learning.schedule import Schedule
 from tasks.learning.stopping import Stopper
 
 
@@ -25,7 +25,7 @@ class Learner:
     loss: Callable[[Tensor, Tensor], Tensor]
     penalty: Penalty | None
     optimizer: Optimizer
-    schedule: LRScheduler
+    schedule: Schedule
     batches: Batches
     recorder: Recorder
     stopper: Stopper
@@ -39,11 +39,17 @@ def fit(learner: Learner, epochs: int) -> list[Epoch]:
     """
     model, optimizer, batches = learner.model, learner.optimizer, learner.batches
     history: list[Epoch] = []
+    val_losses: list[float] = []
     step = 0
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
     with Progress("train", total=epochs, unit="epoch", steps=len(batches)) as progress:
         for epoch in range(1, epochs + 1):
             model.train()
             for images, labels in batches.epoch(epoch):
+                factor = learner.schedule(step, val_losses)
+                for group in optimizer.param_groups:
+                    group["lr"] = group["initial_lr"] * factor
                 logits = model(images)
                 loss = learner.loss(logits, labels)
                 (loss if learner.penalty is None else loss + learner.penalty()).backward()
@@ -61,9 +67,10 @@ def fit(learner: Learner, epochs: int) -> list[Epoch]:
                 raise TrainingError(_diverged(scores.train_loss, step, epoch, len(batches), optimizer))
             history.append(Epoch(epoch, step, learning_rate, batch_loss, **asdict(scores)))
             progress.update(epoch, **_summary(history[-1]))
+            if scores.val_loss is not None:
+                val_losses.append(scores.val_loss)
             if learner.stopper.should_stop(epoch, scores.val_loss, model):
                 break
-            learner.schedule.step()
     return history
 
 

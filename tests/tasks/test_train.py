@@ -120,6 +120,18 @@ def test_early_stopping_without_validation_rows_is_refused(params_with: ParamsWi
         call("train", root)
 
 
+def test_plateau_without_validation_rows_is_refused(params_with: ParamsWith) -> None:
+    root = processed(params_with(("{name: constant}", "{name: plateau}")), val_rows=0)
+    with pytest.raises(ParamsError, match=r"train\.schedule is plateau.*preprocess\.val_fraction"):
+        call("train", root)
+
+
+def test_a_warm_up_rises_within_the_first_epochs_and_is_in_the_history(params_with: ParamsWith) -> None:
+    root = processed(params_with(QUICK, ("    epochs: 0.0  ", "    epochs: 1.5  ")))  # three of eight steps, two in each epoch
+    call("train", root)
+    assert read_history(root)["learning_rate"].tolist() == pytest.approx([0.01 / 3, 0.01, 0.01, 0.01])
+
+
 def test_a_diverging_run_says_so_and_leaves_no_output(params_with: ParamsWith) -> None:
     root = processed(params_with(QUICK, ("learning_rate: 0.01}", "learning_rate: 1.0e+30}")))
     with pytest.raises(TrainingError, match="try a tenth of it"):

@@ -1,5 +1,6 @@
-"""Half a cosine from the first learning rate down to a share of it (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
+"""Half a cosine from the first learning rate down to a share of it (Loshchilov & Hutter 2017, eq. 5): the common choice today."""
 
+import math
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -7,17 +8,18 @@ from pydantic import Field
 from tasks.core.settings import Section
 
 if TYPE_CHECKING:
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
+    from tasks.learning.schedule import Schedule
 
 
 class Settings(Section):
     final_fraction: float = Field(ge=0, le=1, default=0.0)  # the last learning rate, as a share of the first
 
 
-def build(settings: Settings, optimizer: "Optimizer", epochs: int) -> "LRScheduler":
-    """torch's own. The last epoch is the last to be annealed, so that `final_fraction` is reached in it."""
-    from torch.optim.lr_scheduler import CosineAnnealingLR
+def build(settings: Settings, steps_per_epoch: int, epochs: float) -> "Schedule":
+    """The rates of torch's CosineAnnealingLR without restarts, stepped once per epoch.
 
-    floor = settings.final_fraction * float(optimizer.param_groups[0]["lr"])
-    return CosineAnnealingLR(optimizer, T_max=max(epochs - 1, 1), eta_min=floor)
+    Its `T_max` is one less than the epochs, so that `final_fraction` is reached in the last epoch and not after it.
+    """
+    last = max(math.ceil(epochs) - 1, 1)
+    floor = settings.final_fraction
+    return lambda step, val_losses: floor + (1 - floor) * (1 + math.cos(math.pi * (step // steps_per_epoch) / last)) / 2

@@ -1,4 +1,4 @@
-"""The learning rate is multiplied by a factor every so many epochs."""
+"""A fixed factor every so many epochs (Szegedy et al. 2015, section 6): where long runs are cut into equal stages."""
 
 from typing import TYPE_CHECKING
 
@@ -7,17 +7,14 @@ from pydantic import Field
 from tasks.core.settings import Section
 
 if TYPE_CHECKING:
-    from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler
+    from tasks.learning.schedule import Schedule
 
 
 class Settings(Section):
-    every_epochs: int = Field(ge=1, default=10)  # epochs between two reductions
-    factor: float = Field(gt=0, le=1, default=0.1)  # what the learning rate is multiplied with
+    step_size: int = Field(ge=1, default=10)  # epochs between two reductions
+    gamma: float = Field(gt=0, le=1, default=0.1)  # what the learning rate is multiplied by
 
 
-def build(settings: Settings, optimizer: "Optimizer", epochs: int) -> "LRScheduler":
-    """torch's own."""
-    from torch.optim.lr_scheduler import StepLR
-
-    return StepLR(optimizer, settings.every_epochs, settings.factor)
+def build(settings: Settings, steps_per_epoch: int, epochs: float) -> "Schedule":
+    """The rates of torch's StepLR, stepped once per epoch."""
+    return lambda step, val_losses: settings.gamma ** (step // steps_per_epoch // settings.step_size)

@@ -25,6 +25,8 @@ ParamsWith = Callable[..., Path]
         ("{name: adam, ", "{name: sgd, beta1: 0.9, ", "lion, muon, nadam, radam, not of sgd; drop it (sgd has"),
         ("{name: adam, ", "{name: adam, beta: 0.9, ", "train.optimizer.beta: unknown option of adam; expected one of"),
         ("{name: adam, ", "{name: adam, momentum: 0.9, ", "train.optimizer.momentum: is an option of muon, rmsprop, sgd, not of adam"),
+        ("{name: constant}", "{name: step, every: 5}", "train.schedule.every: unknown option of step; expected one of step_size"),
+        ("    epochs: 0.0  ", "    epochs: 150  ", "train: warmup.epochs is 150; expected less than the epochs of the run, 150"),
         ("{name: constant}", "{name: constant, warm: 1}", "train.schedule.warm: unknown option of constant; constant has no options"),
         ("{name: adam, ", "{name: sgd, nesterov: true, ", "train.optimizer.nesterov: true needs a momentum above 0"),
         ("batch_size: 32 ", "batch_sise: 32 ", "train.batch_sise: unknown key; expected one of epochs, batch_size"),
@@ -95,6 +97,14 @@ def test_a_missing_file_is_named(params_with: ParamsWith, file: str) -> None:
 def test_early_stopping_without_a_validation_split_is_refused_before_anything_runs(params_with: ParamsWith) -> None:
     root = params_with(("val_fraction: 0.4 ", "val_fraction: 0 "), ("enabled: false ", "enabled: true "))
     with pytest.raises(ParamsError, match=r"train\.early_stopping\.enabled.*preprocess\.val_fraction"):
+        check_params(root)
+
+
+def test_plateau_without_a_validation_split_is_refused_before_anything_runs(params_with: ParamsWith) -> None:
+    root = params_with(("val_fraction: 0.4 ", "val_fraction: 0 "), ("{name: constant}", "{name: plateau}"))
+    with pytest.raises(
+        ParamsError, match=r"train\.schedule\.name: plateau needs a validation split; set preprocess\.val_fraction"
+    ):
         check_params(root)
 
 

@@ -49,7 +49,7 @@ def learner(model: nn.Module, optimizer: optim.Optimizer, *, shuffle: bool = Tru
         loss=loss,
         penalty=None,
         optimizer=optimizer,
-        schedule=build(SCHEDULES, {"name": "constant"}, optimizer, 5),
+        schedule=build(SCHEDULES, {"name": "constant"}, 4, 5),
         batches=Batches(train, AS_STORED, 16, shuffle, seed=3),
         recorder=Recorder(train, val, torch.arange(60), AS_STORED, loss),
         stopper=NEVER_STOPPING,
@@ -60,7 +60,7 @@ def learner(model: nn.Module, optimizer: optim.Optimizer, *, shuffle: bool = Tru
     ("stated", "expected"),
     [
         ({"name": "constant"}, [1, 1, 1, 1, 1]),
-        ({"name": "step", "every_epochs": 2, "factor": 0.1}, [1, 1, 0.1, 0.1, 0.01]),
+        ({"name": "step", "step_size": 2, "gamma": 0.1}, [1, 1, 0.1, 0.1, 0.01]),
         ({"name": "cosine", "final_fraction": 0.1}, [1, 0.8682, 0.55, 0.2318, 0.1]),
     ],
 )
@@ -68,7 +68,7 @@ def test_the_history_has_the_learning_rate_of_each_epoch(stated: dict[str, Any],
     model = linear()
     optimizer = optim.SGD(model.parameters(), 1.0)
     built = learner(model, optimizer)
-    history = fit(Learner(**{**vars(built), "schedule": build(SCHEDULES, stated, optimizer, 5)}), epochs=5)
+    history = fit(Learner(**{**vars(built), "schedule": build(SCHEDULES, stated, 4, 5)}), epochs=5)
     assert [row.learning_rate for row in history] == pytest.approx(expected, abs=1e-4)
 
 
