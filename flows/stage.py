@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from flows.checkpoints import checkpoint_file
 from flows.declaration import Declaration, read_declaration, read_params, require_stage
 from flows.lineage.digest import digest_paths
 from flows.lineage.statement import write_statement
@@ -84,7 +85,8 @@ def run_stage(
         try:
             # DVC has removed them, but an orphan may have written until it lost the lock.
             remove_outputs(root, declared)
-            function(params, root)
+            with checkpoint_file(root, name, before.files, before.params):
+                function(params, root)
             _require(leader)
             changed = sorted({*_differences(before, seal(root, declared, read_params(root))), *stale_code(root, before)})
             if changed:

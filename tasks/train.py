@@ -1,13 +1,13 @@
 """Stage `train`: fit the model on train, watch it on val, keep what the diagnosis needs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tasks.core.components import Choice, Component
 from tasks.core.errors import ParamsError
-from tasks.core.settings import Fraction, NotNegative, Section, Seed, Threads
+from tasks.core.settings import Fraction, NotNegative, Positive, Section, Seed, Threads
 
 if TYPE_CHECKING:
     from tasks.contracts.splits import Split
@@ -23,6 +23,11 @@ class Warmup(Section):
 class Regularisation(Section):
     l1: NotNegative = 0.0  # times the sum of absolute weights (biases left out), added to the loss
     l2: NotNegative = 0.0  # times half the sum of squared weights (biases left out), added to the loss
+    clip_norm: Positive | None = None  # the gradient of all weights is scaled down to a norm of at most this
+    clip_value: Positive | None = None  # each value of the gradient is cut to at most this, and at least its negative
+    sam_radius: NotNegative = (
+        0.0  # of sharpness-aware minimisation (0.05 in its paper), which computes each gradient twice; 0: without
+    )
 
 
 class EarlyStopping(Section):
@@ -33,7 +38,8 @@ class EarlyStopping(Section):
 
 class Train(Section):
     epochs: int = Field(ge=1, le=100_000)
-    batch_size: int = Field(ge=1)
+    batch_size: int = Field(ge=1)  # examples per step of the optimizer
+    accumulate: int = Field(ge=1, default=1)  # parts of a batch whose gradients are added up: the same step in less memory
     shuffle: bool = True  # a new order each epoch, from the seed; false keeps the order of the file
     standardise: bool = True  # subtract the mean of train and divide by its deviation, per channel; false only scales to [0, 1]
     model: Annotated[Choice, Component("tasks.models")]
@@ -41,8 +47,16 @@ class Train(Section):
     optimizer: Annotated[Choice, Component("tasks.learning.optimizers")]
     schedule: Annotated[Choice, Component("tasks.learning.schedules")]
     warmup: Warmup = Warmup()
+    augmentation: Annotated[Choice, Component("tasks.learning.augmentations")]
+    mixing: Annotated[Choice, Component("tasks.learning.mixing")]
+    averaging: Annotated[Choice, Component("tasks.learning.averaging")]
     regularisation: Regularisation = Regularisation()
     early_stopping: EarlyStopping = EarlyStopping()
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a CUDA device where there is one
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # mixed: the forward pass computes in 16 bits
+    channels_last: bool = False  # another layout of images in memory; often faster for convolutions
+    compile: bool = False  # the model by torch.compile, which needs a C++ compiler on a CPU
+    record_step: bool = True  # replay a recording of the step where it gives the same bits: on the CPU, not compiled
 
     @model_validator(mode="after")
     def warmup_ends_within_the_run(self) -> Self:
@@ -72,6 +86,7 @@ def train(params: Params, root: Path = Path()) -> None:
 
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import TrainedModel, write_dynamics, write_history, write_model
+    from tasks.learning.checkpoint import Checkpoint
     from tasks.learning.inference import use_threads
     from tasks.learning.loop import fit
 
@@ -88,19 +103,19 @@ def train(params: Params, root: Path = Path()) -> None:
     mean, deviation = (dataset.mean, dataset.deviation) if settings.standardise else scaled_only
 
     use_threads(params.threads)
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # first weights and dropout draw from torch's global generator: give it back as it was
+    with torch.random.fork_rng():  # first weights and dropout draw from torch's global generator: give it back as it was
         torch.manual_seed(params.seed)
         described = TrainedModel(
             model=settings.model, shape=dataset.shape, classes=dataset.classes, mean=mean, deviation=deviation
         )
         learner = assemble(params, described, train_split, val_split)
-        history = fit(learner, settings.epochs)
-    chosen_epoch, chosen_by = learner.stopper.restore(len(history), learner.model)
+        history = fit(learner, settings.epochs, Checkpoint.of_stage())
+    with learner.measured() as kept:
+        chosen_epoch, chosen_by = learner.stopper.restore(len(history), kept)
+        weights = {name: weight.cpu().contiguous() for name, weight in kept.state_dict().items()}
 
     trained = described.model_copy(update={"epochs": len(history), "chosen_epoch": chosen_epoch, "chosen_by": chosen_by})
-    write_model(root, trained, learner.model.state_dict())
+    write_model(root, trained, weights)
     write_history(root, history)
     write_dynamics(root, learner.recorder.dynamics())
     print(summary(trained, history[chosen_epoch - 1]))
@@ -108,32 +123,59 @@ def train(params: Params, root: Path = Path()) -> None:
 
 def assemble(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split") -> "Learner":
     """Build everything that the loop needs from the parameters."""
-    from tasks.learning import penalties
+    import torch
+
+    from tasks.learning import device, penalties
     from tasks.learning.batches import Batches
+    from tasks.learning.gradients import Clip, Sharpness
     from tasks.learning.inference import Preparation
     from tasks.learning.loop import Learner
+    from tasks.learning.precision import Precision
     from tasks.learning.recording import Recorder, recorded_rows
     from tasks.learning.schedule import with_warmup
     from tasks.learning.stopping import Stopper
 
     settings = params.train
-    prepare = Preparation(described.mean, described.deviation)
-    model = settings.model.module.build(settings.model.settings, described.shape, len(described.classes))
-    optimizer = settings.optimizer.module.build(settings.optimizer.settings, model.parameters())
-    loss = settings.loss.module.build(settings.loss.settings)
+    regularisation, warmup = settings.regularisation, settings.warmup
+    chosen = device.choose(settings.device)
+    prepare = Preparation(described.mean, described.deviation, chosen)
+    classes = len(described.classes)
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model = build(settings.model, described.shape, classes).to(chosen, memory_format=layout)
+    loss = build(settings.loss)
+    batches = Batches(
+        train_split,
+        prepare,
+        settings.batch_size,
+        settings.shuffle,
+        params.seed,
+        classes=classes,
+        augment=build(settings.augmentation),
+        mix=build(settings.mixing),
+    )
     index = recorded_rows(len(train_split), len(val_split), params.seed)
-    batches = Batches(train_split, prepare, settings.batch_size, settings.shuffle, params.seed)
-    warmup = settings.warmup
     return Learner(
         model=model,
+        forward=torch.compile(model) if settings.compile else model,
         loss=loss,
-        penalty=penalties.build(settings.regularisation.l1, settings.regularisation.l2, model),
-        optimizer=optimizer,
+        optimizer=build(settings.optimizer, model.parameters()),
         schedule=with_warmup(settings.schedule, len(batches), settings.epochs, warmup.epochs, warmup.start_fraction),
         batches=batches,
         recorder=Recorder(train_split, val_split, index, prepare, loss),
         stopper=Stopper(**settings.early_stopping.model_dump()),
+        penalty=penalties.build(regularisation.l1, regularisation.l2, model),
+        accumulate=settings.accumulate,
+        clip=Clip(regularisation.clip_norm, regularisation.clip_value),
+        sharpness=Sharpness(regularisation.sam_radius) if regularisation.sam_radius else None,
+        averager=build(settings.averaging, model, len(batches), settings.epochs),
+        precision=Precision(settings.precision, chosen.type),
+        record_step=settings.record_step and not settings.compile and chosen.type == "cpu",
     )
+
+
+def build(choice: Choice, *arguments: Any) -> Any:
+    """What the chosen component's file makes of its options."""
+    return choice.module.build(choice.settings, *arguments)
 
 
 def summary(trained: "TrainedModel", chosen: "Epoch") -> str:

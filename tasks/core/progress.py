@@ -33,12 +33,14 @@ class Progress:
         total: how many units there are; fewer may be done.
         unit: what is counted, in the singular.
         steps: how many calls of `step` a unit takes; they move the bar within the unit.
+        done: how many units an earlier run has done, from which this one continues.
     """
 
-    def __init__(self, stage: str, total: int, unit: str, steps: int = 1) -> None:
+    def __init__(self, stage: str, total: int, unit: str, steps: int = 1, done: int = 0) -> None:
         self.stage, self.total, self.unit, self.steps = stage, total, unit, steps
         self.step: Callable[[], object] = _nothing
-        self._done, self._values = 0, dict[str, float]()
+        self._done, self._values = done, dict[str, float]()
+        self._before = done
         self._bar: Any = None
         self._pipe = events_pipe()
         self._started = self._last_line = time.monotonic()
@@ -51,7 +53,10 @@ class Progress:
         if sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=self.total * self.steps, desc=self._named(1), unit="step", dynamic_ncols=True)
+            begun = self._done * self.steps
+            self._bar = tqdm(
+                total=self.total * self.steps, initial=begun, desc=self._named(self._done + 1), unit="step", dynamic_ncols=True
+            )
             if self.steps > 1:
                 self.step = self._bar.update
         return self
@@ -78,7 +83,7 @@ class Progress:
 
     def seconds_left(self) -> float:
         """At the pace so far."""
-        return (time.monotonic() - self._started) / max(self._done, 1) * (self.total - self._done)
+        return (time.monotonic() - self._started) / max(self._done - self._before, 1) * (self.total - self._done)
 
     def _write(self, last: bool) -> None:
         now = time.monotonic()

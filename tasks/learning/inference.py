@@ -29,25 +29,33 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 class Preparation:
-    """Images (N, C, H, W) uint8 to float32: scaled to [0, 1], then standardised per channel.
+    """Images (N, C, H, W) uint8 to float32 on the device of the model: scaled to [0, 1], then standardised per channel.
 
     Mean 0 and deviation 1 leave exactly the scaled values, which are those of torchvision's ToTensor.
     """
 
-    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
-        self.standardise = any(mean) or any(value != 1 for value in deviation)
-        self.mean = torch.tensor(mean).view(1, -1, 1, 1)
-        self.deviation = torch.tensor(deviation).view(1, -1, 1, 1)
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float], device: "torch.device | str" = "cpu") -> None:
+        self.device = torch.device(device)
+        self._changes = any(mean) or any(value != 1 for value in deviation)
+        self._mean = torch.tensor(mean, device=self.device).view(1, -1, 1, 1)
+        self._deviation = torch.tensor(deviation, device=self.device).view(1, -1, 1, 1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        scaled = images.to(torch.float32).div_(255)
-        return scaled.sub_(self.mean).div_(self.deviation) if self.standardise else scaled
+        return self.standardise(self.scale(images))
+
+    def scale(self, images: Tensor) -> Tensor:
+        """Stored images on the device of the model, in [0, 1]."""
+        return images.to(self.device).to(torch.float32).div_(255)
+
+    def standardise(self, scaled: Tensor) -> Tensor:
+        """In place."""
+        return scaled.sub_(self._mean).div_(self._deviation) if self._changes else scaled
 
 
 def predict(model: nn.Module, images: Tensor, prepare: Preparation, batch_size: int = 1000) -> Tensor:
     """Logits (N, K) float32 of stored images (N, C, H, W) uint8, in evaluation mode; only a batch at a time becomes float."""
     with evaluation_mode(model):
-        return torch.cat([model(prepare(batch)) for batch in torch.split(images, batch_size)])
+        return torch.cat([model(prepare(batch)) for batch in torch.split(images, batch_size)]).cpu()
 
 
 def rebuild(trained: TrainedModel, weights: dict[str, Tensor]) -> nn.Module:

@@ -1,20 +1,37 @@
 """The training loop, whole on one page: forward, loss, backward, step, zero_grad."""
 
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from operator import add
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tasks.contracts.trained import Epoch
-from tasks.core.errors import TrainingError
 from tasks.core.progress import Progress
+from tasks.learning.averager import Averager
 from tasks.learning.batches import Batches
+from tasks.learning.checkpoint import Checkpoint
+from tasks.learning.failures import Watch
+from tasks.learning.gradients import Clip, Sharpness, parts
 from tasks.learning.penalties import Penalty
+from tasks.learning.position import Position
+from tasks.learning.precision import Precision
+from tasks.learning.recorded import RecordedStep
 from tasks.learning.recording import Recorder
-from tasks.learning.schedule import Schedule
+from tasks.learning.schedule import Schedule, current_rate, set_rates
 from tasks.learning.stopping import Stopper
+
+
+@runtime_checkable
+class TwoPoints(Protocol):
+    """An optimizer that computes gradients at other weights than those it is to be judged by, as schedule-free ones do."""
+
+    def train(self) -> None: ...
+    def eval(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -22,59 +39,94 @@ class Learner:
     """All that one training needs; `tasks/train.py` builds it from the parameters."""
 
     model: nn.Module
+    forward: Callable[[Tensor], Tensor]  # the model, or what torch.compile made of it
     loss: Callable[[Tensor, Tensor], Tensor]
-    penalty: Penalty | None
     optimizer: Optimizer
     schedule: Schedule
     batches: Batches
     recorder: Recorder
     stopper: Stopper
+    penalty: Penalty | None = None
+    accumulate: int = 1
+    clip: Clip = field(default_factory=Clip)
+    sharpness: Sharpness | None = None
+    averager: Averager | None = None
+    precision: Precision = field(default_factory=Precision)
+    record_step: bool = False
+
+    def step(self, images: Tensor, targets: Tensor) -> Tensor:
+        """One step of the optimizer on a batch: its mean loss, without penalties."""
+        loss = self.gradients(images, targets)
+        if self.sharpness is not None:
+            with self.sharpness.ascended(self.model):
+                self.optimizer.zero_grad()
+                self.gradients(images, targets)
+        self.precision.unscale(self.optimizer)
+        self.clip(self.model)
+        self.precision.step(self.optimizer)
+        self.optimizer.zero_grad()
+        return loss
+
+    def gradients(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Forward, loss and backward: for the whole batch at once, or for parts of it whose gradients add up to the same."""
+        losses = []
+        for part, wanted, share in parts(images, targets, self.accumulate):
+            with self.precision.autocast():
+                logits = self.forward(part)
+            loss = self.loss(logits.float(), wanted)
+            objective = loss if self.penalty is None else loss + self.penalty()
+            self.precision.scale(objective if share == 1 else objective * share).backward()
+            losses.append(loss.detach() * share)
+        return reduce(add, losses)
+
+    @contextmanager
+    def measured(self) -> Iterator[nn.Module]:
+        """The model that is evaluated and kept: where weights are averaged it is not the one that is trained."""
+        if self.averager is not None and self.averager.started:
+            yield self.averager.model
+        elif isinstance(self.optimizer, TwoPoints):
+            self.optimizer.eval()
+            yield self.model
+            self.optimizer.train()
+        else:
+            yield self.model
 
 
-def fit(learner: Learner, epochs: int) -> list[Epoch]:
-    """Train in place for at most `epochs` epochs; return one row per epoch.
+def fit(learner: Learner, epochs: int, checkpoint: Checkpoint | None = None) -> list[Epoch]:
+    """Train in place for at most `epochs` epochs, from where the checkpoint was written; return one row per epoch.
 
     Raises:
-        TrainingError: the loss of a batch is not a finite number.
+        TrainingError: the model cannot learn. Its loss is not finite or explodes, no weight changes, or the memory does not suffice.
     """
     model, optimizer, batches = learner.model, learner.optimizer, learner.batches
-    history: list[Epoch] = []
-    val_losses: list[float] = []
-    step = 0
-    for group in optimizer.param_groups:
-        group.setdefault("initial_lr", group["lr"])
-    with Progress("train", total=epochs, unit="epoch", steps=len(batches)) as progress:
-        for epoch in range(1, epochs + 1):
+    step = RecordedStep(learner.step, model, optimizer) if learner.record_step else learner.step
+    at = checkpoint.resumed(learner) if checkpoint else Position()
+    watch = Watch(model, optimizer)
+    with Progress("train", total=epochs, unit="epoch", steps=len(batches), done=at.epoch - 1) as progress, watch.memory(at):
+        while at.epoch <= epochs:
             model.train()
-            for images, labels in batches.epoch(epoch):
-                factor = learner.schedule(step, val_losses)
-                for group in optimizer.param_groups:
-                    group["lr"] = group["initial_lr"] * factor
-                logits = model(images)
-                loss = learner.loss(logits, labels)
-                (loss if learner.penalty is None else loss + learner.penalty()).backward()
-                optimizer.step()
-                optimizer.zero_grad()
-
-                step += 1
-                if not math.isfinite(batch_loss := loss.item()):
-                    raise TrainingError(_diverged(batch_loss, step, epoch, step - (epoch - 1) * len(batches), optimizer))
+            watch.begin_epoch(at)
+            for images, targets in batches.epoch(at.epoch, start=at.batch):
+                set_rates(optimizer, learner.schedule(at.step, at.val_losses))
+                at.stepped(step(images, targets).item())
+                watch.batch(at)
+                if learner.averager is not None:
+                    learner.averager.update(model, at.step)
+                if checkpoint is not None:
+                    checkpoint.save_if_due(learner, at)
                 progress.step()
 
-            learning_rate = optimizer.param_groups[0]["lr"]
-            scores = learner.recorder.record(model)
-            if not all(math.isfinite(loss) for loss in (scores.train_loss, scores.val_loss) if loss is not None):
-                raise TrainingError(_diverged(scores.train_loss, step, epoch, len(batches), optimizer))
-            history.append(Epoch(epoch, step, learning_rate, batch_loss, **asdict(scores)))
-            progress.update(epoch, **_summary(history[-1]))
-            if scores.val_loss is not None:
-                val_losses.append(scores.val_loss)
-            if learner.stopper.should_stop(epoch, scores.val_loss, model):
-                break
-    return history
+            with learner.measured() as measured:
+                scores = learner.recorder.record(measured)
+                watch.end_epoch(at, scores)
+                at.ended(Epoch(at.epoch, at.step, current_rate(optimizer), at.loss, **asdict(scores)))
+                progress.update(at.epoch - 1, **_shown(at.history[-1]))
+                if learner.stopper.should_stop(at.epoch - 1, scores.val_loss, measured):
+                    break
+    return at.history
 
 
-def _summary(epoch: Epoch) -> dict[str, float | None]:
+def _shown(epoch: Epoch) -> dict[str, float | None]:
     """What is shown of an epoch."""
     return {
         "loss": epoch.train_loss,
@@ -82,11 +134,3 @@ def _summary(epoch: Epoch) -> dict[str, float | None]:
         "val_loss": epoch.val_loss,
         "val_accuracy": epoch.val_accuracy,
     }
-
-
-def _diverged(loss: float, step: int, epoch: int, batch: int, optimizer: Optimizer) -> str:
-    return (
-        f"the loss is {loss} at step {step} (epoch {epoch}, batch {batch}); expected a finite number. "
-        f"Most often the learning rate is too high: it is {optimizer.param_groups[0]['lr']:g} (train.optimizer.learning_rate); "
-        "try a tenth of it"
-    )

@@ -67,6 +67,13 @@ class Recorder:
             val_accuracy=(val_logits.argmax(1) == self.val.labels).double().mean().item() if len(self.val) else None,
         )
 
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return {name: getattr(self, name) for name in ("_margin", "_loss", "_correct", "_val_logits")}
+
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def dynamics(self) -> Dynamics:
         return Dynamics(
             train_index=self.index,

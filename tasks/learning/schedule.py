@@ -1,8 +1,12 @@
 """A schedule of the learning rate as a function of the step, and the warm-up that can come before any of them."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tasks.core.components import Choice
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
 
 # The factor of the learning rate for the next step, given the optimizer steps already taken and the validation losses of the
 # epochs that have ended. It depends on nothing else, so a run that resumes at any step has the rates of one that never stopped.
@@ -26,3 +30,18 @@ def with_warmup(choice: Choice, steps_per_epoch: int, epochs: int, warmup_epochs
         return remaining(step - warmup_steps, val_losses)
 
     return factor
+
+
+def set_rates(optimizer: "Optimizer", factor: float) -> None:
+    """Set every group's learning rate to this share of the one that it began with."""
+    for group in optimizer.param_groups:
+        first = group.setdefault("initial_lr", float(group["lr"]))
+        if isinstance(group["lr"], float):
+            group["lr"] = first * factor
+        else:
+            group["lr"].fill_(first * factor)  # a tensor: a recorded step reads it anew each time
+
+
+def current_rate(optimizer: "Optimizer") -> float:
+    """The learning rate of the last step, of the first group."""
+    return float(optimizer.param_groups[0]["lr"])

@@ -1,6 +1,7 @@
 """Early stopping: the epoch with the lowest validation loss is kept and comes back (Prechelt 1998)."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -31,3 +32,9 @@ class Stopper:
             return last_epoch, "last epoch"
         model.load_state_dict(self._weights)
         return self.best_epoch, "lowest val_loss"
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_epoch": self.best_epoch, "best_loss": self.best_loss, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best_epoch, self.best_loss, self._weights = state["best_epoch"], state["best_loss"], state["weights"]

@@ -143,7 +143,7 @@ def test_a_diverging_run_says_so_and_leaves_no_output(params_with: ParamsWith) -
 def test_a_last_step_that_diverges_is_told_too(params_with: ParamsWith) -> None:
     one_step = (("epochs: 150 ", "epochs: 1 "), ("batch_size: 32 ", "batch_size: 60 "), ("name: adam,", "name: sgd,"))
     root = processed(params_with(*one_step, ("learning_rate: 0.01}", "learning_rate: 1.0e+38}")))
-    with pytest.raises(TrainingError, match=r"at step 1 \(epoch 1, batch 1\)"):
+    with pytest.raises(TrainingError, match=r"the loss on train is nan after step 1 \(epoch 1, batch 1\)"):
         call("train", root)
     assert not (root / "results").exists()
 

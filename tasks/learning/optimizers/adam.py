@@ -18,7 +18,14 @@ class Settings(Section):
 
 
 def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
-    """torch's own; the names and the defaults are torch's too."""
+    """torch's own, fused, with the rate in a tensor: so a recorded step (tasks/learning/recorded.py) follows the schedule."""
+    import torch
     from torch import optim
 
-    return optim.Adam(weights, settings.learning_rate, betas=(settings.beta1, settings.beta2), eps=settings.epsilon)
+    return optim.Adam(
+        weights,
+        torch.tensor(settings.learning_rate),
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        fused=True,
+    )

@@ -19,13 +19,15 @@ class Settings(Section):
 
 
 def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
-    """torch's own; the names and the defaults are torch's too."""
+    """torch's own, fused, with the rate in a tensor: so a recorded step (tasks/learning/recorded.py) follows the schedule."""
+    import torch
     from torch import optim
 
     return optim.AdamW(
         weights,
-        settings.learning_rate,
+        torch.tensor(settings.learning_rate),
         betas=(settings.beta1, settings.beta2),
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
+        fused=True,
     )

@@ -1,7 +1,7 @@
 """Muon (Jordan et al. 2024): orthogonalised momentum for matrices, AdamW for all other weights; often fewest steps for wide layers."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -32,11 +32,20 @@ def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
     from torch import optim
 
     class MuonWithAdamW(optim.Optimizer):
-        """Both as one optimizer; they share their groups with this one, so that a schedule sets the rate of each."""
+        """Both as one optimizer, which holds their groups and their state: a schedule sets the rate of each, a checkpoint has all."""
 
         def __init__(self, parts: list[optim.Optimizer]) -> None:
-            self.parts = parts
             super().__init__([group for part in parts for group in part.param_groups], {})
+            self.parts = parts
+            self.share()
+
+        def share(self) -> None:
+            for part, group in zip(self.parts, self.param_groups, strict=True):
+                part.state, part.param_groups = self.state, [group]
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            super().load_state_dict(state_dict)
+            self.share()
 
         @torch.no_grad()
         def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

@@ -78,8 +78,8 @@ REFERENCES: dict[str, tuple[dict[str, Any], Callable[[Weights], Step], float]] =
         of_torch(lambda weights: [optim.SGD(weights, 0.05, momentum=0.9, nesterov=True)]),
         0,
     ),
-    "adam": ({}, of_torch(lambda weights: [optim.Adam(weights, 0.05)]), 0),
-    "adamw": ({}, of_torch(lambda weights: [optim.AdamW(weights, 0.05)]), 0),
+    "adam": ({}, of_torch(lambda weights: [optim.Adam(weights, torch.tensor(0.05), fused=True)]), 0),
+    "adamw": ({}, of_torch(lambda weights: [optim.AdamW(weights, torch.tensor(0.05), fused=True)]), 0),
     "rmsprop": ({}, of_torch(lambda weights: [optim.RMSprop(weights, 0.05)]), 0),
     "nadam": (
         {"weight_decay": 0.1, "decoupled_weight_decay": True},

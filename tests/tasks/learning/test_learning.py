@@ -46,8 +46,8 @@ def learner(model: nn.Module, optimizer: optim.Optimizer, *, shuffle: bool = Tru
     loss = build(LOSSES, {"name": "cross_entropy"})
     return Learner(
         model=model,
+        forward=model,
         loss=loss,
-        penalty=None,
         optimizer=optimizer,
         schedule=build(SCHEDULES, {"name": "constant"}, 4, 5),
         batches=Batches(train, AS_STORED, 16, shuffle, seed=3),

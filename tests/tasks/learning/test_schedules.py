@@ -219,6 +219,9 @@ def test_a_warm_up_as_long_as_the_run_is_refused() -> None:
         "loss": {"name": "mse"},
         "optimizer": {"name": "sgd"},
         "schedule": {"name": "constant"},
+        "augmentation": {"name": "none"},
+        "mixing": {"name": "none"},
+        "averaging": {"name": "none"},
         "warmup": {"epochs": 3},
     }
     with pytest.raises(ParamsError, match=r"warmup\.epochs is 3; expected less than the epochs of the run, 3"):

@@ -1,0 +1,108 @@
+"""A checkpoint: a run that was killed continues from it, and ends with the same bits as one that was not.
+
+The order of the rows and each batch's augmentation follow from the seed, the epoch and the batch's number; so weights, optimizer,
+counters and torch's generator are all that a run needs to go on.
+"""
+
+import hashlib
+import io
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tasks.core.files import whole
+from tasks.learning.position import Position
+
+if TYPE_CHECKING:
+    from tasks.learning.loop import Learner
+
+# Names the file in which a stage keeps its checkpoint. Whoever starts the stage chooses it, with the digest of all inputs in its
+# name, so that the checkpoint of another run is never taken for this one's.
+CHECKPOINT_VARIABLE = "GOODFIT_CHECKPOINT"
+# At most a twentieth of the time is spent on checkpoints.
+EVERY_COSTS = 20
+EVERY_SECONDS = 0.5
+DIGEST_BYTES = 32
+
+
+class Checkpoint:
+    """Keeps the state of a learner in `file`: the SHA-256 of the rest, then what `torch.save` writes."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._due = time.monotonic() + EVERY_SECONDS
+
+    @classmethod
+    def of_stage(cls) -> "Checkpoint | None":
+        """In the file that whoever started the stage has named; None where nobody has."""
+        named = os.environ.get(CHECKPOINT_VARIABLE)
+        return cls(Path(named)) if named else None
+
+    def resumed(self, learner: "Learner") -> Position:
+        """Put the learner where the checkpoint was written; at the beginning where there is none, or where it is damaged."""
+        state = self._read()
+        if state is None:
+            return Position()
+        for name, part in _parts(learner).items():
+            part.load_state_dict(state[name])
+        torch.set_rng_state(state["generator"])
+        if state["generator_cuda"] is not None:
+            torch.cuda.set_rng_state(state["generator_cuda"])
+        at = Position.of(state["position"])
+        print(
+            f"train: continuing after step {at.step} (epoch {at.epoch}, batch {at.batch}), where an earlier run was interrupted"
+        )
+        return at
+
+    def save_if_due(self, learner: "Learner", at: Position) -> None:
+        """Write the checkpoint where enough time has passed since the last."""
+        began = time.monotonic()
+        if began < self._due:
+            return
+        self.save(learner, at)
+        ended = time.monotonic()
+        self._due = ended + max(EVERY_SECONDS, EVERY_COSTS * (ended - began))
+
+    def save(self, learner: "Learner", at: Position) -> None:
+        """The file appears whole or not at all. A full disk costs the checkpoint, not the run."""
+        written = io.BytesIO()
+        state: dict[str, Any] = {name: part.state_dict() for name, part in _parts(learner).items()}
+        cuda = learner.batches.prepare.device.type == "cuda"
+        state |= {"generator": torch.get_rng_state(), "generator_cuda": torch.cuda.get_rng_state() if cuda else None}
+        torch.save(state | {"position": at.state_dict()}, written)
+        content = written.getbuffer()
+        try:
+            with whole(self.file) as temporary, temporary.open("wb") as stream:
+                stream.write(hashlib.sha256(content).digest())
+                stream.write(content)
+        except OSError as error:
+            print(f"train: no checkpoint was written ({error}); the run goes on")
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self.file.exists():
+            return None
+        content = self.file.read_bytes()
+        digest, rest = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(rest).digest() != digest:
+            aside = self.file.with_name(f"{self.file.name}.damaged")
+            self.file.replace(aside)
+            print(f"train: the checkpoint is damaged; it now is {aside}, and training begins anew")
+            return None
+        state: dict[str, Any] = torch.load(io.BytesIO(rest), weights_only=True)
+        return state
+
+
+def _parts(learner: "Learner") -> dict[str, Any]:
+    """All that changes while a learner learns, by name."""
+    parts = {
+        "model": learner.model,
+        "optimizer": learner.optimizer,
+        "averager": learner.averager,
+        "scaler": learner.precision.scaler,
+        "recorder": learner.recorder,
+        "stopper": learner.stopper,
+    }
+    return {name: part for name, part in parts.items() if part is not None}

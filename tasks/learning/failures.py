@@ -1,0 +1,79 @@
+"""A training that cannot succeed says so at once: where it stands, what is wrong, and the likely remedy."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tasks.core.errors import TrainingError
+from tasks.learning.position import Position
+from tasks.learning.recording import Scores
+from tasks.learning.schedule import current_rate
+
+# A loss this many times the first batch's (or than 1, where that was smaller) does not come back.
+EXPLODED = 1e4
+LOWER_RATE = "Most often the learning rate is too high: it is {rate:g} (train.optimizer.learning_rate); try a tenth of it"
+
+
+class Watch:
+    """Looks at each batch's loss and at each epoch's weights."""
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+        self._before: list[Tensor] = []
+
+    def begin_epoch(self, at: Position) -> None:
+        """Remember the weights, unless the epoch is continued in its middle."""
+        self._before = [] if at.batch else [weight.detach().clone() for weight in self.model.parameters()]
+
+    def batch(self, at: Position) -> None:
+        """Raise a TrainingError where the batch's loss is not finite or has exploded."""
+        if not math.isfinite(at.loss):
+            raise TrainingError(f"the loss is {at.loss} at {_where(at)}; expected a finite number. {self._lower_rate()}")
+        if at.loss > EXPLODED * max(at.first_loss, 1.0):
+            raise TrainingError(
+                f"the loss exploded from {at.first_loss:.4g} in the first batch to {at.loss:.4g} at {_where(at)}. {self._lower_rate()}"
+            )
+
+    def end_epoch(self, at: Position, scores: Scores) -> None:
+        """Raise a TrainingError where the epoch's losses are not finite, or where not one weight has changed."""
+        for name, loss in (("train", scores.train_loss), ("val", scores.val_loss)):
+            if loss is not None and not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss on {name} is {loss} after {_where(at)}; expected a finite number. {self._lower_rate()}"
+                )
+        learns = current_rate(self.optimizer) > 0 and scores.train_accuracy < 1
+        if learns and self._before and all(map(torch.equal, self._before, self.model.parameters())):
+            raise TrainingError(
+                f"no weight has changed in epoch {at.epoch} ({at.batch} batches), although the model is not perfect: every gradient is "
+                "zero or too small to count. Most often all units of a layer are dead (try a smaller train.optimizer.learning_rate, or "
+                "another seed) or the learning rate is too small"
+            )
+
+    @contextmanager
+    def memory(self, at: Position) -> Iterator[None]:
+        """Say where memory ran out, and what needs less of it."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"out of memory at step {at.step + 1} (epoch {at.epoch}, batch {at.batch + 1}): {str(error).partition(chr(10))[0]}. "
+                "A smaller train.batch_size needs less; train.accumulate: 2 computes each batch in two halves with the same result"
+            ) from error
+
+    def _lower_rate(self) -> str:
+        return LOWER_RATE.format(rate=current_rate(self.optimizer))
+
+
+def _where(at: Position) -> str:
+    return f"step {at.step} (epoch {at.epoch}, batch {at.batch})"
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """torch reports it for the CPU as a plain RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,150 @@
+"""The recorded step against the loop's own, bit for bit, and what it does where it cannot be recorded."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tasks.learning import recorded
+from tasks.learning.gradients import Clip, Sharpness
+from tasks.learning.loop import Learner, fit
+from tasks.learning.precision import Precision
+from tests.tasks.learning.test_learning import OPTIMIZERS, build, learner
+
+EPOCHS = 12
+SAYS = "the step is not recorded"
+
+
+def small(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(4, 8), *layers, nn.Linear(8, 3))
+
+
+def trained(
+    layers: Callable[[], list[nn.Module]], stated: dict[str, Any], make: Callable[[Learner], Learner], record: bool
+) -> tuple[dict[str, Tensor], list[Any]]:
+    """The weights and the history."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = small(*layers())
+        optimizer = build(OPTIMIZERS, stated, model.parameters())
+        history = fit(replace(make(learner(model, optimizer)), record_step=record), EPOCHS)
+    return model.state_dict(), history
+
+
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded in the second epoch, not after hundreds of steps."""
+    monkeypatch.setattr(recorded, "EAGER_STEPS", 4)
+
+
+def unchanged(built: Learner) -> Learner:
+    return built
+
+
+SGD = {"name": "sgd", "learning_rate": 0.05}
+
+
+@pytest.mark.usefixtures("early")
+@pytest.mark.parametrize(
+    ("layers", "stated", "make"),
+    [
+        pytest.param(lambda: [nn.ReLU()], SGD, unchanged, id="sgd"),
+        pytest.param(lambda: [nn.ReLU()], {**SGD, "momentum": 0.9, "nesterov": True}, unchanged, id="momentum"),
+        pytest.param(lambda: [nn.ReLU(), nn.Dropout(0.5)], SGD, unchanged, id="dropout"),
+        pytest.param(lambda: [nn.BatchNorm1d(8), nn.ReLU()], SGD, unchanged, id="batch norm"),
+        pytest.param(lambda: [nn.ReLU()], {"name": "adam"}, unchanged, id="adam"),
+        pytest.param(lambda: [nn.ReLU(), nn.Dropout(0.5)], {"name": "adamw"}, unchanged, id="adamw"),
+        pytest.param(lambda: [nn.ReLU()], {"name": "lion"}, unchanged, id="lion"),
+        pytest.param(lambda: [nn.ReLU()], SGD, lambda built: replace(built, clip=Clip(norm=0.1)), id="clip"),
+        pytest.param(lambda: [nn.ReLU()], SGD, lambda built: replace(built, accumulate=2), id="accumulate"),
+        pytest.param(lambda: [nn.ReLU()], SGD, lambda built: replace(built, sharpness=Sharpness(0.05)), id="sam"),
+        pytest.param(lambda: [nn.ReLU()], SGD, lambda built: replace(built, precision=Precision("bf16-mixed")), id="bf16"),
+    ],
+)
+def test_replayed_steps_end_with_the_bits_of_steps_that_run(
+    layers: Callable[[], list[nn.Module]],
+    stated: dict[str, Any],
+    make: Callable[[Learner], Learner],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replayed = []
+    compiled = recorded.compiled
+
+    def counting(graph: Any) -> recorded.Step:
+        replay = compiled(graph)
+        return lambda images, targets: replayed.append(1) or replay(images, targets)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(recorded, "compiled", counting)
+    weights, history = trained(layers, stated, make, record=True)
+    expected, expected_history = trained(layers, stated, make, record=False)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert history == expected_history
+    assert SAYS not in capsys.readouterr().out
+    # Three full batches an epoch: all but the first four steps and what is left over of the fifth's kind.
+    assert len(replayed) >= 3 * EPOCHS - 4
+
+
+class Counting(nn.Module):
+    """Holds Python state, which a recording would repeat for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return images * (1 + self.calls / 10)
+
+
+class Choosing(nn.Module):
+    """Takes a branch that depends on the data."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images if images.sum() > 0 else images.relu()
+
+
+@pytest.mark.usefixtures("early")
+@pytest.mark.parametrize(("layer", "reason"), [(Counting, "counts in Python"), (Choosing, "")])
+def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(
+    layer: Callable[[], nn.Module], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights, history = trained(lambda: [layer()], SGD, unchanged, record=True)
+    printed = capsys.readouterr().out
+    assert printed.count(SAYS) == 1
+    assert reason in printed
+    expected, expected_history = trained(lambda: [layer()], SGD, unchanged, record=False)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert history == expected_history
+
+
+@pytest.mark.usefixtures("early")
+def test_a_recording_with_other_bits_is_not_relied_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = recorded.compiled
+
+    def wrong(graph: Any) -> recorded.Step:
+        replay = compiled(graph)
+        return lambda images, targets: replay(images, targets) + 1e-7
+
+    monkeypatch.setattr(recorded, "compiled", wrong)
+    weights, history = trained(lambda: [nn.Dropout(0.5)], SGD, unchanged, record=True)
+    assert "its recording computes other bits" in capsys.readouterr().out
+    expected, expected_history = trained(lambda: [nn.Dropout(0.5)], SGD, unchanged, record=False)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert history == expected_history
+
+
+@pytest.mark.usefixtures("early")
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_every_optimizer_ends_with_the_same_bits_recorded_or_not(name: str) -> None:
+    stated = {"name": name}
+    (weights, history), (expected, expected_history) = (
+        trained(lambda: [nn.ReLU()], stated, unchanged, record) for record in (True, False)
+    )
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert history == expected_history

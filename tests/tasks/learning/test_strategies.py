@@ -1,0 +1,221 @@
+"""What surrounds the five steps, each beside a plain-PyTorch loop: parts of a batch, clipping, SAM, averaging, mixed precision."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn, optim
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
+
+from tasks.core.components import Component
+from tasks.core.errors import TrainingError
+from tasks.learning.gradients import Clip, Sharpness
+from tasks.learning.loop import Learner, fit
+from tasks.learning.precision import Precision
+from tests.tasks.learning.test_learning import blobs, build, learner, linear
+
+EPOCHS, BATCHES = 4, 4
+AVERAGING = Component("tasks.learning.averaging")
+Weights = list[Tensor]
+
+
+def trained(make: Callable[[Learner], Learner] = lambda built: built, model: nn.Module | None = None) -> nn.Module:
+    """The model after our loop, with SGD."""
+    model = model or linear()
+    built = make(learner(model, optim.SGD(model.parameters(), 0.05), shuffle=False))
+    fit(built, EPOCHS)
+    with built.measured() as kept:
+        return kept
+
+
+def plain(step: Callable[[nn.Module, Tensor, Tensor, optim.Optimizer], Any]) -> nn.Module:
+    """The model after a plain loop that calls `step` for each batch."""
+    model, data = linear(), blobs()
+    optimizer = optim.SGD(model.parameters(), 0.05)
+    for _ in range(EPOCHS):
+        for start in range(0, 60, 16):
+            step(model, data.images[start : start + 16].float() / 255, data.labels[start : start + 16], optimizer)
+    return model
+
+
+def assert_same(ours: nn.Module, theirs: nn.Module, tolerance: float = 0.0) -> None:
+    for mine, other, first in zip(ours.parameters(), theirs.parameters(), linear().parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance)
+        assert not torch.equal(mine, first)
+
+
+def backward(model: nn.Module, images: Tensor, labels: Tensor) -> None:
+    functional.cross_entropy(model(images), labels).backward()
+
+
+def stepped(optimizer: optim.Optimizer) -> None:
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("parts", [2, 3, 16, 100])
+def test_a_batch_in_parts_takes_the_step_of_the_whole_batch(parts: int) -> None:
+    assert_same(trained(lambda built: replace(built, accumulate=parts)), trained(), tolerance=1e-6)
+
+
+def test_a_batch_in_parts_adds_up_the_gradients_of_plain_pytorch() -> None:
+    def step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
+        for part, wanted in zip(images.tensor_split(2), labels.tensor_split(2), strict=True):
+            (functional.cross_entropy(model(part), wanted) * (len(part) / len(images))).backward()
+        stepped(optimizer)
+
+    assert_same(trained(lambda built: replace(built, accumulate=2)), plain(step))
+
+
+def test_clipping_by_norm_and_by_value_is_torchs() -> None:
+    def by_norm(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
+        backward(model, images, labels)
+        nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        stepped(optimizer)
+
+    def by_value(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
+        backward(model, images, labels)
+        nn.utils.clip_grad_value_(model.parameters(), 0.01)
+        stepped(optimizer)
+
+    assert_same(trained(lambda built: replace(built, clip=Clip(norm=0.1))), plain(by_norm))
+    assert_same(trained(lambda built: replace(built, clip=Clip(value=0.01))), plain(by_value))
+
+
+def test_sharpness_aware_steps_follow_the_papers_algorithm() -> None:
+    """Foret et al. 2021, Algorithm 1, with p = 2."""
+
+    def step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
+        backward(model, images, labels)
+        gradients = [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+        norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+        before = [weight.detach().clone() for weight in model.parameters()]
+        for weight, gradient in zip(model.parameters(), gradients, strict=True):
+            weight.data = weight.data + 0.5 * gradient / norm
+        optimizer.zero_grad()
+        backward(model, images, labels)
+        for weight, old in zip(model.parameters(), before, strict=True):
+            weight.data = old
+        stepped(optimizer)
+
+    ours = trained(lambda built: replace(built, sharpness=Sharpness(0.5)))
+    assert_same(ours, plain(step), tolerance=1e-6)
+    assert not torch.equal(next(ours.parameters()), next(trained().parameters()))
+
+
+def averaged(stated: dict[str, Any]) -> nn.Module:
+    def make(built: Learner) -> Learner:
+        return replace(built, averager=build(AVERAGING, stated, built.model, BATCHES, EPOCHS))
+
+    return trained(make)
+
+
+def test_the_moving_average_is_that_of_each_step() -> None:
+    averages: list[Weights] = []
+
+    def step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
+        backward(model, images, labels)
+        stepped(optimizer)
+        now = [weight.detach().clone() for weight in model.parameters()]
+        last = averages[-1] if averages else now
+        averages.append([0.9 * old + 0.1 * new for old, new in zip(last, now, strict=True)])
+
+    expected = plain(step)
+    for weight, average in zip(expected.parameters(), averages[-1], strict=True):
+        weight.data = average
+    assert_same(averaged({"name": "ema", "decay": 0.9}), expected, tolerance=1e-6)
+
+
+def test_stochastic_weight_averaging_is_the_mean_of_the_last_epochs() -> None:
+    ends: list[Weights] = []
+
+    def step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
+        backward(model, images, labels)
+        stepped(optimizer)
+        if len(labels) < 16:  # the last batch of an epoch
+            ends.append([weight.detach().clone() for weight in model.parameters()])
+
+    expected = plain(step)
+    for weight, *last in zip(expected.parameters(), *ends[2:], strict=True):
+        weight.data = torch.stack(last).mean(0)
+    assert_same(averaged({"name": "swa", "start_fraction": 0.5}), expected, tolerance=1e-6)
+
+
+def test_before_the_average_begins_the_trained_weights_are_measured() -> None:
+    model = linear()
+    built = learner(model, optim.SGD(model.parameters(), 0.05))
+    averager = build(AVERAGING, {"name": "swa", "start_fraction": 0.9}, model, BATCHES, 10)
+    with replace(built, averager=averager).measured() as measured:
+        assert measured is model
+
+
+def test_averages_take_up_the_statistics_of_batch_norm() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    averager = build(AVERAGING, {"name": "ema", "decay": 0.5}, model, BATCHES, EPOCHS)
+    reference = AveragedModel(model, avg_fn=get_ema_avg_fn(0.5), use_buffers=True)
+    for step in range(1, 4):
+        model.train()(torch.rand(8, 4, generator=torch.Generator().manual_seed(step)))
+        averager.update(model, step)
+        reference.update_parameters(model)
+    torch.testing.assert_close(averager.model.state_dict(), reference.module.state_dict())
+
+
+def test_bf16_autocasts_the_forward_pass_as_plain_pytorch_does() -> None:
+    def step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(images)
+        functional.cross_entropy(logits.float(), labels).backward()
+        stepped(optimizer)
+
+    ours = trained(lambda built: replace(built, precision=Precision("bf16-mixed")))
+    assert_same(ours, plain(step))
+    assert_same(ours, trained(), tolerance=2e-2)
+
+
+def test_float16_scales_the_loss_and_agrees_with_float32() -> None:
+    built: list[Learner] = []
+
+    def make(learner: Learner) -> Learner:
+        built.append(replace(learner, precision=Precision("16-mixed")))
+        return built[0]
+
+    assert_same(trained(make), trained(), tolerance=5e-3)
+    assert built[0].precision.scaler.get_scale() > 1
+
+
+class Dead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.relu(self.layer(images.flatten(1)) - 1e6)
+
+
+def test_a_model_whose_gradients_are_all_zero_is_told() -> None:
+    with pytest.raises(TrainingError, match=r"no weight has changed in epoch 1 \(4 batches\).*dead"):
+        trained(model=Dead())
+
+
+def test_a_loss_that_explodes_is_told_before_it_is_infinite() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 64), nn.Linear(64, 3))
+    built = learner(model, optim.SGD(model.parameters(), 1e3))
+    with pytest.raises(TrainingError, match=r"exploded from .* in the first batch to .* at step \d+ \(epoch 1.*try a tenth"):
+        fit(built, EPOCHS)
+
+
+def test_a_batch_that_does_not_fit_into_memory_names_the_batch_and_the_remedy() -> None:
+    class Huge(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.layer(images.flatten(1))
+            return logits + torch.empty(2**55).sum()
+
+    with pytest.raises(TrainingError, match=r"out of memory at step 1 \(epoch 1, batch 1\).*train\.batch_size.*accumulate: 2"):
+        trained(model=Huge())
