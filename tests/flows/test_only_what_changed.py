@@ -134,7 +134,7 @@ def test_an_experiment_chooses_drops_and_adds_options_through_dvc(ran: Project) 
 
 def test_an_option_that_is_left_over_names_its_owner_and_what_to_drop_in_both_doors(ran: Project) -> None:
     ran.edit("params.yaml", "{name: adam, learning_rate: 0.01}", "{name: adam, learning_rate: 0.01, beta1: 0.8}")
-    owner = "nadam, radam, not of sgd; drop it (sgd has learning_rate, momentum, nesterov)"
+    owner = "radam, schedulefree_adamw, not of sgd; drop it (sgd has learning_rate, momentum, nesterov)"
     before = ran.text("params.yaml")
     refused = ran.run("python", "-m", "flows.cli", "run", "-S", "train.optimizer.name=sgd", check=False)
     assert refused.returncode == 1

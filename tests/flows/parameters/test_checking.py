@@ -22,7 +22,7 @@ ParamsWith = Callable[..., Path]
         ("name: adam,", "name: adm,", "did you mean 'adam'?"),
         ("{name: adam, learning_rate: 0.01}", "adam", "train.optimizer: found 'adam'; expected a mapping such as {name: adam}"),
         ("{name: adam, learning_rate: 0.01}", "{learning_rate: 0.01}", "train.optimizer.name: missing; expected one of adaf"),
-        ("{name: adam, ", "{name: sgd, beta1: 0.9, ", "lion, muon, nadam, radam, not of sgd; drop it (sgd has"),
+        ("{name: adam, ", "{name: sgd, beta1: 0.9, ", "radam, schedulefree_adamw, not of sgd; drop it (sgd has"),
         ("{name: adam, ", "{name: adam, beta: 0.9, ", "train.optimizer.beta: unknown option of adam; expected one of"),
         ("{name: adam, ", "{name: adam, momentum: 0.9, ", "train.optimizer.momentum: is an option of muon, rmsprop, sgd, not of adam"),
         ("{name: constant}", "{name: step, every: 5}", "train.schedule.every: unknown option of step; expected one of step_size"),

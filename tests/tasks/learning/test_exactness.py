@@ -67,6 +67,29 @@ def lamb(weights: Weights) -> Step:
     return step
 
 
+def schedule_free(weights: Weights) -> Step:
+    """Defazio et al. 2024, Algorithm 1 (the bias corrected in the denominator), with rate 0.05, decay 0.1 and five steps of warm-up."""
+    z, x = ([weight.detach().clone() for weight in weights] for _ in range(2))
+    squares = [torch.zeros_like(weight) for weight in weights]
+    steps, sum_of_squared_rates = 0, 0.0
+
+    def step() -> None:
+        nonlocal steps, sum_of_squared_rates
+        steps += 1
+        rate = 0.05 * min(1, steps / 5)
+        sum_of_squared_rates += rate**2
+        c = rate**2 / sum_of_squared_rates
+        for index, y in enumerate(weights):
+            assert y.grad is not None
+            squares[index] = 0.999 * squares[index] + 0.001 * y.grad**2
+            corrected = squares[index] / (1 - 0.999**steps)
+            z[index] = z[index] - rate * y.grad / (corrected.sqrt() + 1e-8) - rate * 0.1 * y.data
+            x[index] = (1 - c) * x[index] + c * z[index]
+            y.data = 0.1 * z[index] + 0.9 * x[index] if steps < 8 * 4 else x[index]  # at the end: what is evaluated
+
+    return step
+
+
 def split(weights: Weights, matrices: bool) -> Weights:
     return [weight for weight in weights if (weight.ndim == 2) == matrices]
 
@@ -101,6 +124,7 @@ REFERENCES: dict[str, tuple[dict[str, Any], Callable[[Weights], Step], float]] =
     ),
     "lion": ({"weight_decay": 0.1}, lion, 1e-6),
     "lamb": ({"weight_decay": 0.1}, lamb, 1e-5),
+    "schedulefree_adamw": ({"weight_decay": 0.1, "warmup_steps": 5}, schedule_free, 1e-5),
 }
 
 
@@ -108,10 +132,9 @@ REFERENCES: dict[str, tuple[dict[str, Any], Callable[[Weights], Step], float]] =
 def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: str) -> None:
     options, reference, tolerance = REFERENCES[name]
     ours = linear()
-    fit(
-        learner(ours, build(OPTIMIZERS, {"name": name, "learning_rate": 0.05, **options}, ours.parameters()), shuffle=False),
-        epochs=8,
-    )
+    stated = {"name": name, "learning_rate": 0.05, **options}
+    built = learner(ours, build(OPTIMIZERS, stated, ours.parameters()), shuffle=False)
+    fit(built, epochs=8)
 
     plain, data, untrained = linear(), blobs(), linear()
     step = reference(list(plain.parameters()))
@@ -121,7 +144,9 @@ def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: str) -> No
             functional.cross_entropy(plain(images), data.labels[start : start + 16]).backward()
             step()
             plain.zero_grad()
-    for mine, theirs, first in zip(ours.parameters(), plain.parameters(), untrained.parameters(), strict=True):
+    with built.measured():
+        trained = [weight.detach().clone() for weight in ours.parameters()]
+    for mine, theirs, first in zip(trained, plain.parameters(), untrained.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
         assert not torch.equal(mine, first)
 
