@@ -20,6 +20,7 @@ Threads = Annotated[int, Field(ge=1, le=1024)]  # part of the result: another nu
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 Width = Annotated[int, Field(ge=1, le=65536)]
 
 

@@ -1,11 +1,11 @@
-"""None."""
+"""The images as they are."""
 
 from tasks.core.settings import Section
 
 
 class Settings(Section):
-    pass
+    """No options."""
 
 
 def build(settings: Settings) -> None:
-    """Nothing."""
+    """None: the loop then has nothing to do."""

@@ -15,6 +15,7 @@ FOLDERS = {
     "tasks.learning.losses": ["build"],
     "tasks.learning.optimizers": ["build"],
     "tasks.learning.schedules": ["build"],
+    "tasks.learning.augmentations": ["build"],
     "tasks.datasets": ["fetch", "load"],
 }
 COMPONENTS = [(package, name) for package in FOLDERS for name in Component(package).names()]
