@@ -1,11 +1,11 @@
-"""None."""
+"""Every example by itself, with its label."""
 
 from tasks.core.settings import Section
 
 
 class Settings(Section):
-    pass
+    """No options."""
 
 
 def build(settings: Settings) -> None:
-    """Nothing."""
+    """None: the loop then keeps images and labels as they are."""

@@ -16,6 +16,7 @@ FOLDERS = {
     "tasks.learning.optimizers": ["build"],
     "tasks.learning.schedules": ["build"],
     "tasks.learning.augmentations": ["build"],
+    "tasks.learning.mixing": ["build"],
     "tasks.datasets": ["fetch", "load"],
 }
 COMPONENTS = [(package, name) for package in FOLDERS for name in Component(package).names()]
