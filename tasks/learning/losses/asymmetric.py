@@ -17,19 +17,24 @@ class Settings(Section):
 
 
 def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
-    """The sum over classes, the mean over examples, of the sigmoid probabilities against one-hot labels."""
+    """The sum over classes, the mean over examples, of the sigmoid probabilities against one-hot labels or soft targets.
+
+    A class with a share counts as true by its share and as wrong by the rest.
+    """
     import torch
     from torch.nn import functional
 
-    def asymmetric(logits: "Tensor", labels: "Tensor") -> "Tensor":
-        true = functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    from tasks.learning.targets import precise, shares
+
+    def asymmetric(logits: "Tensor", targets: "Tensor") -> "Tensor":
+        logits = precise(logits)
+        true = shares(targets, logits)
         positive = logits.sigmoid()
         negative = (1 - positive + settings.clip).clamp(max=1)
-        gain = true * functional.logsigmoid(logits) + (1 - true) * negative.clamp(min=1e-8).log()
         # Not exactly 0, where the derivative of a power below 1 is infinite.
         least = torch.finfo(logits.dtype).tiny
-        weight = true * (1 - positive).clamp(min=least) ** settings.gamma_positive
-        weight = weight + (1 - true) * (1 - negative).clamp(min=least) ** settings.gamma_negative
-        return -(weight * gain).sum(1).mean()
+        as_true = (1 - positive).clamp(min=least) ** settings.gamma_positive * functional.logsigmoid(logits)
+        as_wrong = (1 - negative).clamp(min=least) ** settings.gamma_negative * negative.clamp(min=1e-8).log()
+        return -(true * as_true + (1 - true) * as_wrong).sum(1).mean()
 
     return asymmetric

@@ -21,7 +21,7 @@ class Settings(Section):
 
 
 def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
-    """torch's own; with class weights the mean is weighted too.
+    """torch's own; with class weights the mean over labels is weighted too, that over soft targets is divided by the examples alone.
 
     Raises:
         ParamsError: when it is called, if there are not as many weights as classes.
@@ -35,11 +35,11 @@ def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
         return partial(functional.cross_entropy, label_smoothing=settings.label_smoothing)
     weights = torch.tensor(settings.class_weights)
 
-    def weighted(logits: "Tensor", labels: "Tensor") -> "Tensor":
+    def weighted(logits: "Tensor", targets: "Tensor") -> "Tensor":
         if len(weights) != logits.shape[1]:
             raise ParamsError(
                 f"train.loss.class_weights: found {len(weights)} weights; expected one for each of the {logits.shape[1]} classes"
             )
-        return functional.cross_entropy(logits, labels, weights, label_smoothing=settings.label_smoothing)
+        return functional.cross_entropy(logits, targets, weights.to(logits.device), label_smoothing=settings.label_smoothing)
 
     return weighted

@@ -15,14 +15,21 @@ class Settings(Section):
 
 
 def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
-    """The mean of `(1 - p)^gamma * -log p`, where p is the softmax probability of the true class."""
+    """The mean of `(1 - p)^gamma * -log p`, where p is the softmax probability of the true class.
+
+    With soft targets the mean is over the classes of an example too, weighted by their shares.
+    """
     import torch
     from torch.nn import functional
 
-    def focal(logits: "Tensor", labels: "Tensor") -> "Tensor":
-        loss = functional.cross_entropy(logits, labels, reduction="none")
+    from tasks.learning.targets import precise
+
+    def focal(logits: "Tensor", targets: "Tensor") -> "Tensor":
+        soft = targets.is_floating_point()
+        loss = -precise(logits).log_softmax(1) if soft else functional.cross_entropy(logits, targets, reduction="none")
         # Not exactly 0, where the derivative of a power below 1 is infinite.
         unsure = (1 - (-loss).exp()).clamp(min=torch.finfo(loss.dtype).tiny)
-        return (unsure**settings.gamma * loss).mean()
+        focused = unsure**settings.gamma * loss
+        return (focused * targets).sum(1).mean() if soft else focused.mean()
 
     return focal

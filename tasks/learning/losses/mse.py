@@ -1,4 +1,4 @@
-"""Squared error against one-hot labels, the mean over examples and classes (the Brier score without the softmax)."""
+"""Squared error against one-hot labels or soft targets, the mean over examples and classes (the Brier score without the softmax)."""
 
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,12 @@ class Settings(Section):
 
 
 def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":
-    """torch's own, on one-hot labels."""
+    """torch's own, on the shares of the classes."""
     from torch.nn import functional
 
-    def mse(logits: "Tensor", labels: "Tensor") -> "Tensor":
-        return functional.mse_loss(logits, functional.one_hot(labels, logits.shape[1]).to(logits.dtype))
+    from tasks.learning.targets import shares
+
+    def mse(logits: "Tensor", targets: "Tensor") -> "Tensor":
+        return functional.mse_loss(logits, shares(targets, logits))
 
     return mse

@@ -151,63 +151,111 @@ def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: str) -> No
         assert not torch.equal(mine, first)
 
 
-def one_hot(labels: Tensor) -> Tensor:
-    return torch.eye(5, dtype=torch.float64)[labels]
+def shares(targets: Tensor) -> Tensor:
+    return targets if targets.is_floating_point() else torch.eye(5, dtype=torch.float64)[targets]
 
 
-def asymmetric(logits: Tensor, labels: Tensor) -> Tensor:
+def asymmetric(logits: Tensor, targets: Tensor) -> Tensor:
     """Ridnik et al. 2021, eq. 7, with the paper's defaults."""
-    p, true = logits.sigmoid(), one_hot(labels)
+    p, true = logits.sigmoid(), shares(targets)
     shifted = (p - 0.05).clamp(min=0)
     positive, negative = (1 - p) * p.log(), shifted**4 * (1 - shifted).log()
     return -(true * positive + (1 - true) * negative).sum(1).mean()
 
 
-def focal(logits: Tensor, labels: Tensor) -> Tensor:
-    """Lin et al. 2017, eq. 4, with gamma 2."""
-    p = logits.softmax(1)[torch.arange(len(labels)), labels]
-    return (-((1 - p) ** 2) * p.log()).mean()
+def focal(logits: Tensor, targets: Tensor) -> Tensor:
+    """Lin et al. 2017, eq. 4, with gamma 2, summed over the classes by their shares."""
+    p = logits.softmax(1)
+    return -(shares(targets) * (1 - p) ** 2 * p.log()).sum(1).mean()
 
 
+# By name: options that are not the defaults, and the reference, which takes labels (N,) or soft targets (N, K).
 LOSS_REFERENCES: dict[str, list[tuple[dict[str, Any], Callable[[Tensor, Tensor], Tensor]]]] = {
     "cross_entropy": [
         ({}, nn.CrossEntropyLoss()),
         ({"label_smoothing": 0.1}, nn.CrossEntropyLoss(label_smoothing=0.1)),
     ],
-    "mse": [({}, lambda logits, labels: (logits - one_hot(labels)).square().mean())],
+    "mse": [({}, lambda logits, labels: (logits - shares(labels)).square().mean())],
     "bce": [
-        ({}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, one_hot(labels))),
-        ({"label_smoothing": 0.1}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, one_hot(labels) * 0.9 + 0.02)),
+        (
+            {"target_threshold": 0.2, "label_smoothing": 0.1},
+            lambda logits, labels: nn.BCEWithLogitsLoss()(logits, (shares(labels) > 0.2).double() * 0.9 + 0.02),
+        ),
+        ({}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, shares(labels))),
+        ({"label_smoothing": 0.1}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, shares(labels) * 0.9 + 0.02)),
     ],
     "focal": [({}, focal), ({"gamma": 0.0}, nn.CrossEntropyLoss())],
     "asymmetric": [
         ({}, asymmetric),
         (
             {"gamma_negative": 0.0, "gamma_positive": 0.0, "clip": 0.0},
-            lambda logits, labels: 5 * nn.BCEWithLogitsLoss()(logits, one_hot(labels)),
+            lambda logits, labels: 5 * nn.BCEWithLogitsLoss()(logits, shares(labels)),
         ),
     ],
 }
 
 
+LABELS = torch.randint(0, 5, (40,), generator=torch.Generator().manual_seed(1))
+SOFT = torch.randn(40, 5, generator=torch.Generator().manual_seed(2)).mul(2).softmax(1)
+
+
+@pytest.mark.parametrize("targets", [LABELS, SOFT], ids=["labels", "soft"])
 @pytest.mark.parametrize("name", LOSSES.names())
-def test_a_loss_and_its_gradient_are_those_of_the_formula(name: str) -> None:
+def test_a_loss_and_its_gradient_are_those_of_the_formula(name: str, targets: Tensor) -> None:
     generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 5, (40,), generator=generator)
     for options, reference in LOSS_REFERENCES[name]:
         ours = torch.randn(40, 5, generator=generator, dtype=torch.float64).mul_(3).requires_grad_()
         theirs = ours.detach().clone().requires_grad_()
-        loss, expected = build(LOSSES, {"name": name, **options})(ours, labels), reference(theirs, labels)
+        loss = build(LOSSES, {"name": name, **options})(ours, targets)
+        expected = reference(theirs, targets.double() if targets.is_floating_point() else targets)
         torch.testing.assert_close(loss, expected)
         loss.backward()
         expected.backward()
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
+@pytest.mark.parametrize("name", LOSSES.names())
+def test_one_hot_soft_targets_give_the_loss_and_the_gradient_of_the_labels(name: str) -> None:
+    for options, _ in LOSS_REFERENCES[name]:
+        hard = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).mul_(3).requires_grad_()
+        soft = hard.detach().clone().requires_grad_()
+        loss = build(LOSSES, {"name": name, **options})
+        expected, found = loss(hard, LABELS), loss(soft, shares(LABELS).float())
+        torch.testing.assert_close(found, expected)
+        expected.backward()
+        found.backward()
+        torch.testing.assert_close(soft.grad, hard.grad)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 300.0])
+@pytest.mark.parametrize("name", LOSSES.names())
+def test_the_gradient_for_soft_targets_is_finite_however_sure_the_model_is(name: str, scale: float) -> None:
+    for options, _ in LOSS_REFERENCES[name]:
+        for targets in (SOFT, shares(LABELS).float()):
+            logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).mul_(scale).requires_grad_()
+            loss = build(LOSSES, {"name": name, **options})(logits, targets)
+            loss.backward()
+            assert loss.isfinite()
+            assert logits.grad is not None
+            assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("targets", [LABELS, SOFT], ids=["labels", "soft"])
+@pytest.mark.parametrize("name", LOSSES.names())
+def test_logits_of_half_precision_are_scored_in_single_precision(name: str, targets: Tensor) -> None:
+    logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)).bfloat16()
+    for options, _ in LOSS_REFERENCES[name]:
+        loss = build(LOSSES, {"name": name, **options})
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = loss(logits, targets)
+        torch.testing.assert_close(found, loss(logits.float(), targets))
+
+
 def test_cross_entropy_weighs_classes_as_torch_does_and_wants_one_weight_for_each() -> None:
     logits, labels = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
     weighted = build(LOSSES, {"name": "cross_entropy", "class_weights": [1.0, 2.0, 5.0]})
-    assert torch.equal(weighted(logits, labels), nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 5.0]))(logits, labels))
+    for targets in (labels, SOFT[:, :3]):
+        assert torch.equal(weighted(logits, targets), nn.CrossEntropyLoss(torch.tensor([1.0, 2.0, 5.0]))(logits, targets))
     with pytest.raises(ParamsError, match="found 3 weights; expected one for each of the 4 classes"):
         weighted(torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64))
 
