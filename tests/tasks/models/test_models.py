@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet18
+from torchvision.ops import StochasticDepth
 
 from tasks.contracts.trained import MODEL, TrainedModel, read_model, write_model
 from tasks.core.components import Choice, Component
@@ -39,7 +41,7 @@ def test_a_model_comes_back_from_its_files_with_the_same_logits(name: str, tmp_p
     write_model(tmp_path, trained, model.state_dict())
     described, weights = read_model(tmp_path)
     assert described == trained
-    images = torch.randint(0, 256, (2500, 1, 8, 8), dtype=torch.uint8)
+    images = torch.randint(0, 256, (1200, 1, 8, 8), dtype=torch.uint8)
     prepare = Preparation(described.mean, described.deviation)
     assert torch.equal(predict(rebuild(described, weights), images, prepare), predict(model, images, prepare))
 
@@ -84,3 +86,85 @@ def test_the_mlp_has_the_widths_that_are_stated() -> None:
 def test_the_cnn_refuses_an_image_that_is_too_small_to_be_halved() -> None:
     with pytest.raises(DataError, match="3x9 pixels cannot be halved 2 times; expected at least 4x4"):
         build(choose("cnn"), (1, 3, 9), classes=2)
+
+
+def test_resnet18_is_torchvisions_to_the_bit() -> None:
+    """The same first weights from the same state of the generator, the same names, the same logits in both modes."""
+    torch.manual_seed(0)
+    reference = resnet18(num_classes=7)
+    torch.manual_seed(0)
+    model = build(choose("resnet18"), (3, 40, 32), classes=7)
+    assert list(model.state_dict()) == list(reference.state_dict())
+    assert all(torch.equal(mine, its) for mine, its in zip(model.parameters(), reference.parameters(), strict=True))
+    images = torch.rand(4, 3, 40, 32)
+    assert torch.equal(model(images), reference(images))
+    assert torch.equal(model.eval()(images), reference.eval()(images))
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "small"])
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 16, 9), (4, 1, 1)])
+def test_resnet18_takes_any_channels_and_sizes_with_either_stem(stem: str, shape: tuple[int, int, int]) -> None:
+    model = build(choose("resnet18", stem=stem), shape, classes=3)
+    logits = model(torch.rand(2, *shape))
+    assert logits.shape == (2, 3)
+    logits.sum().backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+
+
+def test_the_small_stem_of_resnet18_keeps_the_size_and_the_imagenet_stem_takes_a_quarter() -> None:
+    for stem, side in (("imagenet", 8), ("small", 32)):
+        model = build(choose("resnet18", stem=stem), (1, 32, 32), classes=3)
+        sizes: list[torch.Size] = []
+        model.get_submodule("layer1").register_forward_pre_hook(lambda _, inputs, seen=sizes: seen.append(inputs[0].shape))
+        model(torch.rand(2, 1, 32, 32))
+        assert sizes == [(2, 64, side, side)]
+
+
+def test_a_last_batch_of_one_example_trains_and_leaves_the_running_mean_as_it_is() -> None:
+    """8x8 pixels are 1x1 in the last blocks, so that one example has no variance there."""
+    model = build(choose("resnet18"), (1, 8, 8), classes=3)
+    buffers = dict(model.named_buffers())
+    deep, shallow = buffers["layer4.1.bn2.running_mean"], buffers["bn1.running_mean"]
+    before = deep.clone(), shallow.clone()
+    loss = model(torch.rand(1, 1, 8, 8)).sum()
+    loss.backward()
+    assert loss.isfinite()
+    assert torch.equal(deep, before[0])
+    assert not torch.equal(shallow, before[1])
+    model(torch.rand(2, 1, 8, 8))
+    assert not torch.equal(deep, before[0])
+
+
+def test_stochastic_depth_grows_linearly_and_skips_blocks_of_single_images_in_training_only() -> None:
+    model = build(choose("resnet18", stochastic_depth=0.8), (1, 8, 8), classes=3)
+    rates = [module.p for module in model.modules() if isinstance(module, StochasticDepth)]
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+
+    last = model.get_submodule("layer4.1")
+    kept: list[torch.Tensor] = []
+    last.register_forward_hook(lambda _, inputs, output: kept.append((output != inputs[0]).flatten(1).any(1)))
+    images = torch.rand(400, 1, 8, 8)
+    assert not torch.equal(model(images), model(images))
+    assert kept[0].float().mean().item() == pytest.approx(0.2, abs=0.06)
+
+    model.eval()
+    assert torch.equal(model(images), model(images))
+    assert kept[-1].all()
+
+
+def test_stochastic_depth_0_has_the_same_bits_as_none() -> None:
+    logits = []
+    for options in ({}, {"stochastic_depth": 0.0}):
+        torch.manual_seed(0)
+        model = build(choose("resnet18", **options), (3, 16, 16), classes=3)
+        logits.append(model(torch.rand(5, 3, 16, 16)))
+    assert torch.equal(*logits)
+
+
+@pytest.mark.parametrize(("name", "options"), [("mlp", {"hidden": [64]}), ("cnn", {})])
+def test_dropout_drops_in_training_alone(name: str, options: dict[str, Any]) -> None:
+    model = build(choose(name, dropout=0.5, **options), (1, 8, 8), classes=3)
+    images = torch.rand(5, 1, 8, 8)
+    assert not torch.equal(model(images), model(images))
+    model.eval()
+    assert torch.equal(model(images), model(images))
