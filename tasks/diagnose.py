@@ -78,11 +78,12 @@ def diagnose(params: Params, root: Path = Path()) -> None:
 
 
 def measure(root: Path, seed: int) -> "Measured":
-    """What the checks need: the splits, the recorded epochs, and the logits of the saved weights on test and recorded train."""
+    """What the checks need: the splits, the recorded epochs, and the logits of the saved weights on recorded train, val and test."""
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import read_dynamics, read_model
     from tasks.diagnostics.measured import Measured
     from tasks.learning.inference import Preparation, predict, rebuild
+    from tasks.statistics.answers import Answers
 
     trained, weights = read_model(root)
     module, dynamics = rebuild(trained, weights), read_dynamics(root)
@@ -93,8 +94,8 @@ def measure(root: Path, seed: int) -> "Measured":
             raise DataError(f"the {name} split is empty; expected images in it: see preprocess.test_fraction")
 
     prepare = Preparation(trained.mean, trained.deviation)
-    recorded, tested = (
-        predict(module, images, prepare).numpy() for images in (train.images[dynamics.train_index], test.images)
+    recorded, validated, tested = (
+        predict(module, images, prepare).numpy() for images in (train.images[dynamics.train_index], val.images, test.images)
     )
     return Measured(
         train=arrays(train),
@@ -104,7 +105,9 @@ def measure(root: Path, seed: int) -> "Measured":
         train_index=dynamics.train_index.numpy(),
         train_logits=recorded,
         test_logits=tested,
-        val_logits=dynamics.val_logits.numpy(),
+        val_logits=validated,
+        val_epochs=Answers(dynamics.val_loss.numpy(), dynamics.val_scaled_loss.numpy(), dynamics.val_correct.numpy()),
+        val_half=dynamics.val_half.numpy(),
         saved=trained.chosen_epoch - 1,
         chosen_by=trained.chosen_by,
         seed=seed,
@@ -122,12 +125,12 @@ def check_fit(root: Path, trained: "TrainedModel", dynamics: "Dynamics", train: 
     """Refuse files that come from different runs, from which every number of the diagnosis would be wrong.
 
     Raises:
-        ArtifactError: model, dynamics and splits disagree on the number of epochs, examples or classes.
+        ArtifactError: model, dynamics and splits disagree on the number of epochs or examples.
     """
-    expected, found = (trained.epochs, val, len(trained.classes)), tuple(dynamics.val_logits.shape)
+    expected, found = (trained.epochs, val), tuple(dynamics.val_loss.shape)
     outside = len(dynamics.train_index) > 0 and int(dynamics.train_index.max()) >= train
     if found != expected or outside:
         raise ArtifactError(
-            f"the files of stage 'train' do not belong together: val_logits {found}, expected {expected} (epochs, validation images, "
-            f"classes) and train_index below {train}: {repair('train')}"
+            f"the files of stage 'train' do not belong together: val_loss {found}, expected {expected} (epochs, validation images), "
+            f"and train_index below {train}: {repair('train')}"
         )

@@ -161,7 +161,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         optimizer=build(settings.optimizer, model.parameters()),
         schedule=with_warmup(settings.schedule, len(batches), settings.epochs, warmup.epochs, warmup.start_fraction),
         batches=batches,
-        recorder=Recorder(train_split, val_split, index, prepare, loss),
+        recorder=Recorder(train_split, val_split, index, prepare, loss, params.seed),
         stopper=Stopper(**settings.early_stopping.model_dump()),
         penalty=penalties.build(regularisation.l1, regularisation.l2, model),
         accumulate=settings.accumulate,

@@ -59,17 +59,21 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Dynamics:
-    """What each epoch predicted for each recorded example.
+    """What each epoch predicted for each recorded example, in a few numbers: the size does not grow with the number of classes.
 
     Shapes: train_index (M,) int64, positions in the train split; margin, loss (E, M) float16 and correct (E, M) bool: the logit of
-    the true class minus the largest other, cross-entropy in nats, and whether it was predicted; val_logits (E, V, K) float32.
+    the true class minus the largest other, cross-entropy in nats, and whether it was predicted. For all of val, as
+    `tasks.statistics.answers` computes them: val_half (V,) bool; val_loss, val_scaled_loss (E, V) float64; val_correct (E, V) bool.
     """
 
     train_index: "Tensor"
     margin: "Tensor"
     loss: "Tensor"
     correct: "Tensor"
-    val_logits: "Tensor"
+    val_half: "Tensor"
+    val_loss: "Tensor"
+    val_scaled_loss: "Tensor"
+    val_correct: "Tensor"
 
 
 def write_history(root: Path, epochs: Iterable[Epoch]) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.statistics.answers import Answers
 from tasks.statistics.arrays import Bools, Floats, Ints
-from tasks.statistics.calibration import fit_temperature, log_losses
+from tasks.statistics.calibration import fit_temperature
 from tasks.statistics.comparisons import Contrast, paired_errors
 from tasks.statistics.intervals import exceedance, quantile
-from tasks.statistics.random import HALVES, generator
 
 SMALLEST = 8  # validation examples; with fewer, the variance within a half is meaningless
 
@@ -62,19 +62,11 @@ class Comparison:
         return f"epoch {first}" if first == second else f"epochs {first} and {second} (each the best of one half)"
 
 
-def stratified_halves(labels: Ints, random: np.random.Generator) -> Bools:
-    """Which half each example (N,) belongs to: the halves, and each class within them, differ in size by one example at most."""
-    order = random.permutation(len(labels))
-    by_class = order[np.argsort(labels[order], kind="stable")]
-    half = np.zeros(len(labels), dtype=np.bool_)
-    half[by_class[1::2]] = True
-    return half
-
-
-def compare(val_logits: NDArray[np.floating], labels: Ints, saved: int, seed: int) -> Comparison | str:
+def compare(epochs: Answers, half: Bools, val_logits: NDArray[np.floating], labels: Ints, saved: int) -> Comparison | str:
     """Compare epoch `saved` (from 0) with the epoch of lowest log-loss, choosing and scoring on different halves.
 
-    Shapes: val_logits (E, V, K), labels (V,).
+    Shapes: epochs (E, V), half (V,), val_logits (V, K) of the saved epoch, labels (V,). `half` is the one that the answers of the
+    epochs were scaled by.
 
     If a half chooses the saved epoch itself, its differences are exactly zero. That is the right estimate, but a standard error
     of zero would claim certainty. The standard error is therefore computed against the strongest rival: the other epoch whose
@@ -86,35 +78,27 @@ def compare(val_logits: NDArray[np.floating], labels: Ints, saved: int, seed: in
     Returns:
         The comparison, or a sentence that says why there is none.
     """
-    epochs, n = val_logits.shape[:2]
+    losses, cooled, right = epochs.loss, epochs.scaled_loss, epochs.correct
+    count, n = losses.shape
     if n == 0:
         return "There is no validation set, so epochs cannot be compared. Set preprocess.val_fraction above 0."
     if n < SMALLEST:
         return f"The validation set has {n} images; comparing epochs needs {SMALLEST} or more. Raise preprocess.val_fraction."
-    if epochs < 2:
+    if count < 2:
         return "Only one epoch was run, so there is no other epoch to compare it with. Raise train.epochs."
-    losses = np.stack([log_losses(epoch, labels) for epoch in val_logits])  # (E, V)
-    half = stratified_halves(labels, generator(seed, HALVES))
-    raw, raw_spread, scaled, scaled_spread, gain = (np.zeros(n) for _ in range(5))
-    wrong = val_logits[saved].argmax(-1) != labels
+    raw, raw_spread, scaled, scaled_spread = (np.zeros(n) for _ in range(4))
+    wrong = ~right[saved]
     chosen_wrong, spread_wrong, chosen_epochs = wrong.copy(), wrong.copy(), []
     for score in (half, ~half):
         choose = ~score
         chosen = int(losses[:, choose].mean(axis=1).argmin())
         rival = chosen if chosen != saved else _rival(losses[:, choose], saved)
-        cooled = {
-            epoch: log_losses(
-                val_logits[epoch, score] / fit_temperature(val_logits[epoch, choose], labels[choose]), labels[score]
-            )
-            for epoch in {saved, chosen, rival}
-        }
         raw[score] = losses[saved, score] - losses[chosen, score]
         raw_spread[score] = losses[saved, score] - losses[rival, score]
-        scaled[score] = cooled[saved] - cooled[chosen]
-        scaled_spread[score] = cooled[saved] - cooled[rival]
-        gain[score] = losses[saved, score] - cooled[saved]
-        chosen_wrong[score] = val_logits[chosen, score].argmax(-1) != labels[score]
-        spread_wrong[score] = val_logits[rival, score].argmax(-1) != labels[score]
+        scaled[score] = cooled[saved, score] - cooled[chosen, score]
+        scaled_spread[score] = cooled[saved, score] - cooled[rival, score]
+        chosen_wrong[score] = ~right[chosen, score]
+        spread_wrong[score] = ~right[rival, score]
         chosen_epochs.append(chosen + 1)
     return Comparison(
         half=half,
@@ -122,13 +106,13 @@ def compare(val_logits: NDArray[np.floating], labels: Ints, saved: int, seed: in
         raw_spread=raw_spread,
         scaled=scaled,
         scaled_spread=scaled_spread,
-        gain=gain,
+        gain=losses[saved] - cooled[saved],
         wrong=wrong,
         chosen_wrong=chosen_wrong,
         spread_wrong=spread_wrong,
         saved=saved + 1,
         chosen=(chosen_epochs[0], chosen_epochs[1]),
-        temperature=fit_temperature(val_logits[saved], labels),
+        temperature=fit_temperature(val_logits, labels),
     )
 
 

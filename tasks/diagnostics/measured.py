@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from tasks.contracts.splits import Arrays
 from tasks.diagnostics.crossfit import Comparison, compare
-from tasks.statistics.arrays import Ints
+from tasks.statistics.answers import Answers
+from tasks.statistics.arrays import Bools, Ints
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Measured:
     """A trained model and its data.
 
     Shapes: test_logits (N, K) of the saved weights on test; train_index (M,) positions in train, and train_logits (M, K) of the
-    saved weights on them; val_logits (E, V, K) of each epoch. `saved` is the position of the saved epoch, the one whose
-    weights were saved, counted from 0.
+    saved weights on them; val_logits (V, K) of the saved weights on val; val_epochs (E, V), what each epoch answered there, its
+    scaled losses by the halves val_half (V,). `saved` is the position of the saved epoch, the one whose weights were saved,
+    counted from 0; `seed` is for checks that draw random numbers.
     """
 
     train: Arrays
@@ -39,6 +41,8 @@ class Measured:
     train_logits: NDArray[np.float32]
     test_logits: NDArray[np.float32]
     val_logits: NDArray[np.float32]
+    val_epochs: Answers
+    val_half: Bools
     saved: int
     chosen_by: str
     seed: int
@@ -46,4 +50,4 @@ class Measured:
     @cached_property
     def comparison(self) -> Comparison | str:
         """The saved epoch against the best one, cross-fitted and computed once for all checks; or why there is none."""
-        return compare(self.val_logits, self.val.labels, self.saved, self.seed)
+        return compare(self.val_epochs, self.val_half, self.val_logits, self.val.labels, self.saved)

@@ -1,5 +1,6 @@
 """What every epoch is asked, for the history and for the diagnosis: clean answers on a fixed subset of train and on all of val."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ from torch.nn import functional
 from tasks.contracts.splits import Split
 from tasks.contracts.trained import Dynamics
 from tasks.learning.inference import Preparation, predict
+from tasks.statistics.halves import stratified_halves
+from tasks.statistics.random import HALVES, generator
 
 # Up to so many rows all of train is recorded; beyond, as many as val has, but never fewer than this.
 RECORDED_ROWS = 5000
@@ -42,45 +45,60 @@ class Recorder:
     index: Tensor
     prepare: Preparation
     loss: Callable[[Tensor, Tensor], Tensor]
-    _margin: list[Tensor] = field(default_factory=list)
-    _loss: list[Tensor] = field(default_factory=list)
-    _correct: list[Tensor] = field(default_factory=list)
-    _val_logits: list[Tensor] = field(default_factory=list)
+    seed: int  # of the halves of val: each is temperature-scaled by the other
+    _train: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each epoch: margin, loss, correct
+    _val: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each epoch: loss, scaled loss, correct
 
     def __post_init__(self) -> None:
         everything = len(self.index) == len(self.train)
         self._images = self.train.images if everything else self.train.images[self.index]
         self._labels = self.train.labels if everything else self.train.labels[self.index]
+        self._half = stratified_halves(self.val.labels.numpy(), generator(self.seed, HALVES))
 
     def record(self, model: nn.Module) -> Scores:
         logits = predict(model, self._images, self.prepare)
-        correct = logits.argmax(1) == self._labels
-        self._margin.append(margin(logits, self._labels).half())
-        self._loss.append(functional.cross_entropy(logits, self._labels, reduction="none").half())
-        self._correct.append(correct)
         val_logits = predict(model, self.val.images, self.prepare)
-        self._val_logits.append(val_logits)
-        return Scores(
+        correct = logits.argmax(1) == self._labels
+        scores = Scores(
             train_loss=self.loss(logits, self._labels).item(),
             train_accuracy=correct.double().mean().item(),
             val_loss=self.loss(val_logits, self.val.labels).item() if len(self.val) else None,
             val_accuracy=(val_logits.argmax(1) == self.val.labels).double().mean().item() if len(self.val) else None,
         )
+        losses = functional.cross_entropy(logits, self._labels, reduction="none")
+        self._train.append((margin(logits, self._labels).half(), losses.half(), correct))
+        self._val.append(self._answers(val_logits, scores.val_loss))
+        return scores
 
-    def state_dict(self) -> dict[str, list[Tensor]]:
-        return {name: getattr(self, name) for name in ("_margin", "_loss", "_correct", "_val_logits")}
+    def _answers(self, logits: Tensor, loss: float | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-loss, temperature-scaled log-loss and correctness (V,): unknown where the mean loss is no finite number."""
+        if loss is None or not math.isfinite(loss):
+            unknown = torch.full((len(self.val),), math.nan, dtype=torch.float64)
+            return unknown, unknown, unknown > 0
+        from tasks.statistics.answers import answers
 
-    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        found = answers(logits.numpy(), self.val.labels.numpy(), self._half)
+        return torch.from_numpy(found.loss), torch.from_numpy(found.scaled_loss), torch.from_numpy(found.correct)
+
+    def state_dict(self) -> dict[str, list[tuple[Tensor, Tensor, Tensor]]]:
+        return {"train": self._train, "val": self._val}
+
+    def load_state_dict(self, state: dict[str, list[tuple[Tensor, Tensor, Tensor]]]) -> None:
+        self._train, self._val = state["train"], state["val"]
 
     def dynamics(self) -> Dynamics:
+        """What was recorded of the epochs so far."""
+        train_margin, loss, correct = (torch.stack(column) for column in zip(*self._train, strict=True))
+        val_loss, val_scaled_loss, val_correct = (torch.stack(column) for column in zip(*self._val, strict=True))
         return Dynamics(
             train_index=self.index,
-            margin=torch.stack(self._margin),
-            loss=torch.stack(self._loss),
-            correct=torch.stack(self._correct),
-            val_logits=torch.stack(self._val_logits),
+            margin=train_margin,
+            loss=loss,
+            correct=correct,
+            val_half=torch.from_numpy(self._half),
+            val_loss=val_loss,
+            val_scaled_loss=val_scaled_loss,
+            val_correct=val_correct,
         )
 
 

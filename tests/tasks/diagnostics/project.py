@@ -8,6 +8,7 @@ from torch import Tensor
 from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_split
 from tasks.contracts.trained import Dynamics, TrainedModel, write_dynamics, write_model
 from tasks.core.components import Component
+from tests.tasks.diagnostics.worlds import recorded as kept_of
 
 CLASSES = ["left", "middle", "right"]
 
@@ -51,5 +52,8 @@ def write_project(root: Path, splits: dict[SplitName, Split], val_logits: Tensor
     )
     write_model(root, model, {"1.weight": gain * torch.eye(3), "1.bias": torch.zeros(3)})
     unknown = torch.zeros(epochs, recorded, dtype=torch.float16)
-    write_dynamics(root, Dynamics(torch.arange(recorded), unknown, unknown + 1, unknown == 0, val_logits))
+    kept, half = kept_of(val_logits.numpy(), splits["val"].labels.numpy(), seed=0)
+    answered = (half, kept.loss, kept.scaled_loss, kept.correct)
+    tensors = (torch.from_numpy(array) for array in answered)
+    write_dynamics(root, Dynamics(torch.arange(recorded), unknown, unknown + 1, unknown == 0, *tensors))
     return root

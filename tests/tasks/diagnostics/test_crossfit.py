@@ -2,14 +2,16 @@ import numpy as np
 import pytest
 from scipy.stats import binom, t
 
-from tasks.diagnostics.crossfit import Comparison, compare, stratified_halves
+from tasks.diagnostics.crossfit import Comparison, compare
 from tasks.diagnostics.harms import harms
 from tasks.statistics.calibration import log_losses
-from tests.tasks.diagnostics.worlds import LIMITS, epochs, truth
+from tasks.statistics.halves import stratified_halves
+from tests.tasks.diagnostics.worlds import LIMITS, epochs, recorded, truth
 
 
 def compared(val_logits: np.ndarray, labels: np.ndarray, seed: int = 0, saved: int | None = None) -> Comparison:
-    result = compare(val_logits, labels, len(val_logits) - 1 if saved is None else saved, seed)
+    saved = len(val_logits) - 1 if saved is None else saved
+    result = compare(*recorded(val_logits, labels, seed), val_logits[saved], labels, saved)
     assert isinstance(result, Comparison)
     return result
 
@@ -59,16 +61,17 @@ def test_an_epoch_that_both_halves_choose_has_no_harm_but_not_for_certain() -> N
 def test_the_saved_epoch_is_compared_where_early_stopping_restored_it() -> None:
     random = np.random.default_rng(3)
     logits, labels = truth(400, 3, random)
-    recorded = np.stack([0 * logits, logits, 6 * logits]).astype(np.float32)
-    assert compared(recorded, labels, saved=1).raw_harm(0.95).estimate == 0
-    assert compared(recorded, labels, saved=2).raw_harm(0.95).estimate > 0.1
+    logits_of = np.stack([0 * logits, logits, 6 * logits]).astype(np.float32)
+    assert compared(logits_of, labels, saved=1).raw_harm(0.95).estimate == 0
+    assert compared(logits_of, labels, saved=2).raw_harm(0.95).estimate > 0.1
 
 
 @pytest.mark.parametrize(
     ("count", "rows", "reason"), [(3, 0, "no validation set"), (1, 50, "Only one epoch"), (3, 5, "has 5 images")]
 )
 def test_says_why_there_is_nothing_to_compare(count: int, rows: int, reason: str) -> None:
-    answer = compare(np.zeros((count, rows, 3), dtype=np.float32), np.zeros(rows, dtype=np.int64), count - 1, 0)
+    labels, logits = np.zeros(rows, dtype=np.int64), np.zeros((count, rows, 3), dtype=np.float32)
+    answer = compare(*recorded(logits, labels, seed=0), logits[-1], labels, count - 1)
     assert isinstance(answer, str)
     assert reason in answer
 
@@ -81,11 +84,11 @@ def test_flags_among_equal_epochs_keep_alpha_where_the_naive_rule_does_not(count
     for seed in range(runs):
         random = np.random.default_rng(seed)
         logits, labels = truth(n, 3, random)
-        recorded = epochs(logits, count, 0.6, random)
-        losses = np.stack([log_losses(epoch, labels) for epoch in recorded])
+        logits_of = epochs(logits, count, 0.6, random)
+        losses = np.stack([log_losses(epoch, labels) for epoch in logits_of])
         difference = losses[-1] - losses[losses.mean(axis=1).argmin()]
         naive += bool(difference.any() and t.sf(difference.mean() / (difference.std(ddof=1) / np.sqrt(n)), n - 1) <= 0.05)
-        result = compared(recorded, labels, seed)
+        result = compared(logits_of, labels, seed)
         raw += result.raw_harm(0.95).p_value <= 0.05
         scaled += result.scaled_harm(0.95).p_value <= 0.05
         found = harms(result, LIMITS)
@@ -106,9 +109,9 @@ def test_a_harm_of_003_nats_is_seen_as_often_as_the_standard_error_promises() ->
     for seed in range(runs):
         random = np.random.default_rng(seed)
         logits, labels = truth(n, 3, random)
-        recorded = epochs(logits, 30, 0.4, random)
-        recorded[-1] = logits + 0.65 * random.normal(size=logits.shape)  # adds 0.03 nats to the log-loss
-        contrast = compared(recorded, labels, seed).raw_harm(0.95)
+        logits_of = epochs(logits, 30, 0.4, random)
+        logits_of[-1] = logits + 0.65 * random.normal(size=logits.shape)  # adds 0.03 nats to the log-loss
+        contrast = compared(logits_of, labels, seed).raw_harm(0.95)
         seen += contrast.p_value <= 0.05
         estimates.append(contrast.estimate)
         errors.append(contrast.error)

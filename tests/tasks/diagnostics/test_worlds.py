@@ -237,10 +237,10 @@ def test_overconfident_on_few_images_leaves_it_open_whether_errors_grew() -> Non
 
 
 def test_last_epoch_that_became_underconfident_is_not_called_overconfident() -> None:
-    world = overconfident()
-    recorded = world.val_logits.copy()
-    recorded[-1] /= 30
-    _, findings = diagnosed(replace(world, val_logits=recorded))
+    logits, labels = truth(2000, 3, np.random.default_rng(0))
+    recorded = epochs(logits, 6, 0.1, np.random.default_rng(1))
+    recorded[-1] = logits / 10
+    _, findings = diagnosed(measured(recorded, labels))
     assert (findings["overconfident"].p_holm or 0) < 0.001
     assert findings["overconfident"].status == "pass"
     assert "not overconfident but underconfident" in findings["overconfident"].summary
@@ -248,7 +248,7 @@ def test_last_epoch_that_became_underconfident_is_not_called_overconfident() -> 
 
 def test_early_stopping_that_restored_the_best_epoch_removes_the_flag() -> None:
     world = overtrained(n=6000)
-    best = int(np.argmin([np.mean(world.val_logits[epoch].argmax(-1) != world.val.labels) for epoch in range(5)]))
+    best = int(world.val_epochs.correct.mean(axis=1).argmax())
     diagnosis, _ = diagnosed(replace(world, saved=best))
     assert diagnosis.flags == []
 

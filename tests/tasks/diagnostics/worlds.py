@@ -1,10 +1,16 @@
 """Trained models with a known answer, made of numbers alone: labels are drawn from the probabilities that the logits state."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.splits import Arrays
 from tasks.diagnostics.measured import Limits, Measured
+from tasks.statistics.answers import Answers, answers
+from tasks.statistics.arrays import Bools
+from tasks.statistics.halves import stratified_halves
+from tasks.statistics.random import HALVES, generator
 
 LIMITS = Limits(confidence=0.95, alpha=0.05, power=0.8, harm_nats=0.03, harm_accuracy=0.02)
 Logits = NDArray[np.float32]
@@ -30,6 +36,21 @@ def images(n: int, random: np.random.Generator) -> NDArray[np.uint8]:
     return pixels
 
 
+def stacked(epochs: Sequence[Answers]) -> Answers:
+    """The answers of all epochs in one, arrays (E, V); there is at least one epoch."""
+    return Answers(
+        np.stack([epoch.loss for epoch in epochs]),
+        np.stack([epoch.scaled_loss for epoch in epochs]),
+        np.stack([epoch.correct for epoch in epochs]),
+    )
+
+
+def recorded(val_logits: Logits, labels: Labels, seed: int) -> tuple[Answers, Bools]:
+    """What training keeps of the epochs' logits (E, V, K), with the halves (V,) that were scaled by each other."""
+    half = stratified_halves(labels, generator(seed, HALVES))
+    return stacked([answers(epoch, labels, half) for epoch in val_logits]), half
+
+
 def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 0) -> Measured:
     """A model with these validation recordings; train and test of n rows each, without a leak."""
     random = np.random.default_rng([seed, 99])
@@ -42,6 +63,7 @@ def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 
         Arrays(part, labels, np.arange(len(labels)) + start)
         for part, labels, start in zip(parts, (train_labels, val_labels, test_labels), first, strict=True)
     )
+    val_epochs, half = recorded(val_logits, val_labels, seed)
     return Measured(
         train=train,
         val=val,
@@ -50,7 +72,9 @@ def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 
         train_index=np.arange(n),
         train_logits=train_logits.astype(np.float32),
         test_logits=test_logits.astype(np.float32),
-        val_logits=val_logits,
+        val_logits=val_logits[-1],
+        val_epochs=val_epochs,
+        val_half=half,
         saved=len(val_logits) - 1,
         chosen_by="last epoch",
         seed=seed,
