@@ -99,7 +99,7 @@ def _add_list(added: Commands) -> None:
         added,
         "list",
         commands.list_components,
-        "List what params.yaml can choose from. Models, losses, optimizers, schedules, datasets and the checks, with their options.",
+        "List what params.yaml can choose from. Models, losses, optimizers, schedules, datasets, checks, attributions; with options.",
         "  goodfit list optimizers",
     )
     listed.add_argument("kind", metavar="KIND", nargs="?", help="only this kind, such as `models` (default: all)")

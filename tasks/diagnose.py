@@ -1,12 +1,12 @@
 """Stage `diagnose`: what is wrong with the trained model, how certain that is, and what to do about it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from tasks.contracts.findings import write_diagnosis
-from tasks.core.components import Choice, Component
+from tasks.core.components import Choice, Component, named
 from tasks.core.errors import ArtifactError, DataError
 from tasks.core.files import repair
 from tasks.core.settings import Section, Seed, Threads
@@ -19,13 +19,8 @@ if TYPE_CHECKING:
 CHECKS = ("integrity", "performance", "gap", "overtrained", "overconfident")
 
 
-def _named(stated: Any) -> Any:
-    """A bare name stands for a check with its default options."""
-    return {"name": stated} if isinstance(stated, str) else stated
-
-
 # `overtrained`, or `{name: …, …}` where an option differs from its default.
-Check = Annotated[Choice, Component("tasks.diagnostics.checks"), BeforeValidator(_named)]
+Check = Annotated[Choice, Component("tasks.diagnostics.checks"), BeforeValidator(named)]
 
 
 class Diagnose(Section):

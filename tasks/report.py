@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from tasks.contracts.explanations import EXPLANATIONS, HEAT_MAPS, read_explanations
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.splits import FOLDER, read_dataset
@@ -34,6 +35,8 @@ SOURCES = {
     PREDICTIONS: "evaluate",
     PER_CLASS: "evaluate",
     CALIBRATION: "evaluate",
+    EXPLANATIONS: "explain",
+    HEAT_MAPS: "explain",
     DIAGNOSIS: "diagnose",
 }
 
@@ -63,6 +66,8 @@ def report(params: Params, root: Path = Path()) -> None:
 
 def read_results(root: Path, most_wrong: int) -> "Results":
     """Read every result, and the test images of the `most_wrong` misclassified predictions with the largest loss."""
+    import numpy as np
+
     from tasks.charts.page import Results
 
     statements = _statements(root)
@@ -76,6 +81,8 @@ def read_results(root: Path, most_wrong: int) -> "Results":
     predictions = read_table(root, PREDICTIONS, "evaluate")
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     wrong = wrong.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(most_wrong)
+    explanations, heat_maps = read_explanations(root)
+    explained = np.array([image.row for image in explanations.images])
     return Results(
         dataset=dataset,
         model=read_description(root),
@@ -86,7 +93,10 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         per_class=per_class,
         calibration=read_table(root, CALIBRATION, "evaluate"),
         most_wrong=wrong,
-        images=_test_images(root, wrong["row"].to_numpy()),
+        images=_test_images(root, wrong["row"].to_numpy(), "evaluate"),
+        explanations=explanations,
+        heat_maps=heat_maps,
+        explained=_test_images(root, explained, "explain"),
         params=_resolved(statements),
         statements=statements,
     )
@@ -121,8 +131,8 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _merged(one[key], other[key]) if key in nested else value for key, value in both.items()}
 
 
-def _test_images(root: Path, rows: "NDArray[np.int64]") -> "NDArray[np.uint8]":
-    """The test images (M, C, H, W) uint8 with these row numbers, read one by one.
+def _test_images(root: Path, rows: "NDArray[np.int64]", stage: str) -> "NDArray[np.uint8]":
+    """The test images (M, C, H, W) uint8 with the row numbers that `stage` names, read one by one.
 
     With numpy instead of `read_split`, because importing torch would take longer than everything else here.
     """
@@ -142,5 +152,5 @@ def _test_images(root: Path, rows: "NDArray[np.int64]") -> "NDArray[np.uint8]":
         raise ArtifactError(f"{path} is damaged ({error}): {repair('preprocess')}") from None
     except KeyError as error:
         raise ArtifactError(
-            f"{path} has no row {error}, which is predicted: they come from different runs; {repair('evaluate')}"
+            f"{path} has no row {error}, which is predicted: they come from different runs; {repair(stage)}"
         ) from None

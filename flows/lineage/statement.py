@@ -22,6 +22,7 @@ PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:goodfit:stage:v1"
 # The packages whose arithmetic or file formats reach the outputs.
 PACKAGES = (
+    "captum",
     "jinja2",
     "markupsafe",
     "matplotlib",

@@ -12,9 +12,11 @@ from tasks.charts import formats
 from tasks.charts.chain import chain, environment
 from tasks.charts.confusion import confusion_chart, count_confusions, most_frequent
 from tasks.charts.formats import Estimate, read_estimate
+from tasks.charts.heat_maps import heat_map, reduced
 from tasks.charts.learning_curves import learning_curve
 from tasks.charts.pictures import picture
 from tasks.charts.reliability import reliability_chart
+from tasks.contracts.explanations import Explanations
 from tasks.contracts.findings import Diagnosis, Finding, Unit
 from tasks.contracts.splits import SPLITS, Dataset
 from tasks.contracts.statement import Statement
@@ -35,8 +37,8 @@ NAMES = {"pass": "Pass", "flag": "Flag", "inconclusive": "Inconclusive", "not_ru
 class Results:
     """Everything that the page shows.
 
-    `most_wrong` are rows of `predictions`, and `images` (M, C, H, W) uint8 are their pictures. `statements` are in the order of the
-    stages.
+    `most_wrong` are rows of `predictions`, and `images` (M, C, H, W) uint8 are their pictures. `explained` (L, C, H, W) uint8 are the
+    pictures of the explained images, and `heat_maps` (L, H, W) theirs by method. `statements` are in the order of the stages.
     """
 
     dataset: Dataset
@@ -49,6 +51,9 @@ class Results:
     calibration: "pd.DataFrame"
     most_wrong: "pd.DataFrame"
     images: "NDArray[np.uint8]"
+    explanations: Explanations
+    heat_maps: "Mapping[str, NDArray[np.float32]]"
+    explained: "NDArray[np.uint8]"
     params: Mapping[str, Any]
     statements: Sequence[Statement]
 
@@ -93,6 +98,7 @@ def _context(results: Results) -> dict[str, Any]:
         "bins": results.calibration.to_dict("records"),
         "calibration_error": results.evaluation["ece"],
         "pictures": _pictures(results),
+        **_explanations(results),
         "params": [(key, branch) for key, branch in _active(results.params).items() if isinstance(branch, dict)],
         "shared": {key: leaf for key, leaf in results.params.items() if not isinstance(leaf, dict)},
         "splits": [(split, results.dataset.counts.get(split, [])) for split in SPLITS],
@@ -183,6 +189,31 @@ def _pictures(results: Results) -> list[dict[str, Any]]:
         }
         for image, row in zip(results.images, results.most_wrong.to_dict("records"), strict=True)
     ]
+
+
+def _explanations(results: Results) -> dict[str, Any]:
+    """The explained images by kind, each with its heat maps, and the methods with their sanity checks."""
+    explanations, classes = results.explanations, results.dataset.classes
+    items = [
+        {
+            "actual": classes[image.label],
+            "predicted": classes[image.predicted],
+            "confidence": image.confidence,
+            "loss": image.loss,
+            "row": image.row,
+            "pictures": [
+                ("image", picture(reduced(pixels))),
+                *((method.name, heat_map(pixels, results.heat_maps[method.name][place])) for method in explanations.methods),
+            ],
+        }
+        for place, (image, pixels) in enumerate(zip(explanations.images, results.explained, strict=True))
+    ]
+    return {
+        "explained": [(kind, [items[place] for place in places]) for kind, places in explanations.groups.items() if places],
+        "methods": explanations.methods,
+        "randomisations": explanations.randomisations,
+        "sanity": {"pass": ("pass", "Passes"), "fail": ("flag", "Fails"), "not_run": ("not_run", "Not run")},
+    }
 
 
 def _active(tree: Mapping[str, Any]) -> dict[str, Any]:

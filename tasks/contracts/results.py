@@ -28,8 +28,8 @@ def write_table(root: Path, path: Path, table: "pd.DataFrame") -> None:
             table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def read_table(root: Path, path: Path, stage: str) -> "pd.DataFrame":
-    """Read a table that `stage` writes.
+def read_table(root: Path, path: Path, stage: str, columns: list[str] | None = None) -> "pd.DataFrame":
+    """Read a table that `stage` writes, or some of its columns.
 
     Raises:
         ArtifactError: the file is missing or damaged.
@@ -42,5 +42,5 @@ def read_table(root: Path, path: Path, stage: str) -> "pd.DataFrame":
     names = {"class": str, "actual": str, "predicted": str}
     with expecting(root / path, stage):
         if path.suffix == ".parquet":
-            return pd.read_parquet(root / path)
-        return pd.read_csv(root / path, dtype=names, keep_default_na=False, na_values=[""])
+            return pd.read_parquet(root / path, columns=columns)
+        return pd.read_csv(root / path, dtype=names, keep_default_na=False, na_values=[""], usecols=columns)

@@ -118,6 +118,11 @@ class Component:
         return {**options, "title": name, "description": description, "properties": properties, "required": required}
 
 
+def named(stated: Any) -> Any:
+    """In a list of components, a bare name stands for one with its default options: `BeforeValidator(named)`."""
+    return {"name": stated} if isinstance(stated, str) else stated
+
+
 def choices(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Component, bool]]:
     """Key, folder and whether it is a list, of every parameter of `model` and of the sections in it that chooses a component."""
     for name, field in model.model_fields.items():

@@ -251,7 +251,12 @@ def test_a_failing_stage_fails_the_flow_and_the_other_branch_finishes(ran: Proje
     diagnose = ran.root / "tasks/diagnose.py"
     diagnose.write_text(diagnose.read_text() + "\n# changed\n")
     done = run_flow(ran, server, code=1)
-    assert outcomes(done) == ALL_UNCHANGED | {"evaluate": "failed", "diagnose": "ran", "report": "not run"}
+    assert outcomes(done) == ALL_UNCHANGED | {
+        "evaluate": "failed",
+        "explain": "not run",
+        "diagnose": "ran",
+        "report": "not run",
+    }
     assert done.stderr.splitlines()[-1].startswith("error: evaluate: the test split is empty; expected images")
     assert "Traceback" not in done.stdout + done.stderr
     assert (done.stdout + done.stderr).count("the test split is empty") == 2, "where it fails, and at the end"

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tasks.contracts.explanations import Explanations, write_explanations
 from tasks.contracts.findings import Diagnosis, Finding, Remedy, write_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
 from tasks.contracts.splits import Dataset, Split, write_dataset, write_split
@@ -49,6 +50,7 @@ def write_results(root: Path, classes: Sequence[str] = DIGITS, *, validation: bo
     write_data(root, classes, labels, random, validation=validation)
     write_training(root, classes, validation=validation)
     write_evaluation(root, classes, labels, predicted, random)
+    write_explained(root, random)
     write_diagnosis(root, diagnosis(tests))
     for stage, inputs, outputs in CHAIN:
         write_json(root / f"lineage/{stage}.json", statement(stage, inputs, outputs))
@@ -68,6 +70,7 @@ PARAMS = {
         "early_stopping": {"enabled": False, "patience": 5, "min_delta": 0.0},
     },
     "evaluate": {"confidence": 0.95},
+    "explain": {"images": 3, "methods": [{"name": "saliency"}, {"name": "occlusion", "window": 0.25}]},
 }
 
 
@@ -119,6 +122,26 @@ def write_evaluation(root: Path, classes: Sequence[str], labels: Any, predicted:
     columns = ["class", "n", "correct", "precision", "recall", "recall_ci_low", "recall_ci_high"]
     write_table(root, PER_CLASS, pd.DataFrame(rows, columns=columns))
     write_table(root, CALIBRATION, bins(confidence, right))
+
+
+def write_explained(root: Path, random: np.random.Generator) -> None:
+    """The first four predictions: two of them most certain, one least certain, and one that is both that and most wrong."""
+    table = pd.read_parquet(root / PREDICTIONS).head(4)
+    similarity = {"rank_correlation": 0.12, "rank_correlation_absolute": 0.34, "ssim": 0.56, "pairs": 12}
+    methods = [
+        {"name": name, "settings": {}, "meaning": f"what {name} means", "signed": name != "saliency", "similarity": similarity,
+         "status": status, "summary": f"The check of {name} says this."}
+        for name, status in (("saliency", "pass"), ("integrated_gradients", "fail"), ("occlusion", "not_run"))
+    ]  # fmt: skip
+    explanations = {
+        "images": table.to_dict("records"),
+        "groups": {"most certain": [0, 1], "least certain": [2, 3], "most wrong": [3]},
+        "methods": methods,
+        "randomisations": 3,
+        "max_similarity": 0.5,
+    }
+    maps = {str(method["name"]): random.normal(size=(4, 8, 8)).astype(np.float32) for method in methods}
+    write_explanations(root, Explanations.model_validate(explanations), maps)
 
 
 def bins(confidence: Any, right: Any) -> pd.DataFrame:
@@ -192,6 +215,11 @@ CHAIN = (
         "evaluate",
         ["models/model.safetensors", "data/processed/test.safetensors"],
         ["metrics/evaluation.json", "results/predictions.parquet", "results/per_class.csv", "results/calibration.csv"],
+    ),
+    (
+        "explain",
+        ["models/model.safetensors", "results/predictions.parquet"],
+        ["results/explanations.json", "results/explanations.safetensors"],
     ),
     ("diagnose", ["models/model.safetensors", "requirements.lock"], ["results/diagnosis.json"]),
 )
@@ -300,7 +328,7 @@ def test_a_further_stage_appears_without_an_edit(tmp_path: Path) -> None:
     write_json(tmp_path / "lineage/unrelated.json", statement("unrelated", ["models/model.json"], ["other"]))
     text = page(tmp_path)
     lineage = text[text.index('<ol class="chain">') :]
-    stages = ["download", "preprocess", "augment", "train", "diagnose", "evaluate"]
+    stages = ["download", "preprocess", "augment", "train", "diagnose", "evaluate", "explain"]
     assert [part.partition("</h3>")[0] for part in lineage.split("<li><h3>")[1:]] == stages
 
 
@@ -339,7 +367,8 @@ def test_shows_any_number_of_classes(tmp_path: Path, classes: int) -> None:
 
 
 def test_leaves_the_pictures_out_when_none_are_asked_for(tmp_path: Path) -> None:
-    assert "Most wrong" not in page(write_results(tmp_path), most_wrong=0)
+    assert '<section id="pictures">' in page(write_results(tmp_path))
+    assert '<section id="pictures">' not in page(tmp_path, most_wrong=0)
 
 
 def test_shows_the_misclassified_images_with_the_largest_loss_first_and_their_loss(tmp_path: Path) -> None:
@@ -349,7 +378,43 @@ def test_shows_the_misclassified_images_with_the_largest_loss_first_and_their_lo
     rows = [text.index(f">row {row}<") for row in worst["row"]]
     assert rows == sorted(rows)
     assert all(f">loss {loss:.2f}<" in text for loss in worst["loss"])
-    assert text.count("data:image/png;base64,") == 24 + 1  # and the confusion matrix
+    assert text.count("data:image/png;base64,") == 24 + 5 * 4 + 1  # those explained, and the confusion matrix
+
+
+def test_shows_the_explained_images_by_kind_with_a_picture_for_each_method(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path))
+    section = text[text.index('<section id="explanations">') : text.index('<section id="parameters">')]
+    rows = pd.read_parquet(tmp_path / PREDICTIONS)["row"].tolist()
+    kinds = section.split('<h3 class="kind">')[1:]
+    assert [kind.partition("</h3>")[0] for kind in kinds] == ["Most certain", "Least certain", "Most wrong"]
+    for kind, places in zip(kinds, ([0, 1], [2, 3], [3]), strict=True):
+        found = [part.partition("<")[0] for part in kind.split(">row ")[1:]]
+        assert found == [str(rows[place]) for place in places]
+    for name in ("Image", "Saliency", "Integrated gradients", "Occlusion"):
+        assert section.count(f'alt="{name} of row ') == 5
+
+
+def test_shows_the_sanity_check_of_each_method(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path))
+    section = text[text.index('<section id="explanations">') : text.index('<section id="parameters">')]
+    cards = section.split('<div class="card">')[1:]
+    for card, name, word in zip(
+        cards, ("saliency", "integrated_gradients", "occlusion"), ("Passes", "Fails", "Not run"), strict=True
+    ):
+        assert f"</span>{word}</span> The check of {name} says this." in card
+        assert all(number in card for number in ("0.12", "0.56"))
+        assert ("0.34" in card) == (name != "saliency"), "saliency is its own absolute value"
+    assert "saliency shows strength only" in section
+
+
+def test_a_kind_without_an_image_is_left_out(tmp_path: Path) -> None:
+    path = write_results(tmp_path) / "results/explanations.json"
+    document = json.loads(path.read_text())
+    document["groups"]["most wrong"] = []
+    path.write_text(json.dumps(document))
+    text = page(tmp_path)
+    assert '<h3 class="kind">Least certain</h3>' in text
+    assert '<h3 class="kind">Most wrong</h3>' not in text
 
 
 def test_an_image_that_is_right_is_not_among_the_most_wrong_however_large_its_loss(tmp_path: Path) -> None:
@@ -365,6 +430,7 @@ def test_an_image_that_is_right_is_not_among_the_most_wrong_however_large_its_lo
     ("path", "stage"),
     [
         ("data/processed/dataset.json", "preprocess"), ("data/processed/test.safetensors", "preprocess"),
+        ("results/explanations.json", "explain"), ("results/explanations.safetensors", "explain"),
         ("results/diagnosis.json", "diagnose"), ("metrics/evaluation.json", "evaluate"), ("models/model.json", "train"),
         ("results/calibration.csv", "evaluate"), ("results/history.csv", "train"), ("results/per_class.csv", "evaluate"),
         ("results/predictions.parquet", "evaluate"), *((f"lineage/{stage}.json", stage) for stage in STAGES[1:]),
@@ -442,7 +508,7 @@ def test_reads_well_in_a_browser(browser: Any, tmp_path: Path, case: str, scheme
         tables = tab.eval_on_selector_all(".scroll", "all => all.map(one => one.scrollWidth <= one.clientWidth)")
         assert all(tables), "a table is cut off at its right end"
         widths = tab.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
-        assert len(widths) == 24
+        assert len(widths) == 24 + 5 * 4
         assert min(widths) > 0
     finally:
         context.close()
