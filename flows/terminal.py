@@ -13,6 +13,7 @@ from typing import Any
 from flows.pages.progress import bars, console_handlers, duration
 from flows.pages.usage import Usage, memory, usage_since
 from flows.processes.leaving import collect_rarely
+from flows.processes.run_lock import refuse_nested_run
 from flows.selection import check_request
 from tasks.core.errors import GoodfitError
 
@@ -29,11 +30,13 @@ def run(
         overrides: changes of params.yaml.
 
     Raises:
-        GoodfitError: an unknown stage, parameters that are not valid, or no server at PREFECT_API_URL; nothing was started.
+        GoodfitError: an unknown stage, parameters that are not valid, no server at PREFECT_API_URL, or a run that a stage of another
+            run started; nothing was started.
     """
     collect_rarely()
     root, started = Path.cwd(), datetime.now(UTC)
     check_request(root, stages, overrides, print)
+    refuse_nested_run(root)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         _ensure_server()

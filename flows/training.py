@@ -33,7 +33,7 @@ from flows.pages.publishing import Run, add_tags, choice_tags, publish, results
 from flows.pages.usage import usage_since
 from flows.parameters.overrides import override_params
 from flows.parameters.temporary import recover_params, temporary_overrides
-from flows.processes.run_lock import run_lock
+from flows.processes.run_lock import RunLock, run_lock
 from flows.processes.watch import end_with_parent
 from flows.repository import require_project
 from flows.selection import Graph, check_overrides, chosen_stages, direct, pipeline
@@ -76,13 +76,13 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
         end_with_parent()
     try:
         require_project(root)
-        with run_lock(root, overrides, kept=not under_a_worker(), say=_warn):
-            return _run(root, stages, force, overrides)
+        with run_lock(root, overrides, say=_warn) as lock:
+            return _run(root, stages, force, overrides, lock)
     except (GoodfitError, OSError) as error:
         return Failed(message=str(error))
 
 
-def _run(root: Path, stages: list[str] | None, force: bool, overrides: list[str]) -> State[Any]:
+def _run(root: Path, stages: list[str] | None, force: bool, overrides: list[str], lock: RunLock) -> State[Any]:
     """The run, while no other one may change params.yaml."""
     recovered = recover_params(root)
     if recovered:
@@ -91,7 +91,7 @@ def _run(root: Path, stages: list[str] | None, force: bool, overrides: list[str]
     chosen = chosen_stages(graph, stages)
     check_overrides(root, overrides)
     previous, started = previous_metrics(root), datetime.now(UTC)
-    with overridden(root, overrides):
+    with overridden(root, overrides, lock):
         params = read_params(root)
         tags = [*choice_tags(params or {}), *(["forced"] if force else []), *(["overrides"] if overrides else [])]
         _shown(add_tags, tags)
@@ -177,7 +177,7 @@ def under_a_worker() -> bool:
 
 
 @contextmanager
-def overridden(root: Path, overrides: list[str]) -> Iterator[None]:
+def overridden(root: Path, overrides: list[str], lock: RunLock) -> Iterator[None]:
     """Apply overrides: for this run where it was scheduled, and to keep where a person started it, as `dvc exp run -S` does."""
     if under_a_worker():
         with temporary_overrides(root, overrides, _warn):
@@ -189,6 +189,7 @@ def overridden(root: Path, overrides: list[str]) -> Iterator[None]:
             )
     else:
         override_params(root, overrides)
+        lock.tell_left(overrides)
         yield
 
 

@@ -239,7 +239,21 @@ def test_two_runs_with_overrides_at_once_both_train_on_their_own(ran: Project, s
     assert codes == [0, 0], "\n".join(printed)
     for epochs, text in zip((2, 4), printed, strict=True):
         assert f"train: {epochs} epochs" in text
-    assert sum("waiting for process " in text for text in printed) == 1
+    (first,) = [epochs for epochs, text in zip((2, 4), printed, strict=True) if "waiting for process " not in text]
+    assert sum(f"has ended; it left train.epochs={first} in params.yaml" in text for text in printed) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_a_run_inside_a_stage_of_a_run_is_refused_at_once(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "outer").mkdir()
+    outer = Project(tmp_path / "outer")
+    (outer.root / "dvc.yaml").write_text("stages:\n  inner:\n    cmd: python -m flows.cli run\n")
+    outer.run("git", "init", "-q")
+    outer.run("dvc", "init", "-q")
+    done = outer.run(sys.executable, "-m", "flows.cli", "run", check=False, PYTHONPATH=str(ROOT), **server.variables)
+    assert done.returncode == 1
+    assert "error: this run was started by a stage of the run that it would have to wait for (process " in done.stderr
 
 
 @pytest.mark.slow
