@@ -60,12 +60,22 @@ def _unreadable(root: Path) -> Iterator[str]:
     """Files that everything starts from, and that cannot be read; Git has them."""
     for name in (PIPELINE_FILE, PARAMS_FILE, LOCK_FILE):
         path = root / name
-        if name == LOCK_FILE and not path.exists():  # nothing has run yet
+        if not path.exists() and not _is_needed(root, name):
             continue
         try:
             load_yaml(path)
         except (GoodfitError, OSError) as error:
             yield f"{error}: left alone; `git checkout {name}` brings back the committed one"
+
+
+def _is_needed(root: Path, name: str) -> bool:
+    """Whether the repository cannot do without a file: dvc.lock comes with the first run, and only our stages need params.yaml."""
+    if name == LOCK_FILE:
+        return False
+    try:
+        return name == PIPELINE_FILE or bool(own_stages(root))
+    except (GoodfitError, OSError):  # dvc.yaml cannot be read; it is named itself
+        return False
 
 
 def _remove_leftovers(root: Path, busy: list[str]) -> list[str]:

@@ -171,6 +171,23 @@ def test_a_dvc_lock_with_a_conflict_is_named_and_left_alone(ran: Project) -> Non
     assert ran.text("dvc.lock") == conflict
 
 
+def test_a_missing_params_yaml_is_named_where_a_stage_of_goodfit_needs_it(ran: Project) -> None:
+    (ran.root / "params.yaml").unlink()
+    (line,) = mend(ran.root)
+    assert line.endswith("params.yaml is missing: left alone; `git checkout params.yaml` brings back the committed one")
+
+
+def test_another_pipeline_needs_no_params_yaml(tmp_path: Path) -> None:
+    other = Project(tmp_path)
+    (other.root / "dvc.yaml").write_text("stages:\n  a:\n    cmd: echo 1 > a\n    outs: [a]\n")
+    other.run("git", "init", "-q")
+    other.run("dvc", "init", "-q")
+    assert mend(other.root) == []
+    (other.root / "params.yaml").write_text("a: [")
+    (line,) = mend(other.root)
+    assert "params.yaml is not valid YAML" in line
+
+
 @pytest.mark.slow
 def test_an_orphan_is_ended_and_a_stage_that_a_person_runs_is_left_alone(tmp_path: Path) -> None:
     world = build(tmp_path / "world", {})
