@@ -111,6 +111,7 @@ def _start(
 ) -> "subprocess.Popen[bytes]":
     """In a process group of its own: Ctrl-C reaches only us, and a run's last state is stored before the server ends."""
     variables = {"PREFECT_SERVER_DATABASE_TIMEOUT": DATABASE_SECONDS, **os.environ, **(environment or {})}
+    variables["PREFECT_SERVER_UI_API_URL"] = f"{address(port)}/api"  # whatever the port, its pages would ask the one at 4200
     command = [sys.executable, "-m", "flows.server", str(os.getpid()), "--host", HOST, "--port", str(port), *PRIVATE, *options]
     return subprocess.Popen(
         command,

@@ -1,5 +1,6 @@
 """The server that ends with the process that needs it: real Prefect servers, really killed."""
 
+import json
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import closing
 from pathlib import Path
 
@@ -58,6 +60,8 @@ def test_a_server_answers_in_the_block_and_ends_with_it(tmp_path: Path) -> None:
     with prefect_server(options=TEMPORARY, environment={"PREFECT_HOME": str(tmp_path)}) as url:
         assert url.endswith("/api")
         assert answers(url.removesuffix("/api"))
+        with urllib.request.urlopen(f"{url.removesuffix('/api')}/ui-settings", timeout=30) as settings:  # noqa: S310 (our own)
+            assert json.load(settings)["api_url"] == url, "its pages ask this server"
     assert not answers(url.removesuffix("/api"))
 
 
