@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help run test test-fast lint flow serve bench faults docs setup deps lock clean
+.PHONY: help run test test-fast lint flow serve bench faults kills docs setup deps lock clean
 .DEFAULT_GOAL := help
 
 help:  ## available targets
@@ -56,6 +56,9 @@ N ?= 200
 SEED ?= 0
 faults: setup  ## random kills, edits and damage, N trials (N=200 SEED=0); what must hold after each
 	python -m tests.faults --trials $(N) --seed $(SEED) --flow
+
+kills: setup  ## trainings killed at random moments, N kills (N=200 SEED=0); continued, they must end with the same bytes
+	python -m tests.kills --kills $(N) --seed $(SEED)
 
 deps: setup  ## write into dvc.yaml what each stage's code really imports
 	python -m flows.dependencies

@@ -15,6 +15,7 @@ from tasks.learning.schedule import current_rate
 
 # A loss this many times the first batch's (or than 1, where that was smaller) does not come back.
 EXPLODED = 1e4
+LOWERED = 0.01  # share of the first learning rate below which weights need not change
 LOWER_RATE = "Most often the learning rate is too high: it is {rate:g} (train.optimizer.learning_rate); try a tenth of it"
 
 
@@ -45,8 +46,10 @@ class Watch:
                 raise TrainingError(
                     f"the loss on {name} is {loss} after {_where(at)}; expected a finite number. {self._lower_rate()}"
                 )
-        learns = current_rate(self.optimizer) > 0 and scores.train_accuracy < 1
-        if learns and self._before and all(map(torch.equal, self._before, self.model.parameters())):
+        # Where the schedule has lowered the rate to almost nothing, nothing has to change any more.
+        learns = current_rate(self.optimizer) >= LOWERED * self.optimizer.param_groups[0]["initial_lr"]
+        imperfect = scores.train_accuracy < 1
+        if learns and imperfect and self._before and all(map(torch.equal, self._before, self.model.parameters())):
             raise TrainingError(
                 f"no weight has changed in epoch {at.epoch} ({at.batch} batches), although the model is not perfect: every gradient is "
                 "zero or too small to count. Most often all units of a layer are dead (try a smaller train.optimizer.learning_rate, or "

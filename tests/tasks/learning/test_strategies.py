@@ -219,3 +219,7 @@ def test_a_batch_that_does_not_fit_into_memory_names_the_batch_and_the_remedy() 
 
     with pytest.raises(TrainingError, match=r"out of memory at step 1 \(epoch 1, batch 1\).*train\.batch_size.*accumulate: 2"):
         trained(model=Huge())
+
+
+def test_a_rate_that_the_schedule_has_lowered_to_nothing_is_no_failure() -> None:
+    fit(replace(learner(model := linear(), optim.SGD(model.parameters(), 0.05)), schedule=lambda step, _: 0.1**step), EPOCHS)
