@@ -8,7 +8,8 @@ class BatchNorm(nn.BatchNorm2d):
     """torch's own; a training batch with a single value per channel is normalised with the running mean and variance.
 
     Such a batch, one example of 1x1 pixels, has no variance, and torch refuses it: but the last batch of an epoch may be one. It leaves
-    the running mean and variance as they are.
+    the running mean and variance as they are. The step is a poor one all the same, as it is with two examples: on 577 digits in batches
+    of 32 resnet18 learned much more slowly than on 576.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name

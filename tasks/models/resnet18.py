@@ -1,4 +1,6 @@
-"""ResNet-18, torchvision's, trained from scratch (He et al. 2016); for photographs and other images with rich detail."""
+"""ResNet-18, torchvision's, trained from scratch (He et al. 2016); for photographs and other images with rich detail.
+Batch normalisation learns badly from tiny batches: choose a batch size that leaves at least four examples for the last one of an epoch.
+"""
 
 from typing import TYPE_CHECKING, Literal
 
