@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from flows.parameters.checking import own_stages
 from tasks.core.components import Component, choices
+from tasks.core.settings import keys_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMETERS = ROOT / "docs/reference/parameters.md"
@@ -60,7 +61,7 @@ def parameters() -> str:
 
 def _rows(prefix: str, model: type[BaseModel]) -> Iterator[str]:
     """A row for each key of a section, those of the sections in it included."""
-    for name, field in model.model_fields.items():
+    for name, field in keys_of(model).items():
         inner = _model(field)
         if inner is not None:
             yield from _rows(f"{prefix}.{name}", inner)
@@ -154,7 +155,8 @@ def _has(part: Any, name: str) -> bool:
 def _meaning(key: str, model: type[BaseModel]) -> str:
     name = key.rpartition(".")[2]
     comments = [_comments(kind) for kind in model.__mro__ if issubclass(kind, BaseModel) and kind is not BaseModel]
-    return next((found[name] for found in comments if found.get(name)), "") or _stated().get(key, "")
+    fields = (name, f"{name}_")  # `import` is a word of Python's: the field is `import_`
+    return next((found[field] for found in comments for field in fields if found.get(field)), "") or _stated().get(key, "")
 
 
 @cache

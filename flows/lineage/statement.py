@@ -8,6 +8,7 @@ would give every statement other bytes, and dvc.lock with them. What computes is
 
 import json
 import platform
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ def write_statement(
                     "buildType": BUILD_TYPE,
                     "externalParameters": {"stage": declared.name, "command": declared.command, "parameters": params},
                     "internalParameters": environment(computes="threads" in declared.params) | {RESOLVED: resolved},
-                    "resolvedDependencies": [_resource(name, digest) for name, digest in inputs.items()] + _packages(root),
+                    "resolvedDependencies": [_resource(name, digest) for name, digest in inputs.items()]
+                    + _packages(root, resolved),
                 },
                 "runDetails": {"builder": {"id": "urn:goodfit:builder", "version": {"goodfit": version("goodfit")}}},
             },
@@ -98,10 +100,19 @@ def environment(*, computes: bool) -> dict[str, Any]:
     return found
 
 
-def _packages(root: Path) -> list[dict[str, Any]]:
+def _packages(root: Path, resolved: dict[str, Any]) -> list[dict[str, Any]]:
     locked = digest_paths(root, [REQUIREMENTS]) if (root / REQUIREMENTS).exists() else {}
-    packages = [{"name": name, "uri": f"pkg:pypi/{name}@{version(name)}"} for name in PACKAGES]
+    packages = [{"name": name, "uri": f"pkg:pypi/{name}@{version(name)}"} for name in sorted({*PACKAGES, *_imported(resolved)})]
     return [*(_resource(name, digest) for name, digest in locked.items()), *packages]
+
+
+def _imported(resolved: dict[str, Any]) -> Iterator[str]:
+    """The distributions of the components `imported` that were chosen (tasks/core/imported.py)."""
+    if resolved.get("name") == "imported" and resolved.get("version"):
+        yield str(resolved["version"]).partition(" ")[0]
+    for value in resolved.values():
+        if isinstance(value, dict):
+            yield from _imported(value)
 
 
 def _resource(name: str, digest: Digest) -> dict[str, Any]:

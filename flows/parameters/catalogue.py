@@ -8,7 +8,7 @@ from typing import Any
 from flows.parameters.checking import own_stages
 from tasks.core.components import Component, choices
 from tasks.core.errors import UnknownNameError
-from tasks.core.settings import Section, expected_names
+from tasks.core.settings import Section, expected_names, keys_of
 
 
 def catalogue(root: Path, kind: str | None = None) -> dict[str, list[dict[str, Any]]]:
@@ -45,13 +45,13 @@ def _described(file: Path, name: str, root: Path, settings: type[Section]) -> di
         "description": documentation.partition("\n")[0],
         "file": file.relative_to(root).as_posix(),
         "options": _options(settings),
-        "required": [key for key, field in settings.model_fields.items() if field.is_required()],
+        "required": [key for key, field in keys_of(settings).items() if field.is_required()],
     }
 
 
 def _options(settings: type[Section]) -> dict[str, Any]:
     """Each option with its default; None where a value has to be stated."""
-    fields = settings.model_fields.items()
+    fields = keys_of(settings).items()
     return {key: None if field.is_required() else field.get_default(call_default_factory=True) for key, field in fields}
 
 

@@ -6,10 +6,12 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.core.components import Choice, Component
-from tasks.core.files import expecting, missing, read_text, whole, write_json
+from tasks.core.errors import ArtifactError
+from tasks.core.files import expecting, missing, read_text, repair, whole, write_json
+from tasks.core.settings import offences
 from tasks.core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -116,10 +118,18 @@ def read_description(root: Path) -> TrainedModel:
     """`model.json` alone.
 
     Raises:
-        ArtifactError: the file is missing or damaged.
+        ArtifactError: the file is missing or damaged, or what it was trained with is not installed.
     """
     with expecting(root / MODEL, "train"):
-        return TrainedModel.model_validate_json(read_text(root / MODEL, "train"))
+        try:
+            return TrainedModel.model_validate_json(read_text(root / MODEL, "train"))
+        except ValidationError as error:
+            if all(detail["type"] != "component" for detail in error.errors()):
+                raise
+            reason = "; ".join(offences(error, TrainedModel))
+            raise ArtifactError(
+                f"{root / MODEL} names a model that cannot be built here ({reason}): {repair('train')}"
+            ) from None
 
 
 def write_dynamics(root: Path, dynamics: Dynamics) -> None:

@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tasks.core.errors import GoodfitError
-from tasks.core.settings import Section, expected_names, offences
+from tasks.core.settings import Section, expected_names, keys_of, offences
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Component:
         if name not in names:
             raise _component_error([f".name: unknown name {name!r}; {expected_names(str(name), names)}"])
         settings = self.settings(name)
-        left_over = [key for key in options if key not in settings.model_fields]
+        left_over = [key for key in options if key not in keys_of(settings)]
         lines = [self._left_over(name, key) for key in left_over]
         try:
             checked = settings.model_validate({key: value for key, value in options.items() if key not in left_over})
@@ -92,8 +92,8 @@ class Component:
 
     def _left_over(self, name: str, key: str) -> str:
         """An option that the chosen component does not have: whose it is, or the nearest that there is."""
-        owners = [other for other in self.names() if other != name and key in self.settings(other).model_fields]
-        own = list(self.settings(name).model_fields)
+        owners = [other for other in self.names() if other != name and key in keys_of(self.settings(other))]
+        own = list(keys_of(self.settings(name)))
         known = f"{name} has {', '.join(own)}" if own else f"{name} has no options"
         if owners:
             return f".{key}: is an option of {', '.join(owners)}, not of {name}; drop it ({known})"

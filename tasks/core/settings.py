@@ -6,9 +6,10 @@ choices and what differs from them.
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from tasks.core.errors import ParamsError
 
@@ -27,7 +28,14 @@ Width = Annotated[int, Field(ge=1, le=65536)]
 class Section(BaseModel):
     """A part of `params.yaml`: frozen, strict about types, and without room for a key it does not know."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, serialize_by_alias=True
+    )
+
+
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields by the keys of params.yaml: `import` is a word of Python's, so the field behind it is `import_`."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -130,9 +138,12 @@ def _annotation(loc: tuple[int | str, ...], model: type[BaseModel]) -> Any:
     for part in loc:
         candidates = [kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")]
         field = next((kind.model_fields[part] for kind in candidates if part in kind.model_fields), None)
-        if field is None:
+        if field is not None:
+            annotation = field.annotation
+        elif get_origin(annotation) in (dict, list):
+            annotation = get_args(annotation)[-1]
+        else:
             return annotation
-        annotation = field.annotation
     return annotation
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tasks.contracts.trained import read_model
 from tests.conftest import Project
+from tests.tasks.core.test_imported import install
 
 pytestmark = pytest.mark.slow
 
@@ -158,3 +159,22 @@ def test_a_model_of_format_1_still_loads() -> None:
     logits = predict(rebuild(described, weights), images, Preparation(described.mean, described.deviation))
     stored = json.loads((Path(__file__).parent / "stored/format-1/logits.json").read_text())
     assert torch.allclose(logits, torch.tensor(stored), atol=1e-5)
+
+
+def test_a_dataset_and_a_model_of_installed_distributions_run_and_are_in_the_record(
+    ran: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(install(tmp_path / "site")))
+    options = "options: {image_size: [3, 8, 8], num_classes: 3}, train: {size: 90}, test: {size: 30}, arguments: {}"
+    ran.edit("params.yaml", "{name: digits}", f"{{name: imported, import: 'torchvision.datasets:FakeData', {options}}}")
+    model = "{name: imported, import: 'flowers:Net', arguments: {labels: classes, shape: shape}}"
+    ran.edit("params.yaml", "{name: mlp, hidden: [64]}", model)
+    ran.run("python", "-m", "flows.cli", "check")
+    ran.repro()
+    assert ran.is_clean()
+    assert json.loads(ran.text("models/model.json"))["model"]["version"] == "wild-flowers 1.2"
+    statement = json.loads(ran.text("lineage/train.json"))["predicate"]["buildDefinition"]
+    assert statement["internalParameters"]["resolvedParameters"]["train"]["model"]["import"] == "flowers:Net"
+    recorded = {entry["name"]: entry.get("uri") for entry in statement["resolvedDependencies"]}
+    assert "tasks/models/imported.py" in recorded
+    assert recorded["wild-flowers"] == "pkg:pypi/wild-flowers@1.2"

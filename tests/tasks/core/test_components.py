@@ -19,12 +19,13 @@ FOLDERS = {
     "tasks.learning.mixing": ["build"],
     "tasks.datasets": ["fetch", "load"],
 }
+REQUIRED = {"imported": {"import": "torch.nn:Module"}}  # what has to be stated of a component
 COMPONENTS = [(package, name) for package in FOLDERS for name in Component(package).names()]
 
 
 @pytest.mark.parametrize(("package", "name"), COMPONENTS)
 def test_every_file_is_a_component_with_defaults_and_a_sentence(package: str, name: str) -> None:
-    choice = Component(package).choose({"name": name})
+    choice = Component(package).choose({"name": name, **REQUIRED.get(name, {})})
     assert isinstance(choice, Choice)
     assert choice.resolved()["name"] == name
     assert [part for part in FOLDERS[package] if not callable(getattr(choice.module, part, None))] == []
@@ -34,7 +35,7 @@ def test_every_file_is_a_component_with_defaults_and_a_sentence(package: str, na
 @pytest.mark.parametrize(("package", "name"), COMPONENTS)
 def test_a_choice_reads_back_from_what_it_resolves_to(package: str, name: str) -> None:
     component = Component(package)
-    choice = component.choose({"name": name})
+    choice = component.choose({"name": name, **REQUIRED.get(name, {})})
     assert component.choose(choice.resolved()) == choice
 
 
@@ -42,7 +43,8 @@ def test_a_choice_reads_back_from_what_it_resolves_to(package: str, name: str) -
 def test_checking_a_choice_imports_no_heavy_library(package: str) -> None:
     script = (
         f"import sys; from tasks.core.components import Component; c = Component({package!r}); "
-        "[c.choose({'name': name}) for name in c.names()]; print(*{name.split('.')[0] for name in sys.modules})"
+        f"[c.choose({{'name': name, **{REQUIRED!r}.get(name, {{}})}}) for name in c.names()]; "
+        "print(*{name.split('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     heavy = {"torch", "torchvision", "pandas", "sklearn", "matplotlib", "PIL", "prefect", "dvc", "scipy"}

@@ -125,6 +125,11 @@ REFERENCES: dict[str, tuple[dict[str, Any], Callable[[Weights], Step], float]] =
     "lion": ({"weight_decay": 0.1}, lion, 1e-6),
     "lamb": ({"weight_decay": 0.1}, lamb, 1e-5),
     "schedulefree_adamw": ({"weight_decay": 0.1, "warmup_steps": 5}, schedule_free, 1e-5),
+    "imported": (
+        {"import": "torch.optim:SGD", "options": {"momentum": 0.9, "nesterov": True}},
+        of_torch(lambda weights: [optim.SGD(weights, 0.05, momentum=0.9, nesterov=True)]),
+        0,
+    ),
 }
 
 
@@ -185,6 +190,20 @@ LOSS_REFERENCES: dict[str, list[tuple[dict[str, Any], Callable[[Tensor, Tensor],
         ({"label_smoothing": 0.1}, lambda logits, labels: nn.BCEWithLogitsLoss()(logits, shares(labels) * 0.9 + 0.02)),
     ],
     "focal": [({}, focal), ({"gamma": 0.0}, nn.CrossEntropyLoss())],
+    "imported": [
+        (
+            {"import": "torch.nn:CrossEntropyLoss", "options": {"label_smoothing": 0.1}},
+            nn.CrossEntropyLoss(label_smoothing=0.1),
+        ),
+        (
+            {"import": "torch.nn.functional:cross_entropy", "options": {"label_smoothing": 0.1}},
+            nn.CrossEntropyLoss(label_smoothing=0.1),
+        ),
+        (
+            {"import": "torch.nn:MSELoss", "targets": "one_hot"},
+            lambda logits, labels: (logits - one_hot(labels)).square().mean(),
+        ),
+    ],
     "asymmetric": [
         ({}, asymmetric),
         (
