@@ -18,6 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tasks.core.errors import GoodfitError
+from tasks.core.hints import option_hint
 from tasks.core.settings import Section, expected_names, keys_of, offences
 
 
@@ -95,6 +96,9 @@ class Component:
         owners = [other for other in self.names() if other != name and key in keys_of(self.settings(other))]
         own = list(keys_of(self.settings(name)))
         known = f"{name} has {', '.join(own)}" if own else f"{name} has no options"
+        known_elsewhere = option_hint(key, own)
+        if known_elsewhere:
+            return f".{key}: unknown option of {name}; {known_elsewhere} ({known})"
         if owners:
             return f".{key}: is an option of {', '.join(owners)}, not of {name}; drop it ({known})"
         hint = expected_names(str(key), own) if own else f"{name} has no options: drop it"

@@ -4,7 +4,6 @@ A stage's sections stand in its own file, a component's options in the component
 choices and what differs from them.
 """
 
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from tasks.core.errors import ParamsError
+from tasks.core.hints import KEYS, nearest
 
 PARAMS_FILE = "params.yaml"
 
@@ -98,8 +98,8 @@ def offences(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 def expected_names(found: str, allowed: list[str]) -> str:
     """`expected one of a, b; did you mean 'a'?`."""
-    nearest = get_close_matches(found, allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    meant = nearest(found, allowed)
+    hint = f"; did you mean '{meant}'?" if meant else ""
     return f"expected one of {', '.join(allowed)}{hint}"
 
 
@@ -110,7 +110,9 @@ def _lines(detail: Any, model: type[BaseModel]) -> list[str]:
         case "component":  # of tasks.core.components: the offences within the chosen component, already in words
             return [f"{key}{line}" for line in context["lines"]]
         case "extra_forbidden":
-            return [f"{key}: unknown key; {expected_names(str(detail['loc'][-1]), _keys_beside(detail, model))}"]
+            last = str(detail["loc"][-1])
+            hint = f"{KEYS[last]}; " if last in KEYS else ""
+            return [f"{key}: unknown key; {hint}{expected_names(last, _keys_beside(detail, model))}"]
         case "missing":
             return [f"{key}: missing; expected a value"]
         case "literal_error":
