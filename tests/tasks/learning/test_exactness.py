@@ -1,6 +1,6 @@
 """Every loss and optimizer of the folders against plain PyTorch, or, where torch has none, against the paper's formula.
 
-A component without a reference here fails.
+A component without a reference here fails. The rates of every schedule: test_schedules.py.
 """
 
 import math
@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn, optim
 from torch.nn import functional
+from torch.optim import lr_scheduler
 
 from tasks.core.components import Component
 from tasks.core.errors import ParamsError
+from tasks.learning import penalties
 from tasks.learning.loop import fit
-from tests.tasks.learning.test_learning import LOSSES, OPTIMIZERS, blobs, build, learner, linear
+from tests.tasks.learning.test_learning import LOSSES, OPTIMIZERS, SCHEDULES, blobs, build, learner, linear
 
 Weights = list[nn.Parameter]
 Step = Callable[[], None]
@@ -154,6 +156,85 @@ def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: str) -> No
     for mine, theirs, first in zip(trained, plain.parameters(), untrained.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
         assert not torch.equal(mine, first)
+
+
+def trained(model: nn.Module, **changed: Any) -> list[Tensor]:
+    """The weights after eight epochs of the loop, by SGD in the order of the file."""
+    built = learner(model, optim.SGD(model.parameters(), 0.05), shuffle=False)
+    fit(type(built)(**{**vars(built), **changed}), epochs=8)
+    return [weight.detach() for weight in model.parameters()]
+
+
+def plainly_trained(
+    model: nn.Module,
+    optimizer: optim.Optimizer,
+    penalty: Callable[[], Tensor | float] = lambda: 0.0,
+    each_epoch: Callable[[], object] = lambda: None,
+) -> list[Tensor]:
+    """The same by hand."""
+    data = blobs()
+    for _ in range(8):
+        model.train()
+        for start in range(0, 60, 16):
+            images = data.images[start : start + 16].float() / 255
+            (functional.cross_entropy(model(images), data.labels[start : start + 16]) + penalty()).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        each_epoch()
+    return [weight.detach() for weight in model.parameters()]
+
+
+def sgd(model: nn.Module) -> optim.Optimizer:
+    return optim.SGD(model.parameters(), 0.05)
+
+
+@pytest.mark.parametrize(("l1", "l2"), [(0.01, 0.0), (0.0, 0.1), (0.01, 0.1)])
+def test_penalties_train_as_those_of_a_plain_loop_to_the_bit(l1: float, l2: float) -> None:
+    ours, plain = linear(), linear()
+    matrix = next(plain.parameters())
+    by_hand = plainly_trained(plain, sgd(plain), lambda: l1 * matrix.abs().sum() + l2 / 2 * matrix.square().sum())
+    for mine, theirs in zip(trained(ours, penalty=penalties.build(l1, l2, ours)), by_hand, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_l2_is_the_coupled_weight_decay_of_torchs_sgd_without_the_biases() -> None:
+    ours, plain = linear(), linear()
+    weight, bias = plain.parameters()
+    groups: list[dict[str, Any]] = [{"params": [weight], "weight_decay": 0.1}, {"params": [bias]}]
+    coupled = optim.SGD(groups, 0.05)
+    for mine, theirs in zip(
+        trained(ours, penalty=penalties.build(0.0, 0.1, ours)), plainly_trained(plain, coupled), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_draws_as_in_a_plain_loop_to_the_bit() -> None:
+    results = []
+    for train in (trained, lambda model: plainly_trained(model, sgd(model))):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            results.append(train(nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 3))))
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("stated", "make"),
+    [
+        ({"name": "exponential", "gamma": 0.8}, lambda optimizer: lr_scheduler.ExponentialLR(optimizer, 0.8)),
+        ({"name": "cosine"}, lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 7)),
+        ({"name": "step", "step_size": 2, "gamma": 0.5}, lambda optimizer: lr_scheduler.StepLR(optimizer, 2, 0.5)),
+    ],
+)
+def test_a_schedule_trains_as_torchs_scheduler_in_a_plain_loop(
+    stated: dict[str, Any], make: Callable[[optim.Optimizer], lr_scheduler.LRScheduler]
+) -> None:
+    ours, plain = linear(), linear()
+    optimizer = sgd(plain)
+    scheduler = make(optimizer)
+    by_hand = plainly_trained(plain, optimizer, each_epoch=scheduler.step)
+    for mine, theirs in zip(trained(ours, schedule=build(SCHEDULES, stated, 4, 8)), by_hand, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-7)
+    assert not torch.equal(next(plain.parameters()), trained(linear())[0])
 
 
 def shares(targets: Tensor) -> Tensor:
