@@ -89,9 +89,8 @@ def measure(root: Path, seed: int) -> "Measured":
             raise DataError(f"the {name} split is empty; expected images in it: see preprocess.test_fraction")
 
     prepare = Preparation(trained.mean, trained.deviation)
-    recorded, validated, tested = (
-        predict(module, images, prepare).numpy() for images in (train.images[dynamics.train_index], val.images, test.images)
-    )
+    recorded = predict(module, train.images, prepare, dynamics.train_index).numpy()
+    validated, tested = (predict(module, split.images, prepare).numpy() for split in (val, test))
     return Measured(
         train=arrays(train),
         val=arrays(val),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from tasks.core.files import expecting, missing, read_text, whole, write_json
-from tasks.core.tensors import read_tensors, write_tensors
+from tasks.core.tensors import map_tensors, write_tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,14 +111,16 @@ def stream_split(
 
 
 def read_split(root: Path, name: SplitName) -> Split:
-    """Memory-map a split: bytes are read when they are used.
+    """Map a split's file into memory for reading: what is used is read, and counts as the file's cache, not as memory of the process.
+
+    The tensors must not be written to: the operating system ends a process that tries. A clone can be.
 
     Raises:
         ArtifactError: the file is missing, damaged or lacks a tensor.
     """
     path = root / FOLDER / f"{name}.safetensors"
     with expecting(path, "preprocess"):
-        return Split(**read_tensors(path, "preprocess"))
+        return Split(**map_tensors(path, "preprocess"))
 
 
 def write_dataset(root: Path, dataset: Dataset) -> None:

@@ -1,5 +1,6 @@
 """From stored uint8 images to what a model sees, and from a model to logits."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from tasks.contracts.trained import MODEL, WEIGHTS, TrainedModel
 from tasks.core.errors import ArtifactError
 from tasks.core.files import repair
+
+# Of a batch that is only predicted. The values, as float32 16 MiB, bound the memory where images are large.
+BATCH_IMAGES, BATCH_VALUES = 1000, 2**22
 
 
 def use_threads(threads: int) -> None:
@@ -52,10 +56,23 @@ class Preparation:
         return scaled.sub_(self._mean).div_(self._deviation) if self._changes else scaled
 
 
-def predict(model: nn.Module, images: Tensor, prepare: Preparation, batch_size: int = 1000) -> Tensor:
-    """Logits (N, K) float32 of stored images (N, C, H, W) uint8, in evaluation mode; only a batch at a time becomes float."""
+def predict(model: nn.Module, images: Tensor, prepare: Preparation, index: Tensor | None = None) -> Tensor:
+    """Logits (N, K) float32 of stored images (N, C, H, W) uint8, in evaluation mode; only a batch at a time is copied.
+
+    With `index` (M,) int64, logits (M, K) of the images at these positions.
+    """
+    size = max(1, min(BATCH_IMAGES, BATCH_VALUES // math.prod(images.shape[1:])))
+    batches = torch.split(images, size) if index is None else (images[chosen] for chosen in torch.split(index, size))
+    start, logits = 0, torch.empty(0)
     with evaluation_mode(model):
-        return torch.cat([model(prepare(batch)) for batch in torch.split(images, batch_size)]).cpu()
+        for batch in batches:
+            answered = model(prepare(batch))
+            # Copied at once: small results that are kept between large ones would leave holes in the heap that nothing fits into.
+            if start == 0:
+                logits = torch.empty(len(images if index is None else index), *answered.shape[1:], dtype=answered.dtype)
+            logits[start : start + len(batch)] = answered
+            start += len(batch)
+    return logits
 
 
 def rebuild(trained: TrainedModel, weights: dict[str, Tensor]) -> nn.Module:

@@ -50,13 +50,13 @@ class Recorder:
     _val: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each epoch: loss, scaled loss, correct
 
     def __post_init__(self) -> None:
-        everything = len(self.index) == len(self.train)
-        self._images = self.train.images if everything else self.train.images[self.index]
-        self._labels = self.train.labels if everything else self.train.labels[self.index]
+        # A copy of the recorded images could be larger than the memory: they are read anew at each epoch.
+        self._chosen = None if len(self.index) == len(self.train) else self.index
+        self._labels = self.train.labels if self._chosen is None else self.train.labels[self._chosen]
         self._half = stratified_halves(self.val.labels.numpy(), generator(self.seed, HALVES))
 
     def record(self, model: nn.Module) -> Scores:
-        logits = predict(model, self._images, self.prepare)
+        logits = predict(model, self.train.images, self.prepare, self._chosen)
         val_logits = predict(model, self.val.images, self.prepare)
         correct = logits.argmax(1) == self._labels
         scores = Scores(

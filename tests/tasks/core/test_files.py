@@ -11,7 +11,7 @@ import torch
 from tasks.contracts import findings, results, splits, trained
 from tasks.core.errors import ArtifactError
 from tasks.core.files import read_json, whole, write_json
-from tasks.core.tensors import read_tensors, write_tensors
+from tasks.core.tensors import map_tensors, read_tensors, write_tensors
 
 
 def test_a_file_appears_only_when_its_writer_ends_well(tmp_path: Path) -> None:
@@ -82,3 +82,15 @@ def test_a_tensor_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / splits.FOLDER / "val.safetensors", {"images": np.zeros(1)})
     with pytest.raises(ArtifactError, match="is not what stage 'preprocess' writes"):
         splits.read_split(tmp_path, "val")
+
+
+def test_mapped_tensors_are_those_that_were_written(tmp_path: Path) -> None:
+    images = np.arange(24, dtype=np.uint8).reshape(4, 1, 2, 3)
+    write_tensors(tmp_path / "some", {"images": images, "labels": np.array([3, -1, 2**40, 0])})
+    write_tensors(tmp_path / "none", {"images": images[:0], "labels": np.zeros(0, dtype=np.int64)})
+    for name in ("some", "none"):
+        mapped, read = map_tensors(tmp_path / name, "train"), read_tensors(tmp_path / name, "train")
+        assert mapped.keys() == read.keys()
+        for key, tensor in read.items():
+            assert mapped[key].dtype == tensor.dtype
+            assert torch.equal(mapped[key], tensor)

@@ -13,9 +13,9 @@ from tasks.contracts.splits import Split
 from tasks.contracts.trained import Dynamics
 from tasks.core.components import Component
 from tasks.core.errors import TrainingError
-from tasks.learning import penalties
+from tasks.learning import inference, penalties
 from tasks.learning.batches import Batches
-from tasks.learning.inference import Preparation
+from tasks.learning.inference import Preparation, predict
 from tasks.learning.loop import Learner, fit
 from tasks.learning.recording import RECORDED_ROWS, Recorder, margin, recorded_rows
 from tasks.learning.stopping import Stopper
@@ -242,6 +242,19 @@ def test_answers_that_are_no_numbers_are_recorded_as_unknown() -> None:
     recorder = Recorder(blobs(), blobs(30, seed=1), torch.arange(60), AS_STORED, torch.nn.functional.cross_entropy, seed=0)
     assert not math.isfinite(recorder.record(model).val_loss or 0.0)
     assert bool(recorder.dynamics().val_loss.isnan().all())
+
+
+def test_predictions_of_large_images_come_in_small_batches_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    rows, model = blobs(50), linear()
+    model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    whole = predict(model, rows.images, AS_STORED)
+    monkeypatch.setattr(inference, "BATCH_VALUES", 4 * 20 + 3)
+    torch.testing.assert_close(predict(model, rows.images, AS_STORED), whole)
+    index = torch.tensor([7, 3, 49, 3])
+    torch.testing.assert_close(predict(model, rows.images, AS_STORED, index), whole[index])
+    assert predict(model, rows.images[:0], AS_STORED).shape == (0, 3)
+    assert sizes == [50, 20, 20, 10, 4, 0]
 
 
 def test_recorded_rows_are_all_of_a_small_train_and_a_sorted_sample_of_a_large_one() -> None:
