@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import DataError
 from tasks.core.settings import Section
+from tasks.sources.npz import mapped
 from tasks.sources.source import Rows, Source
 
 if TYPE_CHECKING:
@@ -33,17 +34,17 @@ def fetch(settings: Settings, path: Path, raw: Path) -> None:
     Raises:
         DataError: it is missing, or holds what cannot be learned from.
     """
-    read(path)
+    read(path, scratch=raw)
     shutil.copyfile(path, raw / FILE)
 
 
 def load(settings: Settings, raw: Path) -> Source:
     """Read the copy."""
-    return read(raw / FILE)
+    return read(raw / FILE, scratch=raw.parent)
 
 
-def read(path: Path) -> Source:
-    """Read images and labels.
+def read(path: Path, scratch: Path | None = None) -> Source:
+    """Read labels, and map images into memory; those of a compressed archive by way of a file in the folder `scratch`.
 
     Images are uint8 (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3. Labels are whole numbers 0..K-1 (N,), class names (N,),
     or one-hot rows (N, K) of zeros and a one; every class occurs in y_train.
@@ -53,7 +54,7 @@ def read(path: Path) -> Source:
     """
     import numpy as np
 
-    arrays = _arrays(path)
+    arrays = _arrays(path, scratch)
     splits = [split for split in SPLITS if f"x_{split}" in arrays]
     images = {split: _images(path, f"x_{split}", arrays[f"x_{split}"]) for split in splits}
     labels = {split: _labels(path, f"y_{split}", arrays[f"y_{split}"], len(images[split])) for split in splits}
@@ -78,7 +79,7 @@ def read(path: Path) -> Source:
     return Source(classes, "row of the arrays", rows["train"], rows.get("val"), rows.get("test"))
 
 
-def _arrays(path: Path) -> "dict[str, np.ndarray[Any, Any]]":
+def _arrays(path: Path, scratch: Path | None) -> "dict[str, np.ndarray[Any, Any]]":
     import numpy as np
 
     if not path.is_file():
@@ -98,7 +99,7 @@ def _arrays(path: Path) -> "dict[str, np.ndarray[Any, Any]]":
                 if key not in archive:
                     names = ", ".join(archive.files) or "nothing"
                     raise DataError(f"{path} has no {key}, only {names}; expected {', '.join(wanted)}")
-                found_arrays[key] = np.asarray(archive[key])
+                found_arrays[key] = mapped(path, key, scratch) if key.startswith("x_") else np.asarray(archive[key])
     except (ValueError, zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
         if "Object arrays" in str(error):
             raise DataError(
