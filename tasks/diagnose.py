@@ -9,6 +9,7 @@ from tasks.contracts.findings import write_diagnosis
 from tasks.core.components import Choice, Component, named
 from tasks.core.errors import ArtifactError, DataError
 from tasks.core.files import repair
+from tasks.core.progress import Progress
 from tasks.core.settings import Section, Seed, Threads
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ def measure(root: Path, seed: int) -> "Measured":
             raise DataError(f"the {name} split is empty; expected images in it: see preprocess.test_fraction")
 
     prepare = Preparation(trained.mean, trained.deviation)
-    recorded = predict(module, train.images, prepare, dynamics.train_index).numpy()
-    validated, tested = (predict(module, split.images, prepare).numpy() for split in (val, test))
+    with Progress("diagnose", len(dynamics.train_index) + len(val) + len(test), "image") as progress:
+        recorded = predict(module, train.images, prepare, dynamics.train_index, progress.advance).numpy()
+        validated, tested = (predict(module, split.images, prepare, advance=progress.advance).numpy() for split in (val, test))
     return Measured(
         train=arrays(train),
         val=arrays(val),

@@ -8,6 +8,7 @@ from pydantic import Field
 from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
 from tasks.core.errors import DataError
 from tasks.core.files import write_json
+from tasks.core.progress import Progress
 from tasks.core.settings import Section, Seed, Threads
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def evaluate(params: Params, root: Path = Path()) -> None:
     if len(test) == 0:
         raise DataError("the test split is empty; expected images to evaluate on: see preprocess.test_fraction")
 
-    outputs = predict(rebuild(trained, weights), test.images, Preparation(trained.mean, trained.deviation))
+    prepare = Preparation(trained.mean, trained.deviation)
+    with Progress("evaluate", len(test), "image") as progress:
+        outputs = predict(rebuild(trained, weights), test.images, prepare, advance=progress.advance)
     logarithms, labels = log_probabilities(outputs.numpy()), test.labels.numpy()
     losses = -logarithms[np.arange(len(labels)), labels]
     probabilities, predicted = np.exp(logarithms), logarithms.argmax(axis=1)

@@ -1,7 +1,7 @@
 """From stored uint8 images to what a model sees, and from a model to logits."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -56,10 +56,16 @@ class Preparation:
         return scaled.sub_(self._mean).div_(self._deviation) if self._changes else scaled
 
 
-def predict(model: nn.Module, images: Tensor, prepare: Preparation, index: Tensor | None = None) -> Tensor:
+def predict(
+    model: nn.Module,
+    images: Tensor,
+    prepare: Preparation,
+    index: Tensor | None = None,
+    advance: Callable[[int], object] | None = None,
+) -> Tensor:
     """Logits (N, K) float32 of stored images (N, C, H, W) uint8, in evaluation mode; only a batch at a time is copied.
 
-    With `index` (M,) int64, logits (M, K) of the images at these positions.
+    With `index` (M,) int64, logits (M, K) of the images at these positions. `advance` is told of each batch how many images it had.
     """
     size = max(1, min(BATCH_IMAGES, BATCH_VALUES // math.prod(images.shape[1:])))
     batches = torch.split(images, size) if index is None else (images[chosen] for chosen in torch.split(index, size))
@@ -72,6 +78,8 @@ def predict(model: nn.Module, images: Tensor, prepare: Preparation, index: Tenso
                 logits = torch.empty(len(images if index is None else index), *answered.shape[1:], dtype=answered.dtype)
             logits[start : start + len(batch)] = answered
             start += len(batch)
+            if advance is not None:
+                advance(len(batch))
     return logits
 
 
