@@ -91,7 +91,7 @@ class Workplace:
 def workplace() -> Iterator[Workplace]:
     """A workplace that is removed after the block, also on failure and Ctrl-C."""
     with TemporaryDirectory(prefix="goodfit-bench-", ignore_cleanup_errors=True) as folder:
-        yield Workplace(Path(folder), _environment(Path(folder)))
+        yield Workplace(Path(folder), isolated(Path(folder)))
 
 
 def _files_of_git() -> list[str]:
@@ -99,7 +99,7 @@ def _files_of_git() -> list[str]:
     return [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
-def _environment(home: Path) -> dict[str, str]:
+def isolated(home: Path) -> dict[str, str]:
     """This one's, with the commands of this interpreter first, without a developer's settings, and every home in the folder."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("GOODFIT_", "PREFECT_", "DVC_"))}
     author = {f"GIT_{role}_{key}": "benchmark" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
