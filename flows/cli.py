@@ -13,6 +13,7 @@ from flows.repository import find_project
 from tasks.core.errors import GoodfitError, UnknownNameError
 
 USAGE_ERROR = 2
+PREDICTION_FORMATS = ("csv", "json", "parquet")
 SHELLS = ("bash", "zsh", "tcsh")
 
 
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _add_check(added)
     _add_verdict(added)
     _add_lineage(added)
+    _add_predict(added)
     _add_doctor(added)
     _add_schema(added)
     _add_completion(added)
@@ -165,6 +167,41 @@ def _add_lineage(added: Commands) -> None:
     verify.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_predict(added: Commands) -> None:
+    predict = _command(
+        added,
+        "predict",
+        commands.predict,
+        "Classify image files with a stored model. It needs the model's folder alone, and no pipeline.",
+        "  goodfit predict models photo.png more_photos/ --calibrated --output predictions.csv",
+    )
+    predict.usage = "goodfit predict [-h] [--calibrated] [--format FORMAT] [-o FILE] [--threads N] [MODEL] IMAGE [IMAGE ...]"
+    predict.add_argument(
+        "paths",
+        nargs="+",
+        metavar="[MODEL] IMAGE",
+        help="the folder with model.json and model.safetensors (default: models/ here or of the project around), then image files, or "
+        "folders of them",
+    )
+    predict.add_argument(
+        "--calibrated",
+        action="store_true",
+        help="divide the logits by the temperature that the diagnosis left beside the model",
+    )
+    predict.add_argument(
+        "--format", choices=PREDICTION_FORMATS, help="one of %(choices)s (default: the ending of --output, or else csv)"
+    )
+    predict.add_argument("-o", "--output", metavar="FILE", type=Path, help="write this file (default: standard output)")
+    predict.add_argument(
+        "--threads",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="CPU threads; another number can change the last digit (default: 1)",
+    )
+    predict.set_defaults(anywhere=True)
+
+
 def _add_doctor(added: Commands) -> None:
     _command(
         added,
@@ -202,6 +239,13 @@ def _completion(options: argparse.Namespace, _: Path) -> int:
 
     print(shtab.complete(parser(), options.shell))
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def _names(text: str) -> list[str]:

@@ -206,6 +206,34 @@ def verify_lineage(options: argparse.Namespace, root: Path) -> int:
     return result.exit_code
 
 
+def predict(options: argparse.Namespace, _: Path) -> int:
+    """Classify image files with the model of a folder."""
+    from flows.prediction import find_model, write_predictions
+    from tasks.core.progress import Progress
+    from tasks.learning.prediction import image_files, predict_files
+
+    model, paths = find_model([Path(path) for path in options.paths])
+    kind = options.format or _kind_of(options.output)
+    if options.output is None:
+        if kind == "parquet" and sys.stdout.isatty():
+            raise GoodfitError("parquet is not text; name a file for it with --output, or send standard output to one")
+        table = predict_files(model, paths, calibrated=options.calibrated, threads=options.threads)
+    else:
+        with Progress("predict", len(image_files(paths)), "image") as progress:
+            table = predict_files(
+                model, paths, calibrated=options.calibrated, threads=options.threads, advance=progress.advance
+            )
+    write_predictions(table, kind, options.output)
+    return 0
+
+
+def _kind_of(output: Path | None) -> str:
+    kind = output.suffix.removeprefix(".").lower() if output else "csv"
+    if kind not in ("csv", "json", "parquet"):
+        raise GoodfitError(f"{output} does not end in .csv, .json or .parquet; say with --format what to write")
+    return kind
+
+
 def doctor(_: argparse.Namespace, root: Path) -> int:
     """Repair what killed runs left behind, and say what was done."""
     from flows.doctor import mend

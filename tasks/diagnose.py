@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from tasks.contracts.calibration import write_calibration
 from tasks.contracts.findings import write_diagnosis
 from tasks.core.components import Choice, Component, named
 from tasks.core.errors import ArtifactError, DataError
@@ -68,8 +69,11 @@ def diagnose(params: Params, root: Path = Path()) -> None:
     use_threads(params.threads)
     chosen = params.diagnose
     limits = Limits(chosen.confidence, chosen.alpha, chosen.power, chosen.harm_nats, chosen.harm_accuracy)
-    diagnosis = examine(chosen.checks, measure(root, params.seed), limits)
+    measured = measure(root, params.seed)
+    diagnosis = examine(chosen.checks, measured, limits)
     write_diagnosis(root, diagnosis)
+    comparison = measured.comparison
+    write_calibration(root, comparison if isinstance(comparison, str) else comparison.temperature, len(measured.val.labels))
     print(as_text(diagnosis))
 
 

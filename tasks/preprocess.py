@@ -77,6 +77,7 @@ def preprocess(params: Params, root: Path = Path()) -> None:
             mean=mean,
             deviation=deviation,
             rows=row_words(source),
+            resize=chosen.image.resize if chosen.image.size else None,
             unreadable=source.unreadable,
         ),
     )

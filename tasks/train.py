@@ -106,7 +106,12 @@ def train(params: Params, root: Path = Path()) -> None:
     with torch.random.fork_rng():  # first weights and dropout draw from torch's global generator: give it back as it was
         torch.manual_seed(params.seed)
         described = TrainedModel(
-            model=settings.model, shape=dataset.shape, classes=dataset.classes, mean=mean, deviation=deviation
+            model=settings.model,
+            shape=dataset.shape,
+            classes=dataset.classes,
+            mean=mean,
+            deviation=deviation,
+            resize=dataset.resize,
         )
         learner = assemble(params, described, train_split, val_split)
         history = fit(learner, settings.epochs, Checkpoint.of_stage())

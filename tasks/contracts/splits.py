@@ -61,6 +61,9 @@ class Dataset(BaseModel):
     mean: list[float]  # per channel
     deviation: list[float]  # per channel
     rows: str  # what the row numbers count
+    resize: Literal["crop", "pad", "stretch"] | None = (
+        None  # how images were brought to `shape`; written where a size was stated
+    )
     unreadable: int = 0  # files that were left out because they cannot be read; written where there are any
 
 

@@ -35,6 +35,7 @@ class TrainedModel(BaseModel):
     classes: list[str]
     mean: list[float]  # per channel, in units of [0, 1]: subtracted from the image
     deviation: list[float]  # per channel: divided by
+    resize: Literal["crop", "pad", "stretch"] | None = None  # how images were brought to `shape`; None: they all had that size
     epochs: int = 0  # run
     chosen_epoch: int = 0  # whose weights these are, counted from 1
     chosen_by: str = ""  # "last epoch" or "lowest val_loss"

@@ -127,6 +127,15 @@ def upright_size(path: Path) -> tuple[int, int]:
         return image.size if swapped else image.size[::-1]
 
 
+def read_image(path: Path, form: ImageForm, shape: tuple[int, int, int]) -> "NDArray[np.uint8]":
+    """An image file with the channels of `shape` and the size that `form` states, or else its own: (C, H, W) uint8.
+
+    Raises:
+        ImageError: it is not an image.
+    """
+    return _as_array(_shaped(decode(path, form.size).image, form, shape))
+
+
 def shape_of(splits: Sequence["NDArray[np.uint8] | Sequence[Path]"], form: ImageForm) -> tuple[int, int, int]:
     """(C, H, W) of the images once they have `form`; what it does not state is taken from the images.
 
@@ -215,7 +224,7 @@ def _of_files(
 
     def read(path: Path) -> "NDArray[np.uint8] | None":
         try:
-            return _as_array(_shaped(decode(path, form.size).image, form, shape))
+            return read_image(path, form, shape)
         except ImageError:
             return None
 

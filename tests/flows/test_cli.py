@@ -10,7 +10,19 @@ import pytest
 from tests.conftest import ROOT, STAGES, Project
 
 GOODFIT = ("python", "-m", "flows.cli")
-COMMANDS = ("run", "use", "list", "check", "verdict", "lineage show", "lineage verify", "doctor", "schema", "completion")
+COMMANDS = (
+    "run",
+    "use",
+    "list",
+    "check",
+    "verdict",
+    "lineage show",
+    "lineage verify",
+    "predict",
+    "doctor",
+    "schema",
+    "completion",
+)
 
 
 def goodfit(project: Project, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":

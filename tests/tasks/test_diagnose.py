@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tasks.contracts.calibration import read_temperature
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.splits import Split, SplitName, write_split
 from tasks.core.errors import ArtifactError, ParamsError
@@ -58,6 +59,23 @@ def test_writes_a_diagnosis_and_prints_its_headline_and_its_findings(
 def test_only_the_checks_that_are_listed_run_in_their_order(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
     diagnose(params(checks=["performance", {"name": "integrity"}]), write_project(tmp_path, splits, even(4, N)))
     assert [found.code for found in read_diagnosis(tmp_path).findings] == ["performance", "integrity"]
+
+
+def test_leaves_the_temperature_beside_the_model_whatever_the_checks(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
+    root = write_project(tmp_path, splits, even(4, N))
+    diagnose(PARAMS, root)
+    found = next(finding for finding in read_diagnosis(root).findings if finding.code == "overconfident")
+    temperature = read_temperature(root / "models")
+    assert found.evidence["temperature"] == temperature
+    diagnose(params(checks=["gap"]), root)
+    assert read_temperature(root / "models") == temperature
+
+
+def test_says_beside_the_model_why_there_is_no_temperature(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
+    root = write_project(tmp_path, splits, even(1, N))
+    diagnose(PARAMS, root)
+    with pytest.raises(ArtifactError, match="the diagnosis fitted none: Only one epoch was run"):
+        read_temperature(root / "models")
 
 
 def test_checks_that_only_describe_give_no_verdict(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
