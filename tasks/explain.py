@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 METHODS = ("saliency", "integrated_gradients", "occlusion")
 COLUMNS = list(ExplainedImage.model_fields)
-BATCH_VALUES = 1 << 20  # of the images that a model is given at once: 4 MB, and some ten times as much in its layers
+BATCH_VALUES = 1 << 18  # pixel values that a model is given at once: 1 MB, and its layers hold many times as much
 
 
 class Explain(Section):
