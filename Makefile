@@ -27,11 +27,14 @@ PORT ?= 4200
 serve: setup  ## a Prefect server on 127.0.0.1 (PORT=4200) and the scheduled deployment
 	python -m flows.deployments --port $(PORT)
 
-test: setup  ## all tests
-	pytest
+# A file of tests stays on one core, where its module's fixtures are; tests/conftest.py says how many cores, and which files begin.
+PYTEST := pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test: setup  ## all tests, on all cores
+	$(PYTEST)
 
 test-fast: setup  ## the tests that need less than two minutes
-	pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: setup  ## style, format and types
 	ruff check .

@@ -5,23 +5,52 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
+from filelock import FileLock
 
 from flows.parameters.checking import own_stages
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = tuple(own_stages(ROOT))
+# Of the suite with what its tests start: Prefect's servers and flows, stages with torch.
+WORKER_BYTES = 1_500_000_000
 GATE = "import sys; from flows.gate import pass_gate; print(*(pass_gate(name) for name in sys.argv[1:]))"
 
 
 def pytest_configure() -> None:
-    """Let the tests' processes hear Ctrl-C: they inherit that it is ignored where a shell started this one in the background."""
+    """Give the tests the same surroundings everywhere: a Prefect folder for each worker, a shell, and Ctrl-C.
+
+    Processes inherit that Ctrl-C is ignored where a shell started this one in the background.
+    """
+    os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="goodfit-prefect-")
+    os.environ["SHELL"] = shutil.which("sh") or "/bin/sh"  # DVC starts commands with the user's
+    os.environ.pop("CI", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `pytest -n auto`: a worker on each core that this process may use, as far as there is memory for all."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, psutil.virtual_memory().available // WORKER_BYTES))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no worker is left with one of them at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # a stable sort: the order within a file stays
 
 
 @dataclass
@@ -88,7 +117,8 @@ def environment() -> dict[str, str]:
     author = {
         f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "t"), ("EMAIL", "t@t"))
     }
-    return kept | quiet | author | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    own = {"PREFECT_HOME": os.environ["PREFECT_HOME"]}
+    return kept | quiet | author | own | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def copy_of_the_tree(root: Path) -> Project:
@@ -105,24 +135,43 @@ def copy_of_the_tree(root: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def _quick(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = copy_of_the_tree(tmp_path_factory.mktemp("quick"))
+    return built_once(tmp_path_factory, "quick", _build_quick)
+
+
+@pytest.fixture(scope="session")
+def _ran(_quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return built_once(tmp_path_factory, "ran", lambda root: _build_ran(root, _quick))
+
+
+def built_once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Project:
+    """A project that the first worker builds and all use."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(folder / f"{name}.lock"):
+        if not (folder / name).exists():
+            shutil.rmtree(folder / f"{name}.partial", ignore_errors=True)
+            build(folder / f"{name}.partial")
+            (folder / f"{name}.partial").rename(folder / name)
+    return Project(folder / name)
+
+
+def _build_quick(root: Path) -> None:
+    root.mkdir()
+    project = copy_of_the_tree(root)
     shutil.copy2(ROOT / "recipes/digits.yaml", project.root / "params.yaml")
     project.edit("params.yaml", "epochs: 150 ", "epochs: 3 ")
     for file in ("dvc.lock", "metrics/evaluation.json", "metrics/diagnosis.json"):
         (project.root / file).unlink(missing_ok=True)
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "Start")
-    return project
 
 
-@pytest.fixture(scope="session")
-def _ran(_quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("ran") / "project")
-    shutil.copytree(_quick.root, project.root)
+def _build_ran(root: Path, quick: Project) -> None:
+    project = Project(root)
+    shutil.copytree(quick.root, project.root)
     project.repro()
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "Run")
-    return project
 
 
 @pytest.fixture
