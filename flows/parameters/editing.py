@@ -41,8 +41,12 @@ def edited(text: str, present: dict[str, Any], wanted: dict[str, Any]) -> str:
     if is_same(present, wanted):
         return text
     edits = _Edits(text if text.endswith("\n") else f"{text}\n")
-    edits.update(Entry(0, 0, _read(edits.text)), present, wanted)
-    return edits.applied()
+    document = _read(edits.text)
+    if not document.block:
+        edits.update(Entry(0, 0, document), present, wanted)
+        return edits.applied()
+    edits.update_mapping(document, present, wanted)
+    return edits.applied() if wanted else f"{edits.applied()}{{}}\n"
 
 
 def is_same(present: Any, wanted: Any) -> bool:
@@ -96,7 +100,7 @@ class _Edits:
             return
         node, before = entry.value, len(self.changes)
         if node.kind == "mapping" and isinstance(wanted, dict) and any(item.key in wanted for item in node.entries):
-            self._update_mapping(node, present, wanted)
+            self.update_mapping(node, present, wanted)
         elif node.kind == "sequence" and isinstance(wanted, list) and wanted and node.entries:
             self._update_sequence(node, present, wanted)
         else:
@@ -104,7 +108,8 @@ class _Edits:
         if not node.block:
             self._keep_column(node, self.changes[before:])
 
-    def _update_mapping(self, node: Node, present: dict[str, Any], wanted: dict[str, Any]) -> None:
+    def update_mapping(self, node: Node, present: dict[str, Any], wanted: dict[str, Any]) -> None:
+        """Turn the entries of a mapping into what is wanted."""
         dropped = [entry for entry in node.entries if entry.key in present and entry.key not in wanted]
         for entry in node.entries:
             if entry.key in wanted:

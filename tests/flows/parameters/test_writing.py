@@ -97,6 +97,9 @@ CASES = [
         "a: &x {k: 1}\nb:\n  <<: *x\n  l: 2\n  k: 3\n",
         id="a value beside a merge key",
     ),
+    pytest.param("# title\na: 1\n\n# end\n", {"b": 2}, "# title\nb: 2\n\n# end\n", id="every key is another one"),
+    pytest.param("# title\na: 1\n\n# end\n", {}, "# title\n\n# end\n{}\n", id="no key is left"),
+    pytest.param("{a: 1}\n", {}, "{}\n", id="no key is left on one line"),
     pytest.param("a: &x 1\nb: *x  # b\n", {"a": 1, "b": 2}, "a: &x 1\nb: 2   # b\n", id="an alias"),
 ]
 
