@@ -27,10 +27,11 @@ PORT ?= 4200
 serve: setup  ## a Prefect server on 127.0.0.1 (PORT=4200) and the scheduled deployment
 	python -m flows.deployments --port $(PORT)
 
-# A file of tests stays on one core, where its module's fixtures are; tests/conftest.py says how many cores, and which files begin.
-PYTEST := pytest -n auto --dist loadfile --no-loadscope-reorder
+# A file of tests stays with one worker, where its module's fixtures are; tests/conftest.py says how many workers, and which files begin.
+WORKERS ?= auto
+PYTEST := pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test: setup  ## all tests, on all cores
+test: setup  ## all tests, on all cores (WORKERS=1: on one)
 	$(PYTEST)
 
 test-fast: setup  ## the tests that need less than two minutes

@@ -19,8 +19,8 @@ from flows.parameters.checking import own_stages
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = tuple(own_stages(ROOT))
-# Of the suite with what its tests start: Prefect's servers and flows, stages with torch.
-WORKER_BYTES = 1_500_000_000
+# Seen: 1 GB for a worker with torch, as much again for what a test starts (a Prefect server, a flow, stages with torch).
+WORKER_BYTES = 2_000_000_000
 GATE = "import sys; from flows.gate import pass_gate; print(*(pass_gate(name) for name in sys.argv[1:]))"
 
 
