@@ -27,10 +27,9 @@ def code_of(stage: str, root: Path) -> list[str]:
     modules, components = _closure(f"tasks.{stage}", root)
     paths = {_path(module, root) for module in modules}
     for component in components:
-        key = _keys(root)[component.package]
         folder = component.package.replace(".", "/")
-        listed = _is_list(root, component.package)
-        paths |= {f"{folder}/{name}.py" for name in component.names()} if listed else {f"{folder}/${{{key}.name}}.py"}
+        for key, listed in _choosing(stage, component.package, root):
+            paths |= {f"{folder}/{name}.py" for name in component.names()} if listed else {f"{folder}/${{{key}.name}}.py"}
     return sorted(paths)
 
 
@@ -79,21 +78,19 @@ def _choices(module: str) -> Iterator[tuple[str, Component, bool]]:
 
 
 @cache
-def _stated(root: Path) -> dict[str, tuple[str, bool]]:
-    """By folder of components: the key of params.yaml that chooses from it, and whether that is a list."""
-    return {
-        component.package: (key, listed)
-        for stage in own_stages(root)
-        for key, component, listed in choices(import_module(f"tasks.{stage}").Params)
-    }
+def _stated(root: Path) -> dict[str, list[tuple[str, str, bool]]]:
+    """By folder of components: stage, key of params.yaml and whether that is a list, wherever one is chosen from it."""
+    found: dict[str, list[tuple[str, str, bool]]] = {}
+    for stage in own_stages(root):
+        for key, component, listed in choices(import_module(f"tasks.{stage}").Params):
+            found.setdefault(component.package, []).append((stage, key, listed))
+    return found
 
 
-def _keys(root: Path) -> dict[str, str]:
-    return {package: key for package, (key, _) in _stated(root).items()}
-
-
-def _is_list(root: Path, package: str) -> bool:
-    return _stated(root)[package][1]
+def _choosing(stage: str, package: str, root: Path) -> set[tuple[str, bool]]:
+    """The keys whose choice the stage runs: the first that chooses from the folder, whose choice other stages read, and its own."""
+    first, *others = _stated(root)[package]
+    return {(key, listed) for owner, key, listed in (first, *(other for other in others if other[0] == stage))}
 
 
 def _path(module: str, root: Path) -> str:

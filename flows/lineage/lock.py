@@ -74,7 +74,8 @@ def _digests(where: str, items: Any) -> dict[str, str]:
     for item in items:
         if not (isinstance(item, dict) and isinstance(item.get("path"), str) and isinstance(item.get("md5"), str)):
             raise _wrong(where, item, "a path and its md5")
-        if item["path"] in digests:
+        # Two choices may name the same component: DVC then lists its file twice.
+        if digests.get(item["path"], item["md5"]) != item["md5"]:
             raise _wrong(where, item["path"], "each path once")
         digests[item["path"]] = item["md5"]
     return digests
