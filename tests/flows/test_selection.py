@@ -35,9 +35,7 @@ def test_the_name_of_a_foreach_stage_means_all_of_its_members() -> None:
 
 
 def test_an_unknown_stage_is_named_with_those_there_are_and_the_nearest() -> None:
-    message = re.escape(
-        "unknown stage 'trian'; expected one of download, preprocess, train, evaluate, explain, diagnose, report; did you"
-    )
+    message = re.escape(f"unknown stage 'trian'; expected one of {', '.join(STAGES)}; did you")
     with pytest.raises(UnknownNameError, match=message):
         chosen_stages(read_graph(ROOT), ["train", "trian"])
 
