@@ -6,21 +6,30 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
+from tasks.contracts.trained import WEIGHTS
 from tasks.core.errors import DataError
 from tasks.core.files import write_json
 from tasks.core.progress import Progress
 from tasks.core.settings import Section, Seed, Threads
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
+    from tasks.contracts.splits import Split
+    from tasks.contracts.trained import TrainedModel
     from tasks.statistics.arrays import Floats, Ints
     from tasks.statistics.calibration import Bin
+
+SCORED = r"^models/(model\.safetensors|compressed/\w+/model\.(onnx|pt2))$"
 
 
 class Evaluate(Section):
     """How the intervals and the calibration table are computed."""
 
+    # What is scored: the trained weights, or an exported model such as models/compressed/prune/model.onnx.
+    model: str = Field(pattern=SCORED, default=WEIGHTS.as_posix())
     confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
     calibration_bins: int = Field(ge=2, le=100, default=15)  # equally wide bins of the predicted probability
     bootstrap_resamples: int = Field(ge=200, le=100_000, default=2000)  # for the interval of the log-loss
@@ -42,22 +51,20 @@ def evaluate(params: Params, root: Path = Path()) -> None:
     import numpy as np
 
     from tasks.contracts.splits import read_split
-    from tasks.contracts.trained import read_model
-    from tasks.learning.inference import Preparation, predict, rebuild, use_threads
+    from tasks.contracts.trained import read_description
+    from tasks.learning.inference import use_threads
     from tasks.statistics.calibration import calibration, log_probabilities
     from tasks.statistics.intervals import bootstrap_mean
     from tasks.statistics.random import BOOTSTRAP, generator
 
     use_threads(params.threads)
-    trained, weights = read_model(root)
+    trained = read_description(root)
     test = read_split(root, "test")
     if len(test) == 0:
         raise DataError("the test split is empty; expected images to evaluate on: see preprocess.test_fraction")
 
-    prepare = Preparation(trained.mean, trained.deviation)
-    with Progress("evaluate", len(test), "image") as progress:
-        outputs = predict(rebuild(trained, weights), test.images, prepare, advance=progress.advance)
-    logarithms, labels = log_probabilities(outputs.numpy()), test.labels.numpy()
+    outputs = logits(root, Path(params.evaluate.model), trained, test, params.threads)
+    logarithms, labels = log_probabilities(outputs), test.labels.numpy()
     losses = -logarithms[np.arange(len(labels)), labels]
     probabilities, predicted = np.exp(logarithms), logarithms.argmax(axis=1)
     bins = calibration(probabilities.max(axis=1), predicted == labels, params.evaluate.calibration_bins)
@@ -71,6 +78,21 @@ def evaluate(params: Params, root: Path = Path()) -> None:
     write_table(root, PER_CLASS, per_class(trained.classes, labels, predicted, confidence))
     write_table(root, CONFUSION, confusion(trained.classes, labels, predicted))
     write_table(root, CALIBRATION, reliability(bins, confidence))
+
+
+def logits(root: Path, model: Path, trained: "TrainedModel", test: "Split", threads: int) -> "NDArray[np.float32]":
+    """What the model says of every test image: (N, K). An exported model prepares the images itself."""
+    from tasks.contracts.trained import read_model
+    from tasks.exporting.running import in_batches, open_exported
+    from tasks.learning.inference import Preparation, predict, rebuild
+
+    if model != WEIGHTS:
+        return in_batches(open_exported(root / model, threads), test.images.numpy())
+    _, weights = read_model(root)
+    prepare = Preparation(trained.mean, trained.deviation)
+    with Progress("evaluate", len(test), "image") as progress:
+        found: NDArray[np.float32] = predict(rebuild(trained, weights), test.images, prepare, advance=progress.advance).numpy()
+    return found
 
 
 def metrics(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from tasks.contracts.explanations import EXPLANATIONS, HEAT_MAPS, read_explanations
+from tasks.contracts.compressed import COMPRESSION, read_compression
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.splits import FOLDER, read_dataset
@@ -38,6 +39,7 @@ SOURCES = {
     EXPLANATIONS: "explain",
     HEAT_MAPS: "explain",
     DIAGNOSIS: "diagnose",
+    COMPRESSION: "compress",
 }
 
 
@@ -88,6 +90,7 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         model=read_description(root),
         evaluation=read_json(root / EVALUATION, "evaluate"),
         diagnosis=read_diagnosis(root),
+        compression=read_compression(root),
         history=read_history(root),
         predictions=predictions,
         per_class=per_class,

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flows.declaration import PLACEHOLDER, Declaration, read_declaration
+from flows.declaration import PLACEHOLDER, Declaration, producer, read_declaration
 from flows.repository import PIPELINE_FILE
 from tasks.core.errors import DataError, ParamsError
 from tasks.core.settings import PARAMS_FILE, Section, expected_names, invalid, load_yaml, validate
@@ -63,13 +63,15 @@ def check_sources(root: Path, document: dict[str, Any]) -> None:
     Raises:
         DataError: something is not there.
     """
-    for name, stage in _own(_stages(root)).items():
+    stages = _own(_stages(root))
+    declarations = {name: read_declaration(root, name, document) for name in stages}
+    for name, stage in stages.items():
         module = import_module(f"tasks.{name}")
-        declared = read_declaration(root, name, document)
+        declared = declarations[name]
         if hasattr(module, "check_source"):
             module.check_source(stage_params(declared, document), root)
         for text, path in zip(stage.get("deps", []), declared.deps, strict=True):
-            if "${" in str(text) and not (root / path).exists():
+            if "${" in str(text) and not (root / path).exists() and not producer(declarations, path):
                 raise DataError(
                     f"{name} depends on {path} ({text} in {PIPELINE_FILE}), which does not exist; expected a file or folder there, "
                     "even where the chosen dataset does not read it: restore it, or correct the parameter"
@@ -106,9 +108,19 @@ def picked(document: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 def _together(document: dict[str, Any]) -> list[str]:
     """Rules over the sections of several stages."""
+    found = []
     match document:
         case {"train": {"early_stopping": {"enabled": True}}, "preprocess": {"val_fraction": 0}}:
-            return ["train.early_stopping.enabled: true needs a validation split; set preprocess.val_fraction above 0"]
+            found.append("train.early_stopping.enabled: true needs a validation split; set preprocess.val_fraction above 0")
         case {"train": {"schedule": {"name": "plateau"}}, "preprocess": {"val_fraction": 0}}:
-            return ["train.schedule.name: plateau needs a validation split; set preprocess.val_fraction above 0"]
-    return []
+            found.append("train.schedule.name: plateau needs a validation split; set preprocess.val_fraction above 0")
+    match document:
+        case {"evaluate": {"model": str(model)}, "compress": {"methods": list(methods)}}:
+            names = [str(method.get("name")) if isinstance(method, dict) else str(method) for method in methods]
+            made = ["original", *names] if names else []
+            if model.startswith("models/compressed/") and model.split("/")[2] not in made:
+                known = f"makes {', '.join(made)}" if made else "is empty"
+                found.append(
+                    f"evaluate.model: found {model!r}, and compress.methods {known}; add the method, or score another model"
+                )
+    return found

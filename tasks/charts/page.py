@@ -17,10 +17,12 @@ from tasks.charts.learning_curves import learning_curve
 from tasks.charts.pictures import picture
 from tasks.charts.reliability import reliability_chart
 from tasks.contracts.explanations import Explanations
+from tasks.charts.smaller import smaller_models
+from tasks.contracts.compressed import Compression
 from tasks.contracts.findings import Diagnosis, Finding, Unit
 from tasks.contracts.splits import SPLITS, Dataset
 from tasks.contracts.statement import Statement
-from tasks.contracts.trained import TrainedModel
+from tasks.contracts.trained import WEIGHTS, TrainedModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +47,7 @@ class Results:
     model: TrainedModel
     evaluation: Mapping[str, Any]
     diagnosis: Diagnosis
+    compression: Compression
     history: "pd.DataFrame"
     predictions: "pd.DataFrame"
     per_class: "pd.DataFrame"
@@ -85,6 +88,7 @@ def _context(results: Results) -> dict[str, Any]:
         "diagnosis": results.diagnosis,
         "tone": {"good_fit": "pass", "inconclusive": "inconclusive"}.get(results.diagnosis.verdict, "flag"),
         "tests": total,
+        "scored": _scored(results.params),
         "level": formats.percent(results.diagnosis.confidence, 0),
         "accuracy": _spelled(accuracy, decimals, formats.percent),
         "loss": _spelled(loss, 3, formats.fixed),
@@ -99,6 +103,8 @@ def _context(results: Results) -> dict[str, Any]:
         "calibration_error": results.evaluation["ece"],
         "pictures": _pictures(results),
         **_explanations(results),
+        "compression": results.compression,
+        "smaller": smaller_models(results.compression),
         "params": [(key, branch) for key, branch in _active(results.params).items() if isinstance(branch, dict)],
         "shared": {key: leaf for key, leaf in results.params.items() if not isinstance(leaf, dict)},
         "splits": [(split, results.dataset.counts.get(split, [])) for split in SPLITS],
@@ -111,6 +117,12 @@ def _spelled(estimate: Estimate, decimals: int, spell: Any) -> dict[str, str]:
     """An estimate and its interval as text; the interval is empty where there is none."""
     value, low, high = (spell(number, decimals) for number in (estimate.value, estimate.low, estimate.high))
     return {"value": value, "interval": "" if estimate.low is None or estimate.high is None else formats.between(low, high)}
+
+
+def _scored(params: Mapping[str, Any]) -> str:
+    """The exported model that was scored; empty where it was the trained one."""
+    model = str(params["evaluate"].get("model", WEIGHTS))
+    return "" if model == WEIGHTS.as_posix() else model
 
 
 def _baseline(dataset: Dataset) -> float | None:

@@ -71,3 +71,9 @@ def advantage_limit(gains: int, losses: int, n: int, confidence: float) -> float
     seen = (gains - losses) / n
     start = seen + 1e-9
     return 1.0 if excess(1.0) >= 0 else float(brentq(excess, start, 1.0)) if excess(start) > 0 else start
+
+
+def paired_interval(first: Bools, second: Bools, confidence: float) -> tuple[float, float]:
+    """Two-sided score interval of the error rate of `first` (N,) minus that of `second` (N,) on the same examples (Tango 1998)."""
+    worse, better, level = int((first & ~second).sum()), int((~first & second).sum()), (1 + confidence) / 2
+    return -advantage_limit(better, worse, len(first), level), advantage_limit(worse, better, len(first), level)

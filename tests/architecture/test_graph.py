@@ -22,7 +22,17 @@ from tests.conftest import ROOT, STAGES, Project
 
 DECLARED = read_declarations(ROOT)
 STATED = load_yaml(ROOT / "dvc.yaml")["stages"]
-FOLDERS = ("attributions", "charts", "datasets", "diagnostics", "learning", "models", "sources")
+FOLDERS = (
+    "attributions",
+    "charts",
+    "compression",
+    "datasets",
+    "diagnostics",
+    "exporting",
+    "learning",
+    "models",
+    "sources",
+)
 DEVELOPMENT = {"flows.dependencies"}  # commands for those who work on the pipeline
 GRAPH = grimp.build_graph("tasks", "flows", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
 

@@ -12,7 +12,8 @@ import torch
 from scipy.stats import binomtest
 
 from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
-from tasks.core.errors import ArtifactError, DataError
+from tasks.core.errors import ArtifactError, DataError, ParamsError
+from tasks.core.settings import validate
 from tasks.evaluate import Params, evaluate
 from tests.tasks.diagnostics.project import CLASSES, split, write_project
 
@@ -146,3 +147,15 @@ def test_importing_the_stages_imports_nothing_heavy() -> None:
     code = "import sys, tasks.evaluate, tasks.diagnose; print(sorted({'torch', 'numpy', 'scipy', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("model", ["models/compressed/prune/model.onnx", "models/compressed/prune/model.pt2"])
+def test_a_model_that_compress_did_not_make_is_named(project: Path, model: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"{model} is missing; .* run the stage 'compress' again"):
+        evaluate(validate(Params, {"seed": 0, "threads": 1, "evaluate": {"model": model}}), project)
+
+
+@pytest.mark.parametrize("model", ["model.onnx", "models/compressed/../model.onnx", "models/compressed/prune/model.pkl"])
+def test_only_what_the_stages_write_is_scored(model: str) -> None:
+    with pytest.raises(ParamsError, match=r"evaluate\.model: found"):
+        validate(Params, {"seed": 0, "threads": 1, "evaluate": {"model": model}})

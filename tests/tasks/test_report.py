@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tasks.contracts.compressed import Compression, Difference, Entry, write_compression
 from tasks.contracts.explanations import Explanations, write_explanations
 from tasks.contracts.findings import Diagnosis, Finding, Remedy, write_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
@@ -41,7 +42,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "ch
 ARGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 
 
-def write_results(root: Path, classes: Sequence[str] = DIGITS, *, validation: bool = True, tests: int = 360) -> Path:
+def write_results(
+    root: Path, classes: Sequence[str] = DIGITS, *, validation: bool = True, tests: int = 360, smaller: bool = False
+) -> Path:
     """Plausible results of a whole run, written as the stages write them; about 9 % of the test images are misclassified."""
     random = np.random.default_rng(0)
     labels = np.arange(tests) % len(classes)
@@ -52,6 +55,7 @@ def write_results(root: Path, classes: Sequence[str] = DIGITS, *, validation: bo
     write_evaluation(root, classes, labels, predicted, random)
     write_explained(root, random)
     write_diagnosis(root, diagnosis(tests))
+    write_compression(root, compression(smaller=smaller))
     for stage, inputs, outputs in CHAIN:
         write_json(root / f"lineage/{stage}.json", statement(stage, inputs, outputs))
     return root
@@ -199,6 +203,24 @@ def diagnosis(tests: int) -> Diagnosis:
     )  # fmt: skip
 
 
+def compression(*, smaller: bool) -> Compression:
+    """Nothing that was asked for; or the original, a model that is as good, one that may not be, and one that is worse."""
+    found = Compression(confidence=0.95, margin_accuracy=0.02, margin_nats=0.05, n=360)
+
+    def entry(name: str, high: float | None = None, low: float = -0.005) -> Entry:
+        errors = None if high is None else Difference(estimate=0.004, low=low, high=high, within_margin=high < 0.02)
+        nats = None if high is None else Difference(estimate=0.01, low=-0.01, high=0.03, within_margin=True)
+        sizes = {"model.onnx": 20_604, "model.pt2": 36_295} if high is None else {"model.onnx": 9_599}
+        return Entry(
+            name=name, options={"amount": 0.5}, bytes=sizes, deflated_bytes=8_123, parameters=4_810, nonzero=4_777, multiply_adds=4_736,
+            largest_difference=dict.fromkeys(sizes, 1.2e-5), accuracy=0.9417, log_loss=0.2314, error_difference=errors,
+            log_loss_difference=nats, words="" if high is None else f"What is said of {name}.",
+        )  # fmt: skip
+
+    models = [entry("original"), entry("quantize", 0.011), entry("prune", 0.024), entry("distill", 0.06, 0.003)]
+    return found.model_copy(update={"models": models if smaller else []})
+
+
 CHAIN = (
     ("download", ["tasks/download.py"], ["data/raw/digits.npz"]),
     (
@@ -222,6 +244,7 @@ CHAIN = (
         ["results/explanations.json", "results/explanations.safetensors"],
     ),
     ("diagnose", ["models/model.safetensors", "requirements.lock"], ["results/diagnosis.json"]),
+    ("compress", ["models/model.safetensors"], ["results/compression.json", "models/compressed/models.json"]),
 )
 STAGES = [stage for stage, _, _ in CHAIN]
 
@@ -328,7 +351,7 @@ def test_a_further_stage_appears_without_an_edit(tmp_path: Path) -> None:
     write_json(tmp_path / "lineage/unrelated.json", statement("unrelated", ["models/model.json"], ["other"]))
     text = page(tmp_path)
     lineage = text[text.index('<ol class="chain">') :]
-    stages = ["download", "preprocess", "augment", "train", "diagnose", "evaluate", "explain"]
+    stages = ["download", "preprocess", "augment", "train", "compress", "diagnose", "evaluate", "explain"]
     assert [part.partition("</h3>")[0] for part in lineage.split("<li><h3>")[1:]] == stages
 
 
@@ -349,6 +372,31 @@ def test_says_when_an_input_is_not_what_its_stage_wrote(tmp_path: Path) -> None:
 def test_says_that_there_is_no_validation_set(tmp_path: Path) -> None:
     assert "There is no validation set" in page(write_results(tmp_path, validation=False))
     assert "There is no validation set" not in page(write_results(tmp_path))
+
+
+def test_shows_smaller_models_only_where_some_were_asked_for_and_says_which_are_as_good(tmp_path: Path) -> None:
+    assert "Smaller models" not in page(write_results(tmp_path / "none"))
+    text = page(write_results(tmp_path, smaller=True))
+    section = text[text.index('<section id="smaller">') : text.index('<section id="parameters">')]
+    rows = section.split("<tbody ")[1:]
+    expected = (("original", "Original"), ("quantize", "As good"), ("prune", "Not shown"), ("distill", "Worse"))
+    for row, (name, word) in zip(rows, expected, strict=True):
+        assert f"<strong>{name}</strong>" in row
+        assert f"</span>{word}</span>" in row
+    assert "What is said of quantize." in rows[1]
+    for part in ("20.6\u202fkB", "4\u202f777 not zero", "47\u202f%"):
+        assert part in section
+    assert "2 percentage points of accuracy and 0.05 nats" in section
+
+
+def test_says_when_the_figures_are_those_of_a_smaller_model(tmp_path: Path) -> None:
+    path = write_results(tmp_path) / "lineage/evaluate.json"
+    assert "These figures" not in page(tmp_path)
+    document = json.loads(path.read_text())
+    resolved = document["predicate"]["buildDefinition"]["internalParameters"]["resolvedParameters"]
+    resolved["evaluate"]["model"] = "models/compressed/prune/model.onnx"
+    write_json(path, document)
+    assert "calibration are those of <code>models/compressed/prune/model.onnx</code>" in page(tmp_path)
 
 
 def test_escapes_hostile_class_names(tmp_path: Path) -> None:
@@ -432,7 +480,8 @@ def test_an_image_that_is_right_is_not_among_the_most_wrong_however_large_its_lo
         ("data/processed/dataset.json", "preprocess"), ("data/processed/test.safetensors", "preprocess"),
         ("results/explanations.json", "explain"), ("results/explanations.safetensors", "explain"),
         ("results/diagnosis.json", "diagnose"), ("metrics/evaluation.json", "evaluate"), ("models/model.json", "train"),
-        ("results/calibration.csv", "evaluate"), ("results/history.csv", "train"), ("results/per_class.csv", "evaluate"),
+        ("results/compression.json", "compress"), ("results/calibration.csv", "evaluate"),
+        ("results/history.csv", "train"), ("results/per_class.csv", "evaluate"),
         ("results/predictions.parquet", "evaluate"), *((f"lineage/{stage}.json", stage) for stage in STAGES[1:]),
     ],
 )  # fmt: skip
@@ -479,6 +528,7 @@ CASES: dict[str, dict[str, Any]] = {
     "hundred": {"classes": [f"a rather long name {number}" for number in range(100)]},
     "no validation": {"validation": False},
     "two": {"classes": ["cat", "dog"]},
+    "smaller models": {"smaller": True},
 }
 
 

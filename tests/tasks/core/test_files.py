@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.contracts import findings, results, splits, trained
+from tasks.contracts import compressed, findings, results, splits, trained
 from tasks.core.errors import ArtifactError
 from tasks.core.files import read_json, whole, write_json
 from tasks.core.tensors import map_tensors, read_tensors, write_tensors
@@ -59,6 +59,8 @@ READERS: list[tuple[Path, str, Callable[[Path], Any]]] = [
     (trained.MODEL, "train", trained.read_description),
     (trained.HISTORY, "train", trained.read_history),
     (trained.DYNAMICS, "train", trained.read_dynamics),
+    (compressed.MANIFEST, "compress", compressed.read_manifest),
+    (compressed.COMPRESSION, "compress", compressed.read_compression),
     (findings.DIAGNOSIS, "diagnose", findings.read_diagnosis),
     (results.PREDICTIONS, "evaluate", lambda root: results.read_table(root, results.PREDICTIONS, "evaluate")),
     (results.PER_CLASS, "evaluate", lambda root: results.read_table(root, results.PER_CLASS, "evaluate")),

@@ -10,7 +10,7 @@ from tasks.statistics.calibration import (
     log_losses,
     log_probabilities,
 )
-from tasks.statistics.comparisons import advantage_limit, detectable, holm, paired_errors
+from tasks.statistics.comparisons import advantage_limit, detectable, holm, paired_errors, paired_interval
 from tasks.statistics.intervals import bootstrap_mean, exceedance, wilson
 from tests.tasks.diagnostics.worlds import truth
 
@@ -102,6 +102,14 @@ def test_advantage_limit_lies_below_the_true_advantage_in_about_alpha_of_samples
     counts = np.random.default_rng(0).multinomial(1000, [gain, loss, 1 - gain - loss], size=2000)[:, :2]
     below = [advantage_limit(int(gains), int(losses), 1000, 0.95) < gain - loss for gains, losses in counts]
     assert np.mean(below) < 0.07
+
+
+def test_paired_interval_turns_round_with_its_arguments_and_contains_the_difference() -> None:
+    one, other = np.zeros(44, bool), np.zeros(44, bool)
+    one[:1] = True
+    low, high = paired_interval(one, other, 0.95)
+    assert paired_interval(other, one, 0.95) == (-high, -low)
+    assert low < 1 / 44 < high
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
