@@ -15,6 +15,7 @@ import pytest
 from flows.lineage.digest import digest_file, digest_paths, directory_md5
 from flows.lineage.ignore import IgnoreError
 from flows.lineage.journal import journaled, last_failure
+from flows.lineage.lock import read_lock
 from flows.lineage.show import render, show
 from flows.lineage.verify import ExitCode, Mismatch, verify
 from tasks.contracts.statement import read_statement
@@ -413,6 +414,11 @@ def test_a_malformed_file_is_an_error_of_one_line(fresh: Project, file: str, con
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_two_parameters_choose_may_be_listed_twice(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text("stages: {t: {cmd: x, deps: [{path: a, md5: b}, {path: a, md5: b}]}}")
+    assert read_lock(tmp_path)["t"].deps == {"a": "b"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", None])

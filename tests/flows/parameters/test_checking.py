@@ -32,6 +32,10 @@ ParamsWith = Callable[..., Path]
         ("batch_size: 32 ", "batch_sise: 32 ", "train.batch_sise: unknown key; expected one of epochs, batch_size"),
         ("batch_size: 32 ", "batch_sise: 32 ", "did you mean 'batch_size'?"),
         ("batch_size: 32 ", "batch_sise: 32 ", "train.batch_size: missing"),
+        ("model: models/model.safetensors ", "model: models/compressed/prune/model.onnx ", "and compress.methods is empty; add the"),
+        ("model: models/model.safetensors ", "model: model.onnx ", "evaluate.model: found 'model.onnx'"),
+        ("methods: [] ", "methods: prune ", "compress.methods: expected a list such as [prune], found 'prune'"),
+        ("student: {name: linear} ", "student: {name: liner} ", "compress.student.name: unknown name 'liner'; expected one of cnn"),
         ("epochs: 150 ", "epochs: many ", "train.epochs: found 'many' (str); it should be a valid integer"),
         ("epochs: 150 ", "epochs: 0 ", "train.epochs: found 0; it should be greater than or equal to 1"),
         ("epochs: 150 ", "epochs: 1.5 ", "train.epochs: found 1.5 (float); it should be a valid integer"),
@@ -126,9 +130,9 @@ def test_params_are_frozen() -> None:
 def test_sections_that_are_not_stated_have_their_defaults(params_with: ParamsWith) -> None:
     root = params_with()
     text = (root / "params.yaml").read_text()
-    (root / "params.yaml").write_text(text[: text.index("evaluate:")])
+    (root / "params.yaml").write_text(text[: text.index("diagnose:")])
     check_params(root)
-    assert params_of("evaluate", root).evaluate == params_of("evaluate", ROOT).evaluate
+    assert params_of("diagnose", root).diagnose == params_of("diagnose", ROOT).diagnose
 
 
 def test_picks_dotted_keys_and_leaves_out_what_is_not_there() -> None:
@@ -144,3 +148,28 @@ def test_a_path_of_the_parameters_that_does_not_exist_is_named(fresh: Project) -
         match=r"download depends on data/source/README\.md \(\$\{download\.path\} in dvc\.yaml\), which does not exist",
     ):
         check_sources(fresh.root, load_yaml(fresh.root / "params.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("methods", "model", "complaint"),
+    [
+        ("[prune]", "prune", ""),
+        ("[{name: prune, amount: 0.2}]", "original", ""),
+        (
+            "[prune]",
+            "quantize",
+            "evaluate.model: found 'models/compressed/quantize/model.onnx', and compress.methods makes original, prune",
+        ),
+    ],
+)
+def test_what_is_scored_has_to_be_made(params_with: ParamsWith, methods: str, model: str, complaint: str) -> None:
+    root = params_with(
+        ("methods: [] ", f"methods: {methods} "),
+        ("model: models/model.safetensors ", f"model: models/compressed/{model}/model.onnx "),
+    )
+    if not complaint:
+        check_params(root)
+        return
+    with pytest.raises(ParamsError) as caught:
+        check_params(root)
+    assert complaint in str(caught.value)
