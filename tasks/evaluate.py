@@ -1,9 +1,10 @@
 """Stage `evaluate`: how good the model is on test, with confidence intervals."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
 from tasks.contracts.trained import WEIGHTS
@@ -22,17 +23,25 @@ if TYPE_CHECKING:
     from tasks.statistics.arrays import Floats, Ints
     from tasks.statistics.calibration import Bin
 
-SCORED = r"^models/(model\.safetensors|compressed/\w+/model\.(onnx|pt2))$"
+SCORED = r"models/(model\.safetensors|compressed/\w+/model\.(onnx|pt2))"
 
 
 class Evaluate(Section):
     """How the intervals and the calibration table are computed."""
 
-    # What is scored: the trained weights, or an exported model such as models/compressed/prune/model.onnx.
-    model: str = Field(pattern=SCORED, default=WEIGHTS.as_posix())
+    model: str = WEIGHTS.as_posix()  # what is scored: the trained weights, or an exported model in models/compressed
     confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
     calibration_bins: int = Field(ge=2, le=100, default=15)  # equally wide bins of the predicted probability
     bootstrap_resamples: int = Field(ge=200, le=100_000, default=2000)  # for the interval of the log-loss
+
+    @field_validator("model")
+    @classmethod
+    def _written_by_a_stage(cls, model: str) -> str:
+        if not re.fullmatch(SCORED, model):
+            raise ValueError(
+                f"found {model!r}; expected {WEIGHTS}, or an exported model such as models/compressed/prune/model.onnx (or model.pt2)"
+            )
+        return model
 
 
 class Params(Section):
