@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from tasks.contracts.explanations import EXPLANATIONS, HEAT_MAPS, read_explanations
 from tasks.contracts.compressed import COMPRESSION, read_compression
+from tasks.contracts.explanations import EXPLANATIONS, HEAT_MAPS, read_explanations
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.splits import FOLDER, read_dataset

@@ -16,9 +16,9 @@ from tasks.charts.heat_maps import heat_map, reduced
 from tasks.charts.learning_curves import learning_curve
 from tasks.charts.pictures import picture
 from tasks.charts.reliability import reliability_chart
-from tasks.contracts.explanations import Explanations
 from tasks.charts.smaller import smaller_models
 from tasks.contracts.compressed import Compression
+from tasks.contracts.explanations import Explanations
 from tasks.contracts.findings import Diagnosis, Finding, Unit
 from tasks.contracts.splits import SPLITS, Dataset
 from tasks.contracts.statement import Statement

@@ -56,6 +56,11 @@ class Preparation:
         return scaled.sub_(self._mean).div_(self._deviation) if self._changes else scaled
 
 
+def batch_images(shape: Sequence[int]) -> int:
+    """How many images of C, H, W a model is asked about at once."""
+    return max(1, min(BATCH_IMAGES, BATCH_VALUES // math.prod(shape)))
+
+
 def predict(
     model: nn.Module,
     images: Tensor,
@@ -67,7 +72,7 @@ def predict(
 
     With `index` (M,) int64, logits (M, K) of the images at these positions. `advance` is told of each batch how many images it had.
     """
-    size = max(1, min(BATCH_IMAGES, BATCH_VALUES // math.prod(images.shape[1:])))
+    size = batch_images(images.shape[1:])
     batches = torch.split(images, size) if index is None else (images[chosen] for chosen in torch.split(index, size))
     start, logits = 0, torch.empty(0)
     with evaluation_mode(model):

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-BATCH_IMAGES = 1000  # as `evaluate` predicts: another number can change the last digit of a probability
-BATCH_BYTES = 1 << 28
-
 
 def predict_files(
     model_folder: Path | str,
@@ -134,11 +131,11 @@ def _files_of(folder: Path) -> list[Path]:
 
 def _batches(trained: TrainedModel, files: list[Path]) -> "Iterator[NDArray[np.uint8]]":
     """The images in batches (n, C, H, W) uint8. Where one cannot be used, the rest are only looked at, so that all are named."""
-    import math
-
     import numpy as np
 
-    size = max(1, min(BATCH_IMAGES, BATCH_BYTES // math.prod(trained.shape)))
+    from tasks.learning.inference import batch_images
+
+    size = batch_images(trained.shape)  # as `evaluate` predicts: another number can change the last digit of a probability
     batch, unusable = [], []
     for file, found in zip(files, in_order(_reader(trained), files), strict=True):
         if isinstance(found, str):
@@ -192,9 +189,7 @@ def _logits(
 
     from tasks.learning.inference import Preparation, predict
 
-    found: NDArray[np.float32] = predict(
-        model, torch.from_numpy(images), Preparation(trained.mean, trained.deviation), BATCH_IMAGES
-    ).numpy()
+    found: NDArray[np.float32] = predict(model, torch.from_numpy(images), Preparation(trained.mean, trained.deviation)).numpy()
     if advance is not None:
         advance(len(images))
     return found

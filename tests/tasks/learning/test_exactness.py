@@ -282,7 +282,7 @@ LOSS_REFERENCES: dict[str, list[tuple[dict[str, Any], Callable[[Tensor, Tensor],
         ),
         (
             {"import": "torch.nn:MSELoss", "targets": "one_hot"},
-            lambda logits, labels: (logits - one_hot(labels)).square().mean(),
+            lambda logits, labels: (logits - shares(labels)).square().mean(),
         ),
     ],
     "asymmetric": [
