@@ -193,6 +193,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=1.5, help="of each stage's process, in gigabytes (default: 1.5)")
     parser.add_argument("--side", type=int, default=224, help="of an image, in pixels (default: 224)")
     parser.add_argument("--model", default="linear", help="of tasks/models, with its default options (default: linear)")
+    parser.add_argument("--batch-size", type=int, default=32, help="of training (default: 32)")
     parser.add_argument("--at", type=Path, default=None, help="the folder to work in (default: the system's temporary folder)")
     stated = parser.parse_args()
     if unknown := [name for name in stated.names if name not in SETS]:
@@ -200,7 +201,7 @@ def main() -> None:
     count = int(stated.gigabytes * GIGABYTE / (stated.side**2 * 3))
     print(f"{count} images of {stated.side} x {stated.side} pixels, {stated.gigabytes:g} GB; a limit of {stated.limit:g} GB")
     print("| set | stage | counted by the limit | memory used | time |\n| --- | --- | --- | --- | --- |", flush=True)
-    train = {"epochs": 2, "model": {"name": stated.model}}
+    train = {"epochs": 2, "batch_size": stated.batch_size, "model": {"name": stated.model}}
     for name in stated.names:
         for stage, peak in through(Images(name, count, stated.side), train, int(stated.limit * GIGABYTE), stated.at):
             memory = f"{peak.counted / GIGABYTE:.2f} GB | {peak.anonymous / GIGABYTE:.2f} GB"
