@@ -32,6 +32,7 @@ def pytest_configure() -> None:
     os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="goodfit-prefect-")
     os.environ["SHELL"] = shutil.which("sh") or "/bin/sh"  # DVC starts commands with the user's
     os.environ.pop("CI", None)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several workers whose threads wait for each other are a hundred times slower
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -112,7 +113,7 @@ class Project:
 
 def environment() -> dict[str, str]:
     """This one's, with the commands of this interpreter first, and without what a developer may have set."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GOODFIT_", "PREFECT_", "DVC_"))}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GOODFIT_", "PREFECT_", "DVC_", "OMP_"))}
     quiet = {"DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "GIT_CONFIG_GLOBAL": os.devnull}
     author = {
         f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "t"), ("EMAIL", "t@t"))

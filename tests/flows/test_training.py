@@ -296,7 +296,10 @@ def test_what_cannot_run_is_said_before_anything_starts(fresh: Project, tmp_path
     assert unknown.stderr.startswith("error: unknown stage 'trian'")
     assert "did you mean 'train'?" in unknown.stderr
     assert "did you mean 'epochs'?" in override.stderr
-    assert "train.model.name: unknown name 'mpl'; expected one of cnn, linear, mlp" in invalid.stderr
+    assert (
+        "train.model.name: unknown name 'mpl'; expected one of cnn, imported, linear, mlp, resnet18; did you mean 'mlp'?"
+        in invalid.stderr
+    )
     assert all("server" not in done.stderr for done in (unknown, override, invalid))
     assert fresh.text("params.yaml") == params.replace("name: mlp,", "name: mpl,")
     assert not (fresh.root / ".dvc/tmp/goodfit/journal.jsonl").exists()

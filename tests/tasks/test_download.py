@@ -134,7 +134,9 @@ def test_a_failure_leaves_no_data(tmp_path: Path) -> None:
 
 
 READING = [
-    name for name in Component("tasks.datasets").names() if getattr(params(name).download.dataset.module, "READS_PATH", False)
+    name
+    for name in Component("tasks.datasets").names()
+    if name != "imported" and getattr(params(name).download.dataset.module, "READS_PATH", False)
 ]
 
 

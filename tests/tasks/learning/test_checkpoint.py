@@ -34,7 +34,9 @@ def always_due(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def recipe(name: str, model: nn.Module) -> Learner:
     """A learner with what has a state of its own."""
-    stated = {"name": "adamw"} if name == "bf16" else {"name": name} if name in OPTIMIZERS.names() else {"name": "sgd"}
+    stated = {"name": "adamw" if name == "bf16" else name if name in OPTIMIZERS.names() else "sgd"}
+    if name == "imported":
+        stated["import"] = "torch.optim:Adam"
     built = learner(model, build(OPTIMIZERS, stated | {"learning_rate": 0.05}, model.parameters()))
     match name:
         case "ema" | "swa":
