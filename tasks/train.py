@@ -88,6 +88,7 @@ def train(params: Params, root: Path = Path()) -> None:
     from tasks.contracts.trained import TrainedModel, write_dynamics, write_history, write_model
     from tasks.learning.checkpoint import Checkpoint
     from tasks.learning.inference import use_threads
+    from tasks.learning.live import Live
     from tasks.learning.loop import fit
 
     settings = params.train
@@ -114,7 +115,8 @@ def train(params: Params, root: Path = Path()) -> None:
             resize=dataset.resize,
         )
         learner = assemble(params, described, train_split, val_split)
-        history = fit(learner, settings.epochs, Checkpoint.of_stage())
+        live = Live(root)
+        history = fit(learner, settings.epochs, Checkpoint.of_stage(), on_epoch=live.show)
     with learner.measured() as kept:
         chosen_epoch, chosen_by = learner.stopper.restore(len(history), kept)
         weights = {name: weight.cpu().contiguous() for name, weight in kept.state_dict().items()}
@@ -122,6 +124,7 @@ def train(params: Params, root: Path = Path()) -> None:
     trained = described.model_copy(update={"epochs": len(history), "chosen_epoch": chosen_epoch, "chosen_by": chosen_by})
     write_model(root, trained, weights)
     write_history(root, history)
+    live.remove()
     write_dynamics(root, learner.recorder.dynamics())
     print(summary(trained, history[chosen_epoch - 1]))
 

@@ -1,6 +1,6 @@
 """The training loop, whole on one page: forward, loss, backward, step, zero_grad."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import reduce
@@ -92,7 +92,12 @@ class Learner:
             yield self.model
 
 
-def fit(learner: Learner, epochs: int, checkpoint: Checkpoint | None = None) -> list[Epoch]:
+def fit(
+    learner: Learner,
+    epochs: int,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[Sequence[Epoch]], None] | None = None,
+) -> list[Epoch]:
     """Train in place for at most `epochs` epochs, from where the checkpoint was written; return one row per epoch.
 
     Raises:
@@ -121,6 +126,8 @@ def fit(learner: Learner, epochs: int, checkpoint: Checkpoint | None = None) -> 
                 watch.end_epoch(at, scores)
                 at.ended(Epoch(at.epoch, at.step, current_rate(optimizer), at.loss, **asdict(scores)))
                 progress.update(at.epoch - 1, **_shown(at.history[-1]))
+                if on_epoch is not None:
+                    on_epoch(at.history)
                 if learner.stopper.should_stop(at.epoch - 1, scores.val_loss, measured):
                     break
     return at.history
