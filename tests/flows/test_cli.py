@@ -152,7 +152,7 @@ def test_a_dry_run_says_what_would_run_and_why_and_changes_nothing(ran: Project)
         "train       would run, or be restored from the run cache",
         "              params.yaml: train.epochs 3 -> 4",
     ]
-    assert planned[4] == "evaluate    would run if the outputs of train change"
+    assert planned[4] == "compress    would run if the outputs of train change"
     assert goodfit(ran, "run", "preprocess", "--force", "-n").stdout.splitlines() == [
         "download    would run: forced",
         "preprocess  would run: forced",

@@ -156,7 +156,7 @@ def test_runs_once_and_then_finds_nothing_to_do(fresh: Project, server: Server) 
     assert (run["name"], run["state_name"]) == ("all stages", "Completed")
     verdict = read_diagnosis(fresh.root).verdict.replace("_", " ")
     evaluation = json.loads(fresh.text("metrics/evaluation.json"))
-    assert run["state"]["message"] == f"6 ran; verdict: {verdict}; accuracy {evaluation['accuracy']:.4f}"
+    assert run["state"]["message"] == f"{len(STAGES)} ran; verdict: {verdict}; accuracy {evaluation['accuracy']:.4f}"
     assert {"dataset: digits", "model: mlp", "optimizer: adam", f"verdict: {verdict}"} <= set(run["tags"])
     assert {name: task["state_name"] for name, task in tasks.items()} == dict.fromkeys(STAGES, "Ran")
     ends = {name: task["end_time"] for name, task in tasks.items()}
