@@ -12,6 +12,7 @@ from tasks.core.settings import Fraction, NotNegative, Positive, Section, Seed, 
 if TYPE_CHECKING:
     from tasks.contracts.splits import Split
     from tasks.contracts.trained import Epoch, TrainedModel
+    from tasks.learning.distributed import Group
     from tasks.learning.loop import Learner
 
 
@@ -56,7 +57,19 @@ class Train(Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # mixed: the forward pass computes in 16 bits
     channels_last: bool = False  # another layout of images in memory; often faster for convolutions
     compile: bool = False  # the model by torch.compile, which needs a C++ compiler on a CPU
-    record_step: bool = True  # replay a recording of the step where it gives the same bits: on the CPU, not compiled
+    devices: int = Field(ge=1, le=1024, default=1)  # of each machine that train together; on a CPU, processes
+    num_nodes: int = Field(ge=1, le=1024, default=1)  # machines that train together; torchrun starts the stage on each of them
+    strategy: Literal["ddp"] = "ddp"  # each device holds the whole model and computes its part of every batch
+    record_step: bool = True  # replay a recording of the step where it gives the same bits: on one CPU process, not compiled
+
+    @model_validator(mode="after")
+    def each_device_has_examples(self) -> Self:
+        if self.batch_size < self.devices * self.num_nodes:
+            raise ValueError(
+                f"batch_size is {self.batch_size}; expected at least one example for each device (devices {self.devices} x num_nodes "
+                f"{self.num_nodes})"
+            )
+        return self
 
     @model_validator(mode="after")
     def warmup_ends_within_the_run(self) -> Self:
@@ -76,12 +89,35 @@ class Params(Section):
 def train(params: Params, root: Path = Path()) -> None:
     """Read the processed train and val splits; write the model, `results/history.csv` and `results/dynamics.safetensors`.
 
-    The same data, parameters and environment give the same bytes.
+    The same data, parameters and environment give the same bytes. With several devices each has a process of its own.
 
     Raises:
-        ParamsError: early stopping or the schedule plateau is asked for, and there is no validation split.
-        TrainingError: the loss is not a finite number.
+        ParamsError: early stopping or the schedule plateau is asked for, and there is no validation split; or devices are missing.
+        TrainingError: the loss is not a finite number, or a process ended.
     """
+    from tasks.learning.distributed import launch, processes_to_launch
+
+    settings = params.train
+    processes = processes_to_launch(settings.devices, settings.num_nodes, settings.device)
+    if processes > 1:
+        launch(learn, processes, params, root)
+    else:
+        learn(params, root)
+
+
+def learn(params: Params, root: Path) -> None:
+    """The stage in one process: all of it, or one of the group that torchrun or `train` has started."""
+    from tasks.contracts.splits import FOLDER
+    from tasks.learning import device
+    from tasks.learning.distributed import group
+
+    with group(params.seed, device.choose(params.train.device)) as joined:
+        joined.require_same(params.model_dump(mode="json"), sorted((root / FOLDER).glob("*.safetensors")))
+        learn_in(joined, params, root)
+
+
+def learn_in(joined: "Group", params: Params, root: Path) -> None:
+    """Train as one of the group; its first process writes the outputs."""
     import torch
 
     from tasks.contracts.splits import read_dataset, read_split
@@ -114,9 +150,12 @@ def train(params: Params, root: Path = Path()) -> None:
             deviation=deviation,
             resize=dataset.resize,
         )
-        learner = assemble(params, described, train_split, val_split)
+        learner = assemble(params, described, train_split, val_split, joined)
         live = Live(root)
-        history = fit(learner, settings.epochs, Checkpoint.of_stage(), on_epoch=live.show)
+        show = live.show if joined.rank == 0 else None
+        history = fit(learner, settings.epochs, Checkpoint.of_stage(joined), on_epoch=show)
+    if joined.rank > 0:
+        return
     with learner.measured() as kept:
         chosen_epoch, chosen_by = learner.stopper.restore(len(history), kept)
         weights = {name: weight.cpu().contiguous() for name, weight in kept.state_dict().items()}
@@ -129,7 +168,7 @@ def train(params: Params, root: Path = Path()) -> None:
     print(summary(trained, history[chosen_epoch - 1]))
 
 
-def assemble(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split") -> "Learner":
+def assemble(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split", joined: "Group") -> "Learner":
     """Build everything that the loop needs from the parameters."""
     import torch
 
@@ -149,7 +188,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     prepare = Preparation(described.mean, described.deviation, chosen)
     classes = len(described.classes)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    model = build(settings.model, described.shape, classes).to(chosen, memory_format=layout)
+    model = joined.with_batch_norm(build(settings.model, described.shape, classes).to(chosen, memory_format=layout), chosen)
     loss = build(settings.loss)
     batches = Batches(
         train_split,
@@ -164,7 +203,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     index = recorded_rows(len(train_split), len(val_split), params.seed)
     return Learner(
         model=model,
-        forward=torch.compile(model) if settings.compile else model,
+        forward=joined.replica(torch.compile(model) if settings.compile else model),
         loss=loss,
         optimizer=build(settings.optimizer, model.parameters()),
         schedule=with_warmup(settings.schedule, len(batches), settings.epochs, warmup.epochs, warmup.start_fraction),
@@ -177,7 +216,8 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         sharpness=Sharpness(regularisation.sam_radius) if regularisation.sam_radius else None,
         averager=build(settings.averaging, model, len(batches), settings.epochs),
         precision=Precision(settings.precision, chosen.type),
-        record_step=settings.record_step and not settings.compile and chosen.type == "cpu",
+        record_step=settings.record_step and not settings.compile and chosen.type == "cpu" and joined.size == 1,
+        group=joined,
     )
 
 

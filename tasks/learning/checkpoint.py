@@ -17,6 +17,7 @@ from tasks.core.files import whole
 from tasks.learning.position import Position
 
 if TYPE_CHECKING:
+    from tasks.learning.distributed import Group
     from tasks.learning.loop import Learner
 
 # Names the file in which a stage keeps its checkpoint. Whoever starts the stage chooses it, with the digest of all inputs in its
@@ -36,16 +37,17 @@ class Checkpoint:
         self._due = time.monotonic() + EVERY_SECONDS
 
     @classmethod
-    def of_stage(cls) -> "Checkpoint | None":
-        """In the file that whoever started the stage has named; None where nobody has."""
-        named = os.environ.get(CHECKPOINT_VARIABLE)
+    def of_stage(cls, group: "Group") -> "Checkpoint | None":
+        """In the file that whoever started the stage (the group's first process) has named; None where nobody has."""
+        named = group.of_first(lambda: os.environ.get(CHECKPOINT_VARIABLE))
         return cls(Path(named)) if named else None
 
     def resumed(self, learner: "Learner") -> Position:
         """Put the learner where the checkpoint was written; at the beginning where there is none, or where it is damaged."""
-        state = self._read()
-        if state is None:
+        content = learner.group.of_first(self._read)
+        if content is None:
             return Position()
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         for name, part in _parts(learner).items():
             part.load_state_dict(state[name])
         torch.set_rng_state(state["generator"])
@@ -60,7 +62,7 @@ class Checkpoint:
     def save_if_due(self, learner: "Learner", at: Position) -> None:
         """Write the checkpoint where enough time has passed since the last."""
         began = time.monotonic()
-        if began < self._due:
+        if began < self._due or learner.group.rank > 0:
             return
         self.save(learner, at)
         ended = time.monotonic()
@@ -81,7 +83,8 @@ class Checkpoint:
         except OSError as error:
             print(f"train: no checkpoint was written ({error}); the run goes on")
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> bytes | None:
+        """What was saved, if it is whole."""
         if not self.file.exists():
             return None
         content = self.file.read_bytes()
@@ -91,8 +94,7 @@ class Checkpoint:
             self.file.replace(aside)
             print(f"train: the checkpoint is damaged; it now is {aside}, and training begins anew")
             return None
-        state: dict[str, Any] = torch.load(io.BytesIO(rest), weights_only=True)
-        return state
+        return rest
 
 
 def _parts(learner: "Learner") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Protocol, runtime_checkable
 
@@ -15,8 +15,9 @@ from tasks.core.progress import Progress
 from tasks.learning.averager import Averager
 from tasks.learning.batches import Batches
 from tasks.learning.checkpoint import Checkpoint
+from tasks.learning.distributed import Group
 from tasks.learning.failures import Watch
-from tasks.learning.gradients import Clip, Sharpness, parts
+from tasks.learning.gradients import Clip, Sharpness
 from tasks.learning.penalties import Penalty
 from tasks.learning.position import Position
 from tasks.learning.precision import Precision
@@ -53,6 +54,7 @@ class Learner:
     averager: Averager | None = None
     precision: Precision = field(default_factory=Precision)
     record_step: bool = False
+    group: Group = field(default_factory=Group)
 
     def step(self, images: Tensor, targets: Tensor) -> Tensor:
         """One step of the optimizer on a batch: its mean loss, without penalties."""
@@ -68,16 +70,16 @@ class Learner:
         return loss
 
     def gradients(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Forward, loss and backward: for the whole batch at once, or for parts of it whose gradients add up to the same."""
+        """Forward, loss and backward: for the whole batch at once, or for parts of it (here or elsewhere) that add up to the same."""
         losses = []
-        for part, wanted, share in parts(images, targets, self.accumulate):
+        for part, wanted, share, weight in self.group.parts(images, targets, self.accumulate):
             with self.precision.autocast():
                 logits = self.forward(part)
             loss = self.loss(logits.float(), wanted)
             objective = loss if self.penalty is None else loss + self.penalty()
-            self.precision.scale(objective if share == 1 else objective * share).backward()
+            self.precision.scale(objective if weight == 1 else objective * weight).backward()
             losses.append(loss.detach() * share)
-        return reduce(add, losses)
+        return self.group.sum(reduce(add, losses))
 
     @contextmanager
     def measured(self) -> Iterator[nn.Module]:
@@ -113,6 +115,7 @@ def fit(
             watch.begin_epoch(at)
             for images, targets in batches.epoch(at.epoch, start=at.batch):
                 set_rates(optimizer, learner.schedule(at.step, at.val_losses))
+                learner.group.begin_step(at.step)
                 at.stepped(step(images, targets).item())
                 watch.batch(at)
                 if learner.averager is not None:
@@ -122,7 +125,7 @@ def fit(
                 progress.step()
 
             with learner.measured() as measured:
-                scores = learner.recorder.record(measured)
+                scores = learner.group.of_first(partial(learner.recorder.record, measured))
                 watch.end_epoch(at, scores)
                 at.ended(Epoch(at.epoch, at.step, current_rate(optimizer), at.loss, **asdict(scores)))
                 progress.update(at.epoch - 1, **_shown(at.history[-1]))

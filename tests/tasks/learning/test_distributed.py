@@ -1,0 +1,105 @@
+"""Two processes that train together end where one process does; one that dies ends all."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from benchmarks.stages import call
+from tasks.contracts.trained import read_history, read_model
+from tasks.core.errors import ParamsError, TrainingError
+from tests.conftest import ROOT, environment
+from tests.tasks.test_train import processed
+
+ParamsWith = Callable[..., Path]
+TWO = ("epochs: 150 ", "devices: 2\n  epochs: 3 ")
+
+
+def trained(root: Path) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    return read_model(root)[1], torch.from_numpy(read_history(root).to_numpy(dtype="float64"))
+
+
+def workers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_two_processes_reach_the_weights_and_the_history_of_one(params_with: ParamsWith, accumulate: int) -> None:
+    # 60 rows in batches of 59: the last batch has one row, and the second process no part of it.
+    stated = ("batch_size: 32 ", f"accumulate: {accumulate}\n  batch_size: 59 ")
+    root = processed(params_with(("epochs: 150 ", "epochs: 3 "), stated))
+    call("train", root)
+    alone = trained(root)
+    (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("epochs: 3 ", "devices: 2\n  epochs: 3 "))
+    call("train", root)
+    together = trained(root)
+    for name, weight in alone[0].items():
+        torch.testing.assert_close(together[0][name], weight, rtol=0, atol=1e-5)
+    torch.testing.assert_close(together[1], alone[1], rtol=0, atol=1e-5)
+    assert not workers()
+
+
+@pytest.mark.slow
+def test_what_one_process_raises_is_the_error_of_the_stage(params_with: ParamsWith) -> None:
+    root = processed(params_with(TWO, ("learning_rate: 0.01}", "learning_rate: 1.0e+30}")))
+    with pytest.raises(TrainingError, match="try a tenth of it"):
+        call("train", root)
+    assert not (root / "models").exists()
+    assert not workers()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_all_with_one_message(params_with: ParamsWith) -> None:
+    root = processed(params_with(("epochs: 150 ", "devices: 2\n  epochs: 100000 ")))
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 60
+        while len(workers()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(3)  # anywhere: while it imports, joins or trains
+        workers()[1].kill()
+
+    thread = threading.Thread(target=kill_one)
+    thread.start()
+    with pytest.raises(TrainingError, match="that train together was ended by SIGKILL"):
+        call("train", root)
+    thread.join()
+    assert not (root / "models").exists()
+    assert not workers()
+
+
+@pytest.mark.slow
+def test_no_process_outlives_the_one_that_launched_it(params_with: ParamsWith) -> None:
+    root = processed(params_with(("epochs: 150 ", "devices: 2\n  epochs: 100000 ")))
+    stage = subprocess.Popen([sys.executable, "-m", "benchmarks.stages", str(root), "train"], cwd=ROOT, env=environment())
+    try:
+        deadline = time.monotonic() + 60
+        while len(workers()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        started = workers()
+        assert len(started) == 2
+    finally:
+        stage.send_signal(signal.SIGKILL)
+        stage.wait()
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert not alive
+
+
+def test_several_machines_need_torchrun(params_with: ParamsWith) -> None:
+    root = processed(params_with(("epochs: 150 ", "num_nodes: 2\n  epochs: 3 ")))
+    with pytest.raises(ParamsError, match=r"torchrun --nnodes 2 --nproc-per-node 1"):
+        call("train", root)
+
+
+def test_a_batch_has_an_example_for_each_device(params_with: ParamsWith) -> None:
+    root = processed(params_with(("epochs: 150 ", "devices: 64\n  epochs: 3 ")))
+    with pytest.raises(ParamsError, match="batch_size is 32; expected at least one example for each device"):
+        call("train", root)
