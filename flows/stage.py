@@ -100,6 +100,21 @@ def run_stage(
             raise
 
 
+def assist(name: str, root: Path) -> None:
+    """Train beside the first process that torchrun started: that one locks, seals, writes and records, this one only computes.
+
+    Raises:
+        GoodfitError: the parameters are not valid, the stage is another one, or the stage says what is wrong.
+    """
+    if name != "train":
+        raise GoodfitError(f"{name} runs in one process, and torchrun has started several; only train runs in several")
+    root = root.resolve()
+    document = read_params(root)
+    declared = read_declaration(root, name, document)
+    check_params(root, document)
+    _function(name, root)(stage_params(declared, document), root)
+
+
 def seal(root: Path, declared: Declaration, params: dict[str, Any]) -> Seal:
     """Hash every declared input, byte for byte, and pick every declared parameter from the document `params`.
 
@@ -192,6 +207,9 @@ def main(arguments: list[str]) -> int:
     leader = end_with_leader()
     _hear_interrupts()
     try:
+        if int(os.environ.get("RANK", "0")) > 0:
+            assist(name, root)
+            return 0
         require_project(root)  # elsewhere the journal would be left behind
         with _journal(root, name) as entry:
             run_stage(name, root, leader, lambda line: print(line, flush=True))

@@ -70,7 +70,7 @@ def write_statement(
                 "buildDefinition": {
                     "buildType": BUILD_TYPE,
                     "externalParameters": {"stage": declared.name, "command": declared.command, "parameters": params},
-                    "internalParameters": environment(computes="threads" in declared.params) | {RESOLVED: resolved},
+                    "internalParameters": environment(resolved, computes="threads" in declared.params) | {RESOLVED: resolved},
                     "resolvedDependencies": [_resource(name, digest) for name, digest in inputs.items()]
                     + _packages(root, resolved),
                 },
@@ -93,13 +93,21 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def environment(*, computes: bool) -> dict[str, Any]:
-    """What else decides the bits; a stage that computes with torch also names the CPU's instruction set, which torch chooses by."""
+def environment(resolved: dict[str, Any], *, computes: bool) -> dict[str, Any]:
+    """What else decides the bits; a stage that computes with torch also names the CPU's instruction set, which torch chooses by.
+
+    Only training has a device and a precision to choose; the other stages compute on the CPU in 32 bits.
+    """
     found: dict[str, Any] = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
     if computes:
         import torch
 
-        found |= {"device": "cpu", "precision": "32-true", "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+        training = resolved.get("train", {})
+        device = training.get("device", "cpu")
+        if device == "auto":  # as tasks/learning/device.py chooses
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        precision = training.get("precision", "32-true")
+        found |= {"device": device, "precision": precision, "cpu_capability": torch.backends.cpu.get_cpu_capability()}
     return found
 
 

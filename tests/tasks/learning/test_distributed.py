@@ -1,6 +1,8 @@
 """Two processes that train together end where one process does; one that dies ends all."""
 
+import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import torch
 from benchmarks.stages import call
 from tasks.contracts.trained import read_history, read_model
 from tasks.core.errors import ParamsError, TrainingError
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, Project, environment
 from tests.tasks.test_train import processed
 
 ParamsWith = Callable[..., Path]
@@ -103,3 +105,51 @@ def test_a_batch_has_an_example_for_each_device(params_with: ParamsWith) -> None
     root = processed(params_with(("epochs: 150 ", "devices: 64\n  epochs: 3 ")))
     with pytest.raises(ParamsError, match="batch_size is 32; expected at least one example for each device"):
         call("train", root)
+
+
+def torchrun(node: int, port: int) -> list[str]:
+    """One of two machines, with one process."""
+    place = ["--nnodes", "2", "--node-rank", str(node), "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port"]
+    return [sys.executable, "-m", "torch.distributed.run", *place, str(port), "-m", "flows.stage", "train"]
+
+
+@pytest.mark.slow
+def test_two_nodes_under_torchrun_reach_the_weights_of_one_process(ran: Project) -> None:
+    alone = trained(ran.root)
+    ran.edit("params.yaml", "epochs: 3 ", "num_nodes: 2\n  epochs: 3 ")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    second = ran.start(*torchrun(1, port))
+    try:
+        first = ran.run(*torchrun(0, port))
+        said = second.communicate(timeout=120)
+    finally:
+        second.kill()
+    assert second.returncode == 0, said
+    assert first.stdout.count("train: 3 epochs") == 1
+    assert "train: 3 epochs" not in said[0]
+    for name, weight in alone[0].items():
+        torch.testing.assert_close(trained(ran.root)[0][name], weight, rtol=0, atol=1e-5)
+    internal = json.loads(ran.text("lineage/train.json"))["predicate"]["buildDefinition"]["internalParameters"]
+    assert (internal["device"], internal["precision"]) == ("cuda" if torch.cuda.is_available() else "cpu", "32-true")
+
+
+@pytest.mark.slow
+def test_a_killed_process_fails_the_stage_which_leaves_no_output_and_no_process(fresh: Project) -> None:
+    fresh.repro("preprocess")
+    fresh.edit("params.yaml", "epochs: 3 ", "devices: 2\n  precision: bf16-mixed\n  epochs: 100000 ")
+    stage = fresh.start(sys.executable, "-m", "flows.stage", "train")
+    try:
+        deadline = time.monotonic() + 120
+        while len(workers()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        started = workers()
+        started[1].kill()
+        _, printed = stage.communicate(timeout=120)
+    finally:
+        stage.kill()
+    assert stage.returncode == 1
+    assert "ended by SIGKILL; the others were ended too" in printed
+    assert not psutil.wait_procs(started, timeout=60)[1]
+    assert not list((fresh.root / "models").glob("model*"))
