@@ -158,7 +158,8 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
         return
     with learner.measured() as kept:
         chosen_epoch, chosen_by = learner.stopper.restore(len(history), kept)
-        weights = {name: weight.cpu().contiguous() for name, weight in kept.state_dict().items()}
+        # Copies: what a schedule-free optimizer puts back afterwards are other weights.
+        weights = {name: weight.cpu().contiguous().clone() for name, weight in kept.state_dict().items()}
 
     trained = described.model_copy(update={"epochs": len(history), "chosen_epoch": chosen_epoch, "chosen_by": chosen_by})
     write_model(root, trained, weights)
@@ -200,10 +201,12 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         augment=build(settings.augmentation),
         mix=build(settings.mixing),
     )
+    # The scaler of 16-mixed has a state of its own, which a recording would not put back.
+    plain = chosen.type == "cpu" and not settings.compile and settings.precision != "16-mixed"
     index = recorded_rows(len(train_split), len(val_split), params.seed)
     return Learner(
         model=model,
-        forward=joined.replica(torch.compile(model) if settings.compile else model),
+        forward=joined.replica(torch.compile(model, dynamic=False) if settings.compile else model),
         loss=loss,
         optimizer=build(settings.optimizer, model.parameters()),
         schedule=with_warmup(settings.schedule, len(batches), settings.epochs, warmup.epochs, warmup.start_fraction),
@@ -216,7 +219,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         sharpness=Sharpness(regularisation.sam_radius) if regularisation.sam_radius else None,
         averager=build(settings.averaging, model, len(batches), settings.epochs),
         precision=Precision(settings.precision, chosen.type),
-        record_step=settings.record_step and not settings.compile and chosen.type == "cpu" and joined.size == 1,
+        record_step=settings.record_step and plain and joined.size == 1,
         group=joined,
     )
 

@@ -14,6 +14,7 @@ from flows.parameters.recipes import use_recipe
 from tasks.contracts.splits import FOLDER, Dataset, Split, write_dataset, write_split
 from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, WEIGHTS, read_dynamics, read_history, read_model
 from tasks.core.errors import ArtifactError, ParamsError, TrainingError
+from tasks.learning.inference import Preparation, predict, rebuild
 from tests.conftest import ROOT
 from tests.tasks.learning.test_learning import blobs
 
@@ -52,6 +53,16 @@ def test_writes_a_model_that_has_learned(params_with: ParamsWith, capsys: pytest
     assert (described.epochs, described.chosen_epoch, described.chosen_by) == (20, 20, "last epoch")
     assert set(weights) == {"1.weight", "1.bias", "4.weight", "4.bias"}
     assert "train: 20 epochs, kept 20 (last epoch)" in capsys.readouterr().out
+
+
+def test_a_schedule_free_training_saves_the_weights_that_it_measured(params_with: ParamsWith) -> None:
+    root = processed(params_with(QUICK, ("name: adam, learning_rate: 0.01", "name: schedulefree_adamw, learning_rate: 0.01")))
+    call("train", root)
+    described, weights = read_model(root)
+    val = blobs(30, seed=1)
+    logits = predict(rebuild(described, weights), val.images, Preparation(described.mean, described.deviation))
+    loss = torch.nn.functional.cross_entropy(logits, val.labels).item()
+    assert loss == pytest.approx(read_history(root)["val_loss"].iloc[-1], rel=1e-6)
 
 
 def test_two_runs_write_the_same_bytes(params_with: ParamsWith) -> None:
