@@ -3,41 +3,51 @@
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flows.lineage.statement import environment, packages
 from tasks.contracts.statement import Digest
+from tasks.learning.position import CHECKPOINT_VARIABLE
 
 # In DVC's folder for temporary files, which Git ignores in every DVC repository.
 FOLDER = Path(".dvc/tmp/goodfit/checkpoints")
-# Also the name that tasks/learning/checkpoint.py knows; it imports torch, which this process does not need yet.
-VARIABLE = "GOODFIT_CHECKPOINT"
+# Only stages that run this file keep checkpoints.
+KEEPS = "tasks/learning/checkpoint.py"
 # Of runs that were interrupted and never continued, so many are kept for each stage.
 KEPT = 3
 
 
 @contextmanager
-def checkpoint_file(root: Path, stage: str, files: dict[str, Digest], params: dict[str, Any]) -> Iterator[None]:
-    """Tell the stage its file; remove the file when the block ends well, and leave it to the next run otherwise."""
-    file = root / FOLDER / f"{stage}-{_key(files, params)}.ckpt"
-    os.environ[VARIABLE] = str(file)
+def checkpoint_file(root: Path, stage: str, files: dict[str, Digest], resolved: dict[str, Any]) -> Iterator[None]:
+    """Tell the stage its file; remove the file when the block ends well, and leave it to the next run otherwise.
+
+    Args:
+        root: the repository.
+        stage: the name of the stage.
+        files: the digest of every input file, as sealed.
+        resolved: the stage's parameters, with the default of every option that is not stated.
+    """
+    if KEEPS not in files:
+        yield
+        return
+    file = root / FOLDER / f"{stage}-{_key(files, resolved)}.ckpt"
+    os.environ[CHECKPOINT_VARIABLE] = str(file)
     try:
         yield
         file.unlink(missing_ok=True)
     finally:
-        del os.environ[VARIABLE]
+        del os.environ[CHECKPOINT_VARIABLE]
         _remove_old(root, stage)
 
 
-def _key(files: dict[str, Digest], params: dict[str, Any]) -> str:
-    """Of all that decides the stage's result: the sealed inputs, and the packages and the machine that compute."""
-    inputs = {name: digest.model_dump() for name, digest in files.items()}
-    computes = [platform.python_version(), platform.system(), platform.machine(), version("torch"), version("numpy")]
-    return hashlib.sha256(json.dumps([inputs, params, computes], sort_keys=True).encode()).hexdigest()[:16]
+def _key(files: dict[str, Digest], resolved: dict[str, Any]) -> str:
+    """Of all that decides the stage's result, which is what its statement states of how it was made."""
+    inputs = {name: digest.sha256 for name, digest in files.items()}
+    made = [inputs, resolved, environment(resolved, computes=True), packages(resolved)]
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _remove_old(root: Path, stage: str) -> None:

@@ -13,7 +13,6 @@ from flows.repository import find_project
 from tasks.core.errors import GoodfitError, UnknownNameError
 
 USAGE_ERROR = 2
-PREDICTION_FORMATS = ("csv", "json", "parquet")
 SHELLS = ("bash", "zsh", "tcsh")
 
 
@@ -189,7 +188,9 @@ def _add_predict(added: Commands) -> None:
         help="divide the logits by the temperature that the diagnosis left beside the model",
     )
     predict.add_argument(
-        "--format", choices=PREDICTION_FORMATS, help="one of %(choices)s (default: the ending of --output, or else csv)"
+        "--format",
+        choices=commands.PREDICTION_FORMATS,
+        help="one of %(choices)s (default: the ending of --output, or else csv)",
     )
     predict.add_argument("-o", "--output", metavar="FILE", type=Path, help="write this file (default: standard output)")
     predict.add_argument(

@@ -12,6 +12,7 @@ from typing import Any
 from flows.repository import require_dvc
 from tasks.core.errors import ArtifactError, GoodfitError, UnknownNameError
 
+PREDICTION_FORMATS = ("csv", "json", "parquet")
 MISMATCHES = 20  # lines of `lineage verify`: where a folder is gone, each of its files is a mismatch
 PLAN_LINES = 5  # of the changes of a stage; a fresh clone has many
 
@@ -229,7 +230,7 @@ def predict(options: argparse.Namespace, _: Path) -> int:
 
 def _kind_of(output: Path | None) -> str:
     kind = output.suffix.removeprefix(".").lower() if output else "csv"
-    if kind not in ("csv", "json", "parquet"):
+    if kind not in PREDICTION_FORMATS:
         raise GoodfitError(f"{output} does not end in .csv, .json or .parquet; say with --format what to write")
     return kind
 

@@ -85,15 +85,16 @@ def run_stage(
         try:
             # DVC has removed them, but an orphan may have written until it lost the lock.
             remove_outputs(root, declared)
-            with checkpoint_file(root, name, before.files, before.params):
+            resolved = params.model_dump(mode="json")
+            with checkpoint_file(root, name, before.files, resolved):
                 function(params, root)
-            _require(leader)
-            changed = sorted({*_differences(before, seal(root, declared, read_params(root))), *stale_code(root, before)})
-            if changed:
-                raise InputsChangedError(
-                    f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again"
-                )
-            write_statement(root, declared, before.files, before.params, params.model_dump(mode="json"))
+                _require(leader)
+                changed = sorted({*_differences(before, seal(root, declared, read_params(root))), *stale_code(root, before)})
+                if changed:
+                    raise InputsChangedError(
+                        f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again"
+                    )
+                write_statement(root, declared, before.files, before.params, resolved)
         except BaseException:
             _require(leader)
             remove_outputs(root, declared)

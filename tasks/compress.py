@@ -1,9 +1,9 @@
 """Stage `compress`: smaller models, on request, each beside the original in size, operations and quality on test."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tasks.contracts.compressed import (
     FOLDER,
@@ -15,7 +15,7 @@ from tasks.contracts.compressed import (
     write_models,
 )
 from tasks.contracts.trained import read_description
-from tasks.core.components import Choice, Component
+from tasks.core.components import Choice, Component, each_once, named
 from tasks.core.errors import DataError
 from tasks.core.settings import Section, Seed, Threads
 
@@ -26,35 +26,21 @@ if TYPE_CHECKING:
     from tasks.exporting.subject import Subject
 
 
-def _named(stated: Any) -> Any:
-    """A bare name stands for a method with its default options."""
-    return {"name": stated} if isinstance(stated, str) else stated
-
-
 # `prune`, or `{name: prune, …}` where an option differs from its default.
-Method = Annotated[Choice, Component("tasks.compression"), BeforeValidator(_named)]
+Method = Annotated[Choice, Component("tasks.compression"), BeforeValidator(named)]
 
 
 class Compress(Section):
     """Which smaller models are made from the trained one, and how much worse one may be and still count as equally good."""
 
     # Files of tasks/compression, each of which starts from the trained model; an empty list makes none.
-    methods: list[Method] = Field(default=[])
+    methods: Annotated[list[Method], AfterValidator(each_once)] = Field(default=[])
     # What `distill` trains: a file of tasks/models.
     student: Annotated[Choice, Component("tasks.models")] = Field(default={"name": "linear"}, validate_default=True)
     confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
     margin_accuracy: float = Field(gt=0, lt=1, default=0.02)  # how much lower the accuracy of an equally good model may be
     margin_nats: float = Field(gt=0, default=0.05)  # how much higher its log-loss may be, in nats
     bootstrap_resamples: int = Field(ge=200, le=100_000, default=2000)  # for the interval of the difference in log-loss
-
-    @field_validator("methods")
-    @classmethod
-    def _each_once(cls, methods: list[Choice]) -> list[Choice]:
-        names = [method.name for method in methods]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"found {', '.join(repeated)} more than once; expected each method once: drop the repetition")
-        return methods
 
 
 class Params(Section):
@@ -122,9 +108,7 @@ def shrunk(method: Choice, subject: "Subject") -> "nn.Module | bytes":
     """What a method makes: a module, or an ONNX model. Random numbers follow from the seed alone."""
     import torch
 
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # first weights and dropout draw from torch's global generator: give it back as it was
+    with torch.random.fork_rng(devices=[]):  # first weights draw from torch's global generator: give it back as it was
         torch.manual_seed(subject.seed)
         made: nn.Module | bytes = method.module.shrink(method.settings, subject)
     return made

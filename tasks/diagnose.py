@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tasks.contracts.calibration import write_calibration
 from tasks.contracts.findings import write_diagnosis
-from tasks.core.components import Choice, Component, named
+from tasks.core.components import Choice, Component, each_once, named
 from tasks.core.errors import ArtifactError, DataError
 from tasks.core.files import repair
 from tasks.core.progress import Progress
@@ -32,21 +32,12 @@ class Diagnose(Section):
     """
 
     # Files of tasks/diagnostics/checks, in the order of the findings.
-    checks: list[Check] = Field(default=list(CHECKS), validate_default=True, min_length=1)
+    checks: Annotated[list[Check], AfterValidator(each_once)] = Field(default=list(CHECKS), validate_default=True, min_length=1)
     confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
     alpha: float = Field(gt=0, lt=0.5, default=0.05)  # false-alarm rate of a check when nothing is wrong
     power: float = Field(gt=0.5, lt=1, default=0.8)  # probability with which a check must detect a harm that matters
     harm_nats: float = Field(gt=0, default=0.05)  # the smallest increase in log-loss that matters, in nats
     harm_accuracy: float = Field(gt=0, lt=1, default=0.02)  # the smallest difference in accuracy that matters
-
-    @field_validator("checks")
-    @classmethod
-    def _each_once(cls, checks: list[Choice]) -> list[Choice]:
-        names = [check.name for check in checks]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"found {', '.join(repeated)} more than once; expected each check once: drop the repetition")
-        return checks
 
 
 class Params(Section):

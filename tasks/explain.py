@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tasks.contracts.explanations import ExplainedImage, Explanations, Method, SanityStatus, Similarity, write_explanations
 from tasks.contracts.results import PREDICTIONS, read_table
-from tasks.core.components import Choice, Component, named
+from tasks.core.components import Choice, Component, each_once, named
 from tasks.core.errors import ArtifactError, DataError
 from tasks.core.files import repair
 from tasks.core.settings import Section, Seed, Threads
@@ -27,26 +27,21 @@ COLUMNS = list(ExplainedImage.model_fields)
 BATCH_VALUES = 1 << 18  # pixel values that a model is given at once: 1 MB, and its layers hold many times as much
 
 
+Attribution = Annotated[Choice, Component("tasks.attributions"), BeforeValidator(named)]
+
+
 class Explain(Section):
     """Which test images are explained, by which methods, and when a method fails its sanity check."""
 
     # Test images of each kind: the most certain, the least certain, and of the misclassified those with the largest loss.
     images: int = Field(ge=1, le=100, default=3)
     # Files of tasks/attributions: `occlusion`, or `{name: occlusion, window: 0.2}` where an option differs from its default.
-    methods: list[Annotated[Choice, Component("tasks.attributions"), BeforeValidator(named)]] = Field(
+    methods: Annotated[list[Attribution], AfterValidator(each_once)] = Field(
         default=list(METHODS), validate_default=True, min_length=1
     )
     randomisations: int = Field(ge=1, le=100, default=3)  # models with random weights that each heat map is compared with
     # A method fails where its heat maps have at least this mean rank correlation with those of random weights.
     max_similarity: float = Field(gt=0, lt=1, default=0.5)
-
-    @field_validator("methods")
-    @classmethod
-    def _each_once(cls, methods: list[Choice]) -> list[Choice]:
-        names = [method.name for method in methods]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"found {', '.join(repeated)} more than once; expected each method once: drop the repetition")
-        return methods
 
 
 class Params(Section):

@@ -40,7 +40,9 @@ class EarlyStopping(Section):
 class Train(Section):
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1)  # examples per step of the optimizer
-    accumulate: int = Field(ge=1, default=1)  # parts of a batch whose gradients are added up: the same step in less memory
+    accumulate: int = Field(
+        ge=1, default=1
+    )  # parts of a batch, one after another: the same step in less memory, but for batch norm
     shuffle: bool = True  # a new order each epoch, from the seed; false keeps the order of the file
     standardise: bool = True  # subtract the mean of train and divide by its deviation, per channel; false only scales to [0, 1]
     model: Annotated[Choice, Component("tasks.models")]
@@ -61,6 +63,25 @@ class Train(Section):
     num_nodes: int = Field(ge=1, le=1024, default=1)  # machines that train together; torchrun starts the stage on each of them
     strategy: Literal["ddp"] = "ddp"  # each device holds the whole model and computes its part of every batch
     record_step: bool = True  # replay a recording of the step where it gives the same bits: on one CPU process, not compiled
+
+    @model_validator(mode="after")
+    def parts_of_a_batch_add_up(self) -> Self:
+        """The weighted mean of a batch is not the mean of its parts' weighted means."""
+        if (self.accumulate > 1 or self.devices * self.num_nodes > 1) and getattr(self.loss.settings, "class_weights", None):
+            raise ValueError(
+                "loss.class_weights: found weights with accumulate above 1 or several devices; the weighted mean over a batch is not "
+                "that of its parts, so drop one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def sharpness_needs_finite_gradients(self) -> Self:
+        if self.precision == "16-mixed" and self.regularisation.sam_radius:
+            raise ValueError(
+                "regularisation.sam_radius: found a radius with precision 16-mixed, whose gradients may overflow before they are "
+                "scaled; expected bf16-mixed or 32-true"
+            )
+        return self
 
     @model_validator(mode="after")
     def each_device_has_examples(self) -> Self:
@@ -201,8 +222,9 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         augment=build(settings.augmentation),
         mix=build(settings.mixing),
     )
-    # The scaler of 16-mixed has a state of its own, which a recording would not put back.
-    plain = chosen.type == "cpu" and not settings.compile and settings.precision != "16-mixed"
+    # The scaler of 16-mixed, and a loss of somebody else's, may have a state of their own, which a recording would not put back.
+    stateless = settings.precision != "16-mixed" and settings.loss.name != "imported"
+    plain = chosen.type == "cpu" and joined.size == 1 and not settings.compile and stateless
     index = recorded_rows(len(train_split), len(val_split), params.seed)
     return Learner(
         model=model,
@@ -219,7 +241,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         sharpness=Sharpness(regularisation.sam_radius) if regularisation.sam_radius else None,
         averager=build(settings.averaging, model, len(batches), settings.epochs),
         precision=Precision(settings.precision, chosen.type),
-        record_step=settings.record_step and plain and joined.size == 1,
+        record_step=settings.record_step and plain,
         group=joined,
     )
 

@@ -32,9 +32,8 @@ def pytest_configure() -> None:
     os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="goodfit-prefect-")
     os.environ["SHELL"] = shutil.which("sh") or "/bin/sh"  # DVC starts commands with the user's
     os.environ.pop("CI", None)
-    os.environ.setdefault(
-        "OMP_NUM_THREADS", "1"
-    )  # several workers whose threads wait for each other are a hundred times slower
+    # Several workers whose threads wait for each other took twenty times as long.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

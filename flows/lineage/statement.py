@@ -102,19 +102,26 @@ def environment(resolved: dict[str, Any], *, computes: bool) -> dict[str, Any]:
     if computes:
         import torch
 
+        from tasks.learning import device
+
         training = resolved.get("train", {})
-        device = training.get("device", "cpu")
-        if device == "auto":  # as tasks/learning/device.py chooses
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        precision = training.get("precision", "32-true")
-        found |= {"device": device, "precision": precision, "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+        found |= {
+            "device": device.choose(training.get("device", "cpu")).type,
+            "precision": training.get("precision", "32-true"),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        }
     return found
 
 
 def _packages(root: Path, resolved: dict[str, Any]) -> list[dict[str, Any]]:
     locked = digest_paths(root, [REQUIREMENTS]) if (root / REQUIREMENTS).exists() else {}
-    packages = [{"name": name, "uri": f"pkg:pypi/{name}@{version(name)}"} for name in sorted({*PACKAGES, *_imported(resolved)})]
-    return [*(_resource(name, digest) for name, digest in locked.items()), *packages]
+    installed = [{"name": name, "uri": f"pkg:pypi/{name}@{number}"} for name, number in packages(resolved).items()]
+    return [*(_resource(name, digest) for name, digest in locked.items()), *installed]
+
+
+def packages(resolved: dict[str, Any]) -> dict[str, str]:
+    """The version of each package whose arithmetic or file formats reach the outputs, by name."""
+    return {name: version(name) for name in sorted({*PACKAGES, *_imported(resolved)})}
 
 
 def _imported(resolved: dict[str, Any]) -> Iterator[str]:

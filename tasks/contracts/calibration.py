@@ -6,12 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.contracts.trained import WEIGHTS
 from tasks.core.errors import ArtifactError
 from tasks.core.files import write_json
 
 NAME = "calibration.json"
-WEIGHTS_NAME = "model.safetensors"
-CALIBRATION_OF_MODEL = Path("models") / NAME
+WEIGHTS_NAME = WEIGHTS.name
+CALIBRATION_OF_MODEL = WEIGHTS.with_name(NAME)
 
 
 class Calibration(BaseModel):

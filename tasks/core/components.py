@@ -127,6 +127,14 @@ def named(stated: Any) -> Any:
     return {"name": stated} if isinstance(stated, str) else stated
 
 
+def each_once(chosen: list[Choice]) -> list[Choice]:
+    """For a list of components in which none may be repeated: `AfterValidator(each_once)`."""
+    names = [choice.name for choice in chosen]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"found {', '.join(repeated)} more than once; expected each name once: drop the repetition")
+    return chosen
+
+
 def choices(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Component, bool]]:
     """Key, folder and whether it is a list, of every parameter of `model` and of the sections in it that chooses a component."""
     for name, field in model.model_fields.items():

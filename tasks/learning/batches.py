@@ -67,16 +67,19 @@ class Batches:
             return
         parts = zip(self.prepare.scale(images).split(self.batch_size), labels.to(device).split(self.batch_size), strict=True)
         for number, (scaled, targets) in enumerate(parts, first):
-            generator = Generator(device).manual_seed(self._key(epoch, number + 1))
+            generator = Generator(device).manual_seed(seed_of(self.seed, epoch, number + 1))
             batch = self.prepare.standardise(scaled if self.augment is None else self.augment(scaled, generator))
             yield (batch, targets) if self.mix is None else self.mix(batch, targets, self.classes, generator)
 
     def _rows(self, epoch: int) -> Tensor:
-        """The epoch's order of the rows. It is keyed by the epoch, so that it does not depend on the epochs before it."""
-        if not self.shuffle:
-            return torch.arange(len(self.split))
-        return torch.randperm(len(self.split), generator=Generator().manual_seed(self._key(epoch)))
+        return shuffled(len(self.split), self.seed, epoch) if self.shuffle else torch.arange(len(self.split))
 
-    def _key(self, *numbers: int) -> int:
-        """A seed of its own for each epoch, and for each batch of it."""
-        return int(np.random.SeedSequence([self.seed, *numbers]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+def shuffled(rows: int, seed: int, epoch: int) -> Tensor:
+    """The epoch's order of the rows. It is keyed by the epoch, so that it does not depend on the epochs before it."""
+    return torch.randperm(rows, generator=Generator().manual_seed(seed_of(seed, epoch)))
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed of its own for each sequence of numbers: the run's seed, the epoch, the batch."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

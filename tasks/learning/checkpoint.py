@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tasks.core.errors import ArtifactError
 from tasks.core.files import whole
-from tasks.learning.position import Position
+from tasks.learning.position import CHECKPOINT_VARIABLE, Position
 
 if TYPE_CHECKING:
     from tasks.learning.distributed import Group
     from tasks.learning.loop import Learner
 
-# Names the file in which a stage keeps its checkpoint. Whoever starts the stage chooses it, with the digest of all inputs in its
-# name, so that the checkpoint of another run is never taken for this one's.
-CHECKPOINT_VARIABLE = "GOODFIT_CHECKPOINT"
 # At most a twentieth of the time is spent on checkpoints.
 EVERY_COSTS = 20
 EVERY_SECONDS = 0.5
@@ -43,13 +41,25 @@ class Checkpoint:
         return cls(Path(named)) if named else None
 
     def resumed(self, learner: "Learner") -> Position:
-        """Put the learner where the checkpoint was written; at the beginning where there is none, or where it is damaged."""
+        """Put the learner where the checkpoint was written; at the beginning where there is none, or where it is damaged.
+
+        Raises:
+            ArtifactError: it is whole, but of another learner.
+        """
         content = learner.group.of_first(self._read)
         if content is None:
             return Position()
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        for name, part in _parts(learner).items():
-            part.load_state_dict(state[name])
+        try:
+            for name, part in _parts(learner).items():
+                part.load_state_dict(state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            # The learner may be half of each by now, so this run cannot begin anew.
+            reason = str(error).strip().partition("\n")[0]
+            raise ArtifactError(
+                f"the checkpoint does not fit this training ({reason}); it now is {self._set_aside()}: start the run again, and it "
+                "begins anew"
+            ) from error
         torch.set_rng_state(state["generator"])
         if state["generator_cuda"] is not None:
             torch.cuda.set_rng_state(state["generator_cuda"])
@@ -90,11 +100,15 @@ class Checkpoint:
         content = self.file.read_bytes()
         digest, rest = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if hashlib.sha256(rest).digest() != digest:
-            aside = self.file.with_name(f"{self.file.name}.damaged")
-            self.file.replace(aside)
-            print(f"train: the checkpoint is damaged; it now is {aside}, and training begins anew")
+            print(f"train: the checkpoint is damaged; it now is {self._set_aside()}, and training begins anew")
             return None
         return rest
+
+    def _set_aside(self) -> Path:
+        aside = self.file.with_name(f"{self.file.name}.damaged")
+        if self.file.exists():  # another process of the group may have been faster
+            self.file.replace(aside)
+        return aside
 
 
 def _parts(learner: "Learner") -> dict[str, Any]:

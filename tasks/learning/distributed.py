@@ -18,13 +18,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tasks.core.errors import GoodfitError, ParamsError, TrainingError
 from tasks.core.progress import EVENTS_VARIABLE, events_pipe
+from tasks.learning.batches import seed_of
 from tasks.learning.gradients import parts
 
 # torchrun sets these for each process that it starts, and so does `launch`.
@@ -107,8 +107,7 @@ class Group:
     def begin_step(self, step: int) -> None:
         """Dropout draws other numbers in each process; they follow from the seed, the step and the rank, so that a run can continue."""
         if self.size > 1:
-            drawn = np.random.SeedSequence([self.seed, step, self.rank]).generate_state(1, np.uint64)[0]
-            torch.manual_seed(int(drawn >> np.uint64(1)))
+            torch.manual_seed(seed_of(self.seed, step, self.rank))
 
     def require_same(self, params: dict[str, Any], files: list[Path]) -> None:
         """Every process has the same parameters, data, code and torch.

@@ -22,8 +22,9 @@ LOWER_RATE = "Most often the learning rate is too high: it is {rate:g} (train.op
 class Watch:
     """Looks at each batch's loss and at each epoch's weights."""
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
+    def __init__(self, model: nn.Module, optimizer: Optimizer, skips_steps: bool = False) -> None:
         self.model, self.optimizer = model, optimizer
+        self.skips_steps = skips_steps  # as the scaling of 16-mixed does, for as long as its gradients overflow
         self._before: list[Tensor] = []
 
     def begin_epoch(self, at: Position) -> None:
@@ -46,14 +47,11 @@ class Watch:
                 raise TrainingError(
                     f"the loss on {name} is {loss} after {_where(at)}; expected a finite number. {self._lower_rate()}"
                 )
-        # Where the schedule has lowered the rate to almost nothing, nothing has to change any more.
-        learns = current_rate(self.optimizer) >= LOWERED * self.optimizer.param_groups[0]["initial_lr"]
-        imperfect = scores.train_accuracy < 1
-        if learns and imperfect and self._before and all(map(torch.equal, self._before, self.model.parameters())):
+        if self._is_stuck(at, scores):
             raise TrainingError(
-                f"no weight has changed in epoch {at.epoch} ({at.batch} batches), although the model is not perfect: every gradient is "
-                "zero or too small to count. Most often all units of a layer are dead (try a smaller train.optimizer.learning_rate, or "
-                "another seed) or the learning rate is too small"
+                f"no weight has changed in epoch {at.epoch} ({at.batch} batches), although nothing has been learned yet: every "
+                "gradient is zero or too small to count. Most often all units of a layer are dead (try a smaller "
+                "train.optimizer.learning_rate, or another seed) or the learning rate is too small"
             )
 
     @contextmanager
@@ -66,8 +64,17 @@ class Watch:
                 raise
             raise TrainingError(
                 f"out of memory at step {at.step + 1} (epoch {at.epoch}, batch {at.batch + 1}): {str(error).partition(chr(10))[0]}. "
-                "A smaller train.batch_size needs less; train.accumulate: 2 computes each batch in two halves with the same result"
+                "A smaller train.batch_size needs less; train.accumulate: 2 computes each batch in two halves, which is the same step "
+                "but for batch norm"
             ) from error
+
+    def _is_stuck(self, at: Position, scores: Scores) -> bool:
+        """Whether the epoch changed no weight, in a run that has neither learned anything nor come to the end of its schedule."""
+        if self.skips_steps or not self._before or scores.train_loss < at.first_loss:
+            return False
+        if current_rate(self.optimizer) < LOWERED * self.optimizer.param_groups[0]["initial_lr"]:
+            return False
+        return all(map(torch.equal, self._before, self.model.parameters()))
 
     def _lower_rate(self) -> str:
         return LOWER_RATE.format(rate=current_rate(self.optimizer))

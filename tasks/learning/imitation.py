@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,6 +10,7 @@ from torch.nn import functional
 from tasks.contracts.splits import Split
 from tasks.core.errors import TrainingError
 from tasks.core.progress import Progress
+from tasks.learning.batches import shuffled
 from tasks.learning.inference import Preparation
 
 
@@ -38,7 +38,7 @@ def imitate(student: nn.Module, taught: Tensor, split: Split, prepare: Preparati
     with Progress("compress", total=training.epochs, unit="epoch") as progress:
         for epoch in range(1, training.epochs + 1):
             total = 0.0
-            for chosen in _order(len(split), seed, epoch).split(training.batch_size):
+            for chosen in shuffled(len(split), seed, epoch).split(training.batch_size):
                 logits = student(prepare(split.images[chosen]))
                 loss = imitation_loss(logits, taught[chosen], split.labels[chosen], training.temperature, training.label_weight)
                 loss.backward()
@@ -66,9 +66,3 @@ def imitation_loss(student: Tensor, teacher: Tensor, labels: Tensor, temperature
         log_target=True,
     )
     return (1 - label_weight) * temperature**2 * soft + label_weight * functional.cross_entropy(student, labels)
-
-
-def _order(rows: int, seed: int, epoch: int) -> Tensor:
-    """A function of seed and epoch alone."""
-    state = int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(state))

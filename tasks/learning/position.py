@@ -5,6 +5,10 @@ from typing import Any
 
 from tasks.contracts.trained import Epoch
 
+# Names the file in which a stage keeps its checkpoint. Whoever starts the stage chooses it, with the digest of all inputs in its
+# name, so that the checkpoint of another run is never taken for this one's.
+CHECKPOINT_VARIABLE = "GOODFIT_CHECKPOINT"
+
 
 @dataclass
 class Position:

@@ -107,7 +107,7 @@ class RecordedStep:
 
     def _numbers(self) -> list[Any]:
         """The plain numbers that modules and optimizer hold: a recording would keep those of its first step for ever."""
-        holders = [vars(module) for module in self.model.modules()]
+        holders = [vars(holder) for holder in (*self.model.modules(), self.optimizer)]
         holders += [*self.optimizer.state.values(), *self.optimizer.param_groups]
         return [value for holder in holders for value in holder.values() if isinstance(value, int | float)]
 

@@ -33,6 +33,7 @@ FOLDERS = (
     "tasks/learning/losses",
     "tasks/learning/optimizers",
     "tasks/learning/schedules",
+    "tasks/learning/averaging",
     "tasks/datasets",
     "tasks/diagnostics/checks",
     "tasks/attributions",

@@ -156,7 +156,7 @@ def test_the_margins_and_the_confidence_are_those_that_were_asked_for(tmp_path: 
     [
         (
             ["prune", {"name": "prune", "amount": 0.2}],
-            "compress.methods: found prune more than once; expected each method once",
+            "compress.methods: found prune more than once; expected each name once",
         ),
         (["prun"], r"compress.methods.0.name: unknown name 'prun'; .* did you mean 'prune'\?"),
         ([{"name": "prune", "amount": 1.0}], "compress.methods.0.amount: found 1.0; it should be less than 1"),

@@ -14,7 +14,9 @@ from flows.parameters.recipes import use_recipe
 from tasks.contracts.splits import FOLDER, Dataset, Split, write_dataset, write_split
 from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, WEIGHTS, read_dynamics, read_history, read_model
 from tasks.core.errors import ArtifactError, ParamsError, TrainingError
+from tasks.core.settings import load_yaml, validate
 from tasks.learning.inference import Preparation, predict, rebuild
+from tasks.train import Params
 from tests.conftest import ROOT
 from tests.tasks.learning.test_learning import blobs
 
@@ -139,6 +141,24 @@ def test_a_warm_up_rises_within_the_first_epochs_and_is_in_the_history(params_wi
     root = processed(params_with(QUICK, ("    epochs: 0.0  ", "    epochs: 1.5  ")))  # three of eight steps, two in each epoch
     call("train", root)
     assert read_history(root)["learning_rate"].tolist() == pytest.approx([0.01 / 3, 0.01, 0.01, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"accumulate": 2}, "loss.class_weights: found weights with accumulate above 1"),
+        ({"devices": 2}, "loss.class_weights: found weights with accumulate above 1 or several devices"),
+        (
+            {"precision": "16-mixed", "regularisation": {"sam_radius": 0.05}},
+            "regularisation.sam_radius: found a radius with precision",
+        ),
+    ],
+)
+def test_what_would_be_another_training_than_it_says_is_refused(changes: dict[str, object], message: str) -> None:
+    document = load_yaml(ROOT / "recipes/digits.yaml")
+    document["train"] |= {"loss": {"name": "cross_entropy", "class_weights": [1.0] * 10}} | changes
+    with pytest.raises(ParamsError, match=message):
+        validate(Params, {key: document[key] for key in ("seed", "threads", "train")})
 
 
 def test_a_diverging_run_says_so_and_leaves_no_output(params_with: ParamsWith) -> None:

@@ -17,6 +17,7 @@ FOLDERS = {
     "tasks.learning.schedules": ["build"],
     "tasks.learning.augmentations": ["build"],
     "tasks.learning.mixing": ["build"],
+    "tasks.learning.averaging": ["build"],
     "tasks.datasets": ["fetch", "load"],
 }
 REQUIRED = {"imported": {"import": "torch.nn:Module"}}  # what has to be stated of a component

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.components import Component
+from tasks.core.errors import ArtifactError
 from tasks.learning import checkpoint
 from tasks.learning.checkpoint import Checkpoint
 from tasks.learning.loop import Learner, fit
@@ -127,6 +128,15 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_begins_anew(
     assert_same(trained("sgd", file), trained("sgd"))
     assert "the checkpoint is damaged; it now is" in capsys.readouterr().out
     assert (tmp_path / "torn.ckpt.damaged").exists()
+
+
+def test_a_checkpoint_of_another_learner_is_set_aside_and_named(tmp_path: Path) -> None:
+    file = tmp_path / "other.ckpt"
+    with pytest.raises(InterruptedTrainingError):
+        trained("adamw", file, interrupt_at=6)
+    with pytest.raises(ArtifactError, match=r"does not fit this training .*other\.ckpt\.damaged: start the run again"):
+        trained("ema", file)
+    assert_same(trained("ema", file), trained("ema"))
 
 
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

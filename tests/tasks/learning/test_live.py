@@ -1,10 +1,15 @@
 """The tables that are watched while training runs."""
 
 import json
+import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from tasks.contracts.trained import Epoch
 from tasks.learning.live import Live
+from tests.conftest import Project
 
 
 def epochs(count: int, val: float | None = 0.5) -> list[Epoch]:
@@ -41,3 +46,33 @@ def test_the_tables_are_removed(tmp_path: Path) -> None:
     live.remove()
 
     assert not (tmp_path / "dvclive").exists()
+
+
+@pytest.mark.slow
+def test_dvc_shows_the_curves_while_the_stage_runs(fresh: Project) -> None:
+    fresh.repro("preprocess")
+    fresh.edit("params.yaml", "epochs: 3 ", "epochs: 100000 ")
+    table = fresh.root / "dvclive/plots/metrics/val/loss.tsv"
+    stage = fresh.start(sys.executable, "-m", "flows.stage", "train")
+    try:
+        seen = [rows_of(table, more_than=2)]
+        seen.append(rows_of(table, more_than=seen[0]))
+        shown = json.loads(fresh.run("dvc", "plots", "show", "--json", "dvclive/plots/metrics").stdout)
+        assert stage.poll() is None, stage.communicate()
+    finally:
+        stage.kill()
+        stage.communicate()
+    assert seen[1] > seen[0]
+    assert any("val/loss.tsv" in name for name in json.dumps(shown).split('"'))
+    assert not fresh.run("git", "status", "--porcelain", "dvclive").stdout
+
+
+def rows_of(table: Path, more_than: int) -> int:
+    """How many rows the table has, as soon as it has more than so many."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        rows = len(table.read_text().splitlines()) if table.exists() else 0
+        if rows > more_than:
+            return rows
+        time.sleep(0.1)
+    raise AssertionError(f"{table} does not grow")

@@ -195,8 +195,22 @@ class Dead(nn.Module):
         return torch.relu(self.layer(images.flatten(1)) - 1e6)
 
 
+class Settled(nn.Module):
+    """Has no gradient after three epochs, in which it has learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.steps = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.steps += self.training
+        logits: Tensor = self.layer(images.flatten(1))
+        return logits if self.steps <= 3 * BATCHES else logits.detach() + 0 * self.layer.bias
+
+
 def test_a_model_whose_gradients_are_all_zero_is_told() -> None:
-    with pytest.raises(TrainingError, match=r"no weight has changed in epoch 1 \(4 batches\).*dead"):
+    with pytest.raises(TrainingError, match=r"no weight has changed in epoch 1 \(4 batches\), although nothing.*dead"):
         trained(model=Dead())
 
 
@@ -219,6 +233,12 @@ def test_a_batch_that_does_not_fit_into_memory_names_the_batch_and_the_remedy() 
 
     with pytest.raises(TrainingError, match=r"out of memory at step 1 \(epoch 1, batch 1\).*train\.batch_size.*accumulate: 2"):
         trained(model=Huge())
+
+
+def test_a_run_that_has_converged_is_no_failure() -> None:
+    model = Settled()
+    fit(learner(model, optim.SGD(model.parameters(), 0.5)), EPOCHS)
+    assert model.steps > 3 * BATCHES
 
 
 def test_a_rate_that_the_schedule_has_lowered_to_nothing_is_no_failure() -> None:
