@@ -219,7 +219,7 @@ def launch(function: Callable[..., None], count: int, *arguments: Any) -> None:
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     context = multiprocessing.get_context("spawn")
     events = events_pipe()
-    workers: list[_Worker] = []
+    workers: list[Worker] = []
     try:
         for rank in range(count):
             receiving, sending = context.Pipe(duplex=False)
@@ -231,8 +231,8 @@ def launch(function: Callable[..., None], count: int, *arguments: Any) -> None:
             sending.close()
             if progress is not None:
                 progress.close()
-            workers.append(_Worker(rank, process, receiving))
-        _await(workers)
+            workers.append(Worker(rank, process, receiving))
+        await_all(workers)
     finally:
         for worker in workers:
             worker.process.kill()
@@ -241,7 +241,7 @@ def launch(function: Callable[..., None], count: int, *arguments: Any) -> None:
             worker.said.close()
 
 
-class _Worker:
+class Worker:
     """One process, and the pipe through which it says what it raised."""
 
     def __init__(self, rank: int, process: multiprocessing.process.BaseProcess, said: Connection) -> None:
@@ -265,16 +265,16 @@ class _Worker:
         return TrainingError(f"{name} {how}; the others were ended too, and nothing was written")
 
 
-def _await(workers: list[_Worker]) -> None:
+def await_all(workers: list[Worker]) -> None:
     """Until all have ended; raise the cause of the first failure."""
     running = list(workers)
     while running:
         wait([worker.process.sentinel for worker in running])
-        for worker in running:
-            worker.process.join(0)
-        if any(worker.process.exitcode not in (None, 0) for worker in running):
+        # Each code is asked for once: a process may end between two questions.
+        codes = [worker.process.exitcode for worker in running]
+        if any(codes):
             break
-        running = [worker for worker in running if worker.process.exitcode is None]
+        running = [worker for worker, code in zip(running, codes, strict=True) if code is None]
     else:
         return
     for worker in running:

@@ -284,9 +284,10 @@ def test_a_killed_worker_takes_its_run_and_the_stage_with_it(served: Served, tmp
     served.end("worker", signal.SIGKILL)
     until(lambda: not [line for line in served.left() if "server" not in line], GONE_SECONDS, lambda: "\n".join(served.left()))
 
-    assert "epochs: 100000 " in served.project.text("params.yaml")
+    # The flow ends with the worker, before or after it sees that its stage has ended and restores params.yaml itself.
+    left = served.project.text("params.yaml") != params
     served.run("python", "-m", "flows.cli", "run")
-    assert "params.yaml: restored; a run that was killed had left its overrides in it" in served.printed
+    assert ("params.yaml: restored; a run that was killed had left its overrides in it" in served.printed) == left
     assert served.project.text("params.yaml") == params
     assert served.project.is_clean()
 

@@ -1,6 +1,8 @@
 """Two processes that train together end where one process does; one that dies ends all."""
 
 import json
+import multiprocessing
+import os
 import signal
 import socket
 import subprocess
@@ -8,7 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
@@ -17,6 +21,7 @@ import torch
 from benchmarks.stages import call
 from tasks.contracts.trained import read_history, read_model
 from tasks.core.errors import ParamsError, TrainingError
+from tasks.learning.distributed import Worker, await_all
 from tests.conftest import ROOT, Project, environment
 from tests.tasks.test_train import processed
 
@@ -29,7 +34,38 @@ def trained(root: Path) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
 
 
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in command_of(child)]
+
+
+def command_of(process: psutil.Process) -> str:
+    """Nothing, where it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def test_a_process_that_ends_between_two_looks_at_it_has_still_failed() -> None:
+    """Its pipe is closed a moment before the system tells its exit code."""
+
+    class Ending:
+        def __init__(self) -> None:
+            self.codes = [None, 1]
+            self.sentinel, sending = os.pipe()
+            os.close(sending)
+
+        @property
+        def exitcode(self) -> int | None:
+            return self.codes.pop(0) if len(self.codes) > 1 else self.codes[0]
+
+        def join(self, timeout: float) -> None: ...
+
+        def is_alive(self) -> bool:
+            return False
+
+    receiving, _ = multiprocessing.Pipe(duplex=False)
+    with pytest.raises(TrainingError, match="process 1 of the 1 that train together ended with exit code 1"):
+        await_all([Worker(0, cast(BaseProcess, Ending()), receiving)])
 
 
 @pytest.mark.slow
