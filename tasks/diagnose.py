@@ -71,8 +71,8 @@ def diagnose(params: Params, root: Path = Path()) -> None:
 def measure(root: Path, seed: int) -> "Measured":
     """What the checks need: the splits, the recorded epochs, and the logits of the saved weights on recorded train, val and test."""
     from tasks.contracts.splits import read_dataset, read_split
-    from tasks.contracts.trained import read_dynamics, read_model
-    from tasks.diagnostics.measured import Measured
+    from tasks.contracts.trained import read_dynamics, read_history, read_model
+    from tasks.diagnostics.measured import Dynamics, Measured
     from tasks.learning.inference import Preparation, predict, rebuild
     from tasks.statistics.answers import Answers
 
@@ -97,8 +97,10 @@ def measure(root: Path, seed: int) -> "Measured":
         train_logits=recorded,
         test_logits=tested,
         val_logits=validated,
+        train_epochs=Dynamics(dynamics.margin.numpy(), dynamics.loss.numpy(), dynamics.correct.numpy()),
         val_epochs=Answers(dynamics.val_loss.numpy(), dynamics.val_scaled_loss.numpy(), dynamics.val_correct.numpy()),
         val_half=dynamics.val_half.numpy(),
+        rates=read_history(root)["learning_rate"].to_numpy(dtype="float64"),
         saved=trained.chosen_epoch - 1,
         chosen_by=trained.chosen_by,
         seed=seed,

@@ -53,6 +53,8 @@ class Finding(BaseModel):
     summary: str
     evidence: Evidence
     remedy: Remedy | None
+    minor: bool = False  # a flag of something that hardly changes a number: any other flag comes before it
+    by_exclusion: bool = False  # passed because the interval excludes a harm that matters, not by the power to detect one
 
 
 class Diagnosis(BaseModel):
@@ -61,7 +63,9 @@ class Diagnosis(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: str  # that of the first flag in the order of precedence, "inconclusive" or "good_fit"
-    headline: str  # what is wrong, by how much, how we know, what to do; does not repeat the verdict
+    headline: (
+        str  # what is wrong, by how much, how we know, what to do; does not repeat the verdict; other flags on a second line
+    )
     flags: list[str]  # the verdicts of all checks that raised a flag, in the order of precedence
     findings: list[Finding]
     confidence: float  # of the intervals

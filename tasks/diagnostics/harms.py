@@ -35,7 +35,12 @@ class Harm:
     @property
     def answered(self) -> bool:
         """The test had the power to detect a harm that matters, or the interval excludes one."""
-        return self.mde <= self.matters or self.excluded
+        return self.powered or self.excluded
+
+    @property
+    def powered(self) -> bool:
+        """The test would probably have detected a harm that matters."""
+        return self.mde <= self.matters
 
     @property
     def excluded(self) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.contracts.splits import Arrays
 from tasks.diagnostics.crossfit import Comparison, compare
 from tasks.statistics.answers import Answers
-from tasks.statistics.arrays import Bools, Ints
+from tasks.statistics.arrays import Bools, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,26 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
+class Dynamics:
+    """What each epoch answered on the recorded training examples, without augmentation and in evaluation mode.
+
+    Shapes: margin (E, M) float16, the logit of the true class minus the largest other; loss (E, M) float16, in nats; correct (E, M).
+    """
+
+    margin: NDArray[np.float16]
+    loss: NDArray[np.float16]
+    correct: Bools
+
+
+@dataclass(frozen=True, eq=False)
 class Measured:
     """A trained model and its data.
 
     Shapes: test_logits (N, K) of the saved weights on test; train_index (M,) positions in train, and train_logits (M, K) of the
-    saved weights on them; val_logits (V, K) of the saved weights on val; val_epochs (E, V), what each epoch answered there, its
-    scaled losses by the halves val_half (V,). `saved` is the position of the saved epoch, the one whose weights were saved,
-    counted from 0; `seed` is for checks that draw random numbers.
+    saved weights on them; val_logits (V, K) of the saved weights on val; train_epochs (E, M) and val_epochs (E, V), what each epoch
+    answered there, its scaled losses by the halves val_half (V,); rates (E,), the learning rate of each epoch's last step. `saved`
+    is the position of the saved epoch, the one whose weights were saved, counted from 0; `seed` is for checks that draw random
+    numbers.
     """
 
     train: Arrays
@@ -41,8 +54,10 @@ class Measured:
     train_logits: NDArray[np.float32]
     test_logits: NDArray[np.float32]
     val_logits: NDArray[np.float32]
+    train_epochs: Dynamics
     val_epochs: Answers
     val_half: Bools
+    rates: Floats
     saved: int
     chosen_by: str
     seed: int

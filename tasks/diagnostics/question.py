@@ -37,6 +37,8 @@ class Question:
         *,
         evidence: Evidence | None = None,
         remedy: Remedy | None = None,
+        minor: bool = False,
+        by_exclusion: bool = False,
     ) -> Finding:
         """The finding. `n` is the number of examples that the estimate rests on; without an estimate its fields are None."""
         return Finding(
@@ -57,6 +59,8 @@ class Question:
             summary=summary,
             evidence=evidence or {},
             remedy=remedy,
+            minor=minor,
+            by_exclusion=by_exclusion,
         )
 
     def not_run(self, reason: str, n: int) -> Finding:

@@ -17,13 +17,29 @@ class Answer(NamedTuple):
     finding: Finding
     verdict: str | None
     precedence: int | None
+    required: bool  # for a good fit
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """The flag with the lowest one is the verdict."""
+        return self.finding.minor, self.precedence or 0
+
+    @property
+    def open(self) -> bool:
+        """The check has no answer."""
+        return self.verdict is not None and self.finding.status in ("inconclusive", "not_run")
 
 
 def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Diagnosis:
     """Run the checks in this order and conclude."""
-    modules = [(check.module, check.settings) for check in checks]
     answers = [
-        Answer(module.check(measured, limits, settings), module.VERDICT, module.PRECEDENCE) for module, settings in modules
+        Answer(
+            check.module.check(measured, limits, check.settings),
+            check.module.VERDICT,
+            check.module.PRECEDENCE,
+            check.module.REQUIRED,
+        )
+        for check in checks
     ]
     verdict, headline, flags = conclude(answers)
     findings = [answer.finding for answer in answers]
@@ -31,33 +47,55 @@ def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Dia
 
 
 def conclude(answers: Sequence[Answer]) -> tuple[str, str, list[str]]:
-    """Verdict, headline and all flags; the verdict is that of the flag with the lowest precedence.
+    """Verdict, headline and all flags; the verdict is that of the flag with the lowest precedence, minor flags last.
 
-    `good_fit` means that checks which can raise a flag were run, that each of them could answer its question, and that none flagged.
+    `good_fit` means that checks which can raise a flag were run, that each required one could answer its question, and that none
+    flagged.
     """
     deciding = [answer for answer in answers if answer.verdict is not None]
-    raised = sorted(
-        (answer for answer in deciding if answer.finding.status == "flag"), key=lambda answer: answer.precedence or 0
-    )
+    raised = sorted((answer for answer in deciding if answer.finding.status == "flag"), key=lambda answer: answer.rank)
     if raised:
         flags = list(dict.fromkeys(str(answer.verdict) for answer in raised))
-        return flags[0], raised[0].finding.summary, flags
+        return flags[0], "\n".join([raised[0].finding.summary, *_also(flags[1:])]), flags
     if not deciding:
         return INCONCLUSIVE, "No check that can raise a flag was run. Add one to diagnose.checks.", []
-    unanswered = [answer.finding.summary for answer in deciding if answer.finding.status in ("inconclusive", "not_run")]
+    unanswered = [answer.finding.summary for answer in deciding if answer.open and answer.required]
     if unanswered:
         return INCONCLUSIVE, " ".join(dict.fromkeys(unanswered)), []
-    return GOOD_FIT, _praise(answers), []
+    return GOOD_FIT, "\n".join(_praise(answers, deciding)), []
 
 
-def _praise(answers: Sequence[Answer]) -> str:
-    """The accuracy, and which checks could have raised a flag: only what was looked for can be called good."""
+def _also(flags: Sequence[str]) -> list[str]:
+    """The second line of the headline, where there are other flags."""
+    return [f"Also flagged: {', '.join(flag.replace('_', ' ') for flag in flags)}."] if flags else []
+
+
+def _praise(answers: Sequence[Answer], deciding: Sequence[Answer]) -> list[str]:
+    """The accuracy, and what was looked for, as only that can be called good; then what was not, and how the checks could tell."""
     performance = [answer.finding.summary for answer in answers if answer.finding.code == "performance"]
-    names = [answer.finding.code for answer in answers if answer.verdict is not None]
-    checks = f"checks {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else f"check {names[0]}"
-    none = "None of the" if len(names) > 1 else "The"
-    raised = "raised a flag, and each" if len(names) > 1 else "raised no flag, and it"
-    return " ".join([*performance, f"{none} {checks} {raised} had enough data to answer its question."])
+    closed = [answer for answer in deciding if not answer.open]
+    names = [answer.finding.code for answer in closed]
+    if len(names) > 1:
+        looked = f"None of the checks {_listed(names)} raised a flag, and each had enough data to answer its question."
+    else:
+        looked = f"The check {names[0]} raised no flag, and it had enough data to answer its question."
+    told = [
+        (
+            [answer.finding.code for answer in closed if answer.finding.by_exclusion],
+            "could not have detected every harm that matters, but the interval excludes one",
+        ),
+        (
+            [answer.finding.code for answer in deciding if answer.finding.status == "inconclusive"],
+            "had too little data for an answer",
+        ),
+        ([answer.finding.code for answer in deciding if answer.finding.status == "not_run"], "was not run"),
+    ]
+    limits = [f"{_listed(names).capitalize()}: {what}." for names, what in told if names]
+    return [" ".join([*performance, looked]), *([" ".join(limits)] if limits else [])]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def as_text(diagnosis: Diagnosis) -> str:

@@ -50,8 +50,9 @@ def test_writes_a_diagnosis_and_prints_its_headline_and_its_findings(
 ) -> None:
     diagnose(PARAMS, write_project(tmp_path, splits, even(4, N)))
     diagnosis = read_diagnosis(tmp_path)
-    first, *lines = capsys.readouterr().out.splitlines()
-    assert first == f"Verdict: {diagnosis.verdict}. {diagnosis.headline}"
+    printed = capsys.readouterr().out.removesuffix("\n")
+    assert printed.startswith(f"Verdict: {diagnosis.verdict}. {diagnosis.headline}\n")
+    lines = printed.splitlines()[1 + diagnosis.headline.count("\n") :]
     assert [line.split()[0] for line in lines[::2]] == [found.status for found in diagnosis.findings]
     assert [found.code for found in diagnosis.findings] == list(CHECKS)
 
@@ -127,7 +128,7 @@ ALWAYS = '''
 from tasks.core.settings import Section
 from tasks.diagnostics.question import Question
 
-VERDICT, PRECEDENCE = "alarming", 5
+VERDICT, PRECEDENCE, REQUIRED = "alarming", 5, True
 QUESTION = Question("always", "Always", "Always raised.", "none", "none", "nats")
 
 

@@ -4,6 +4,7 @@ To add a check, add a file here and list its name under `diagnose.checks`. The f
 
 - `VERDICT`, the verdict that its flag means, or None for a check that only describes and never flags;
 - `PRECEDENCE`, the place of that verdict when several flags are raised: the lowest number comes first (None without a verdict);
+- `REQUIRED`, whether a good fit needs an answer of this check; of the others, the headline names those that have none;
 - `Settings`, the options of the check (`tasks.core.components`);
 - `check(measured, limits, settings) -> Finding`: numbers in, a finding out.
 

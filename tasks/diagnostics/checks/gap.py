@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 VERDICT = None
 PRECEDENCE = None
+REQUIRED = False
 QUESTION = Question(
     code="gap",
     title="Generalization gap",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAMED = 100  # the evidence lists this many rows at most; it always counts all of them
 VERDICT = "leakage"
 PRECEDENCE = 10
+REQUIRED = True
 QUESTION = Question(
     code="integrity",
     title="Exact duplicates across splits",
@@ -66,7 +67,11 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     if not found.leaked:
         return QUESTION.answer("pass", _pass(found), n, estimate, evidence=evidence)
     evidence |= _accuracies(measured, found.leaked_test, limits.confidence)
-    return QUESTION.answer("flag", _flag(found, measured, limits), n, estimate, evidence=evidence, remedy=_remedy())
+    # So few leaked images cannot change the accuracy by an amount that matters.
+    minor = estimate.value < limits.harm_accuracy
+    return QUESTION.answer(
+        "flag", _flag(found, measured, limits), n, estimate, evidence=evidence, remedy=_remedy(), minor=minor
+    )
 
 
 @dataclass(frozen=True, eq=False)

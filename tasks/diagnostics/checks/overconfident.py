@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
 
 VERDICT = "overconfident"
-PRECEDENCE = 50
+PRECEDENCE = 80
+REQUIRED = True
 QUESTION = Question(
     code="overconfident",
     title="Overconfident probabilities",
@@ -64,6 +65,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "smallest_increase_that_matters": limits.harm_nats,
         },
         remedy=_remedy(comparison, found) if status == "flag" else None,
+        by_exclusion=status == "pass" and not found.raw.powered,
     )
 
 

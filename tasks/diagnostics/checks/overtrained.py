@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
 
 VERDICT = "overtrained"
-PRECEDENCE = 40
+PRECEDENCE = 70
+REQUIRED = True
 QUESTION = Question(
     code="overtrained",
     title="Trained too long (overfitting)",
@@ -61,6 +62,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "smallest_error_rate_increase_that_matters": limits.harm_accuracy,
         },
         remedy=_remedy(found, harm) if harm else None,
+        by_exclusion=status == "pass" and not (found.scaled.powered and found.error.powered),
     )
 
 

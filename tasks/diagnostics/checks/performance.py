@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
 
 VERDICT = "underfit"
-PRECEDENCE = 70
+PRECEDENCE = 30
+REQUIRED = True
 QUESTION = Question(
     code="performance",
     title="Test performance",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_split
-from tasks.contracts.trained import Dynamics, TrainedModel, write_dynamics, write_model
+from tasks.contracts.trained import Dynamics, Epoch, TrainedModel, write_dynamics, write_history, write_model
 from tasks.core.components import Component
 from tests.tasks.diagnostics.worlds import recorded as kept_of
 
@@ -51,6 +51,7 @@ def write_project(root: Path, splits: dict[SplitName, Split], val_logits: Tensor
         chosen_by="last epoch",
     )
     write_model(root, model, {"1.weight": gain * torch.eye(3), "1.bias": torch.zeros(3)})
+    write_history(root, [Epoch(epoch + 1, epoch + 1, 0.01, 1.0, 1.0, 0.5, 1.0, 0.5) for epoch in range(epochs)])
     unknown = torch.zeros(epochs, recorded, dtype=torch.float16)
     kept, half = kept_of(val_logits.numpy(), splits["val"].labels.numpy(), seed=0)
     answered = (half, kept.loss, kept.scaled_loss, kept.correct)

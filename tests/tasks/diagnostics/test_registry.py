@@ -13,7 +13,7 @@ FOLDER = Path("tasks/diagnostics/checks")
 NEW = '''
 from tasks.core.settings import Section
 
-VERDICT, PRECEDENCE = "unused", 1
+VERDICT, PRECEDENCE, REQUIRED = "unused", 1, False
 
 
 class Settings(Section):
@@ -30,6 +30,7 @@ def test_every_check_is_a_component_and_its_finding_bears_its_name(name: str) ->
     check = Component("tasks.diagnostics.checks").choose({"name": name}).module
     assert check.QUESTION.code == name
     assert (check.VERDICT is None) == (check.PRECEDENCE is None)
+    assert check.VERDICT is not None or not check.REQUIRED
     assert callable(check.check)
 
 

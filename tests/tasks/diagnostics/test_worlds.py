@@ -260,18 +260,29 @@ def test_harm_that_is_proven_to_be_too_small_to_matter_is_not_flagged() -> None:
     assert findings["overconfident"].status == "pass"
 
 
-def test_planted_leak_is_flagged_with_its_rows_and_comes_before_every_other_verdict() -> None:
+def test_a_leak_that_matters_comes_before_every_other_verdict() -> None:
+    diagnosis, findings = diagnosed(leaking(overtrained(), list(range(100))))
+    assert (diagnosis.verdict, diagnosis.flags) == ("leakage", ["leakage", "overtrained"])
+    first, second = diagnosis.headline.splitlines()
+    assert first.startswith("100 of 2000 test images")
+    assert second == "Also flagged: overtrained."
+    assert not findings["integrity"].minor
+
+
+def test_a_leak_of_few_images_is_flagged_with_its_rows_and_hides_no_other_flag() -> None:
     world = leaking(overtrained(), [3, 11, 17])
     diagnosis, findings = diagnosed(world)
-    assert diagnosis.verdict == "leakage"
-    assert diagnosis.flags == ["leakage", "overtrained"]
+    assert (diagnosis.verdict, diagnosis.flags) == ("overtrained", ["overtrained", "leakage"])
+    assert diagnosis.headline.endswith("\nAlso flagged: leakage.")
+    assert findings["integrity"].minor
     evidence = findings["integrity"].evidence
     assert evidence["leaked_test_rows"] == world.test.rows[[3, 11, 17]].tolist()
     assert (evidence["test_images_in_train"], evidence["validation_images_in_train"]) == (3, 0)
     right = world.test_logits.argmax(-1) == world.test.labels
     assert evidence["accuracy_without_leaked"] == pytest.approx(np.delete(right, [3, 11, 17]).mean())
-    assert "3 of 2000 test images" in diagnosis.headline
-    assert f"Test accuracy without them: {100 * np.delete(right, [3, 11, 17]).mean():.1f} % (95 % CI" in diagnosis.headline
+    summary = findings["integrity"].summary
+    assert "3 of 2000 test images" in summary
+    assert f"Test accuracy without them: {100 * np.delete(right, [3, 11, 17]).mean():.1f} % (95 % CI" in summary
 
 
 def test_one_leaked_validation_image_is_enough() -> None:

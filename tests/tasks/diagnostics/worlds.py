@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.splits import Arrays
-from tasks.diagnostics.measured import Limits, Measured
+from tasks.diagnostics.measured import Dynamics, Limits, Measured
 from tasks.statistics.answers import Answers, answers
 from tasks.statistics.arrays import Bools
+from tasks.statistics.calibration import log_losses
 from tasks.statistics.halves import stratified_halves
 from tasks.statistics.random import HALVES, generator
 
@@ -51,6 +52,16 @@ def recorded(val_logits: Logits, labels: Labels, seed: int) -> tuple[Answers, Bo
     return stacked([answers(epoch, labels, half) for epoch in val_logits]), half
 
 
+def repeated(logits: NDArray[np.float64], labels: Labels, count: int) -> Dynamics:
+    """Epochs (E, M) that all answer the same."""
+    rows = np.arange(len(labels))
+    others = logits.copy()
+    others[rows, labels] = -np.inf
+    margin = (logits[rows, labels] - others.max(axis=1)).astype(np.float16)
+    loss = log_losses(logits, labels).astype(np.float16)
+    return Dynamics(*(np.repeat(row[None], count, axis=0) for row in (margin, loss, margin > 0)))
+
+
 def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 0) -> Measured:
     """A model with these validation recordings; train and test of n rows each, without a leak."""
     random = np.random.default_rng([seed, 99])
@@ -64,6 +75,7 @@ def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 
         for part, labels, start in zip(parts, (train_labels, val_labels, test_labels), first, strict=True)
     )
     val_epochs, half = recorded(val_logits, val_labels, seed)
+    count = len(val_logits)
     return Measured(
         train=train,
         val=val,
@@ -73,9 +85,11 @@ def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 
         train_logits=train_logits.astype(np.float32),
         test_logits=test_logits.astype(np.float32),
         val_logits=val_logits[-1],
+        train_epochs=repeated(train_logits, train_labels, count),
         val_epochs=val_epochs,
         val_half=half,
-        saved=len(val_logits) - 1,
+        rates=np.full(count, 0.01),
+        saved=count - 1,
         chosen_by="last epoch",
         seed=seed,
     )
