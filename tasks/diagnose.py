@@ -77,7 +77,7 @@ def measure(root: Path, seed: int) -> "Measured":
     from tasks.statistics.answers import Answers
 
     trained, weights = read_model(root)
-    module, dynamics = rebuild(trained, weights), read_dynamics(root)
+    module, dynamics, history = rebuild(trained, weights), read_dynamics(root), read_history(root)
     train, val, test = (read_split(root, name) for name in ("train", "val", "test"))
     check_fit(root, trained, dynamics, len(train), len(val))
     for name, split in (("train", train), ("test", test)):
@@ -100,7 +100,8 @@ def measure(root: Path, seed: int) -> "Measured":
         train_epochs=Dynamics(dynamics.margin.numpy(), dynamics.loss.numpy(), dynamics.correct.numpy()),
         val_epochs=Answers(dynamics.val_loss.numpy(), dynamics.val_scaled_loss.numpy(), dynamics.val_correct.numpy()),
         val_half=dynamics.val_half.numpy(),
-        rates=read_history(root)["learning_rate"].to_numpy(dtype="float64"),
+        rates=history["learning_rate"].to_numpy(dtype="float64"),
+        watched=history["val_loss"].to_numpy(dtype="float64"),
         saved=trained.chosen_epoch - 1,
         chosen_by=trained.chosen_by,
         seed=seed,

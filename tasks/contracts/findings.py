@@ -67,6 +67,7 @@ class Diagnosis(BaseModel):
         str  # what is wrong, by how much, how we know, what to do; does not repeat the verdict; other flags on a second line
     )
     flags: list[str]  # the verdicts of all checks that raised a flag, in the order of precedence
+    answered: list[str]  # the verdicts that a check had the data to reach or to rule out
     findings: list[Finding]
     confidence: float  # of the intervals
 

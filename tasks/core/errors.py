@@ -24,5 +24,9 @@ class ArtifactError(GoodfitError):
     """A file that an earlier stage should have written is missing or is not what it should be."""
 
 
+class GateError(GoodfitError):
+    """The results do not meet a condition that the user has set."""
+
+
 class TrainingError(GoodfitError):
     """The model did not learn: the loss is not a finite number."""

@@ -92,7 +92,7 @@ def compare(epochs: Answers, half: Bools, val_logits: NDArray[np.floating], labe
     for score in (half, ~half):
         choose = ~score
         chosen = int(losses[:, choose].mean(axis=1).argmin())
-        rival = chosen if chosen != saved else _rival(losses[:, choose], saved)
+        rival = chosen if chosen != saved else strongest_rival(losses[:, choose], saved)
         raw[score] = losses[saved, score] - losses[chosen, score]
         raw_spread[score] = losses[saved, score] - losses[rival, score]
         scaled[score] = cooled[saved, score] - cooled[chosen, score]
@@ -116,7 +116,7 @@ def compare(epochs: Answers, half: Bools, val_logits: NDArray[np.floating], labe
     )
 
 
-def _rival(losses: Floats, saved: int) -> int:
+def strongest_rival(losses: Floats, saved: int) -> int:
     """The other epoch with the largest 95 % upper limit of its advantage over the saved one; losses (E, N)."""
     advantage = losses[saved] - losses
     upper = advantage.mean(axis=1) + 1.645 * advantage.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])

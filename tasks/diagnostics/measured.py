@@ -41,9 +41,9 @@ class Measured:
 
     Shapes: test_logits (N, K) of the saved weights on test; train_index (M,) positions in train, and train_logits (M, K) of the
     saved weights on them; val_logits (V, K) of the saved weights on val; train_epochs (E, M) and val_epochs (E, V), what each epoch
-    answered there, its scaled losses by the halves val_half (V,); rates (E,), the learning rate of each epoch's last step. `saved`
-    is the position of the saved epoch, the one whose weights were saved, counted from 0; `seed` is for checks that draw random
-    numbers.
+    answered there, its scaled losses by the halves val_half (V,); rates (E,), the learning rate of each epoch's last step; watched
+    (E,), the mean of `train.loss` on val, which early stopping watches. `saved` is the position of the saved epoch, the one whose
+    weights were saved, counted from 0; `seed` is for checks that draw random numbers.
     """
 
     train: Arrays
@@ -58,6 +58,7 @@ class Measured:
     val_epochs: Answers
     val_half: Bools
     rates: Floats
+    watched: Floats
     saved: int
     chosen_by: str
     seed: int

@@ -42,8 +42,14 @@ def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Dia
         for check in checks
     ]
     verdict, headline, flags = conclude(answers)
-    findings = [answer.finding for answer in answers]
-    return Diagnosis(verdict=verdict, headline=headline, flags=flags, findings=findings, confidence=limits.confidence)
+    return Diagnosis(
+        verdict=verdict,
+        headline=headline,
+        flags=flags,
+        answered=list(dict.fromkeys(answer.verdict for answer in answers if answer.verdict and not answer.open)),
+        findings=[answer.finding for answer in answers],
+        confidence=limits.confidence,
+    )
 
 
 def conclude(answers: Sequence[Answer]) -> tuple[str, str, list[str]]:

@@ -59,7 +59,7 @@ def test_a_new_model_is_chosen_by_its_name_and_earlier_models_still_load(ran: Pr
     described, _ = read_model(ran.root)
     assert described.model.name == "mlp"
     ran.edit("params.yaml", "{name: mlp, hidden: [64]}", "{name: another, width: 4}")
-    assert ran.repro() == {"train", "compress", "evaluate", "explain", "diagnose", "report"}
+    assert ran.repro() == {"train", "compress", "evaluate", "explain", "diagnose", "report", "gates"}
     assert json.loads(ran.text("models/model.json"))["model"] == {"name": "another", "width": 4}
 
 
@@ -81,17 +81,17 @@ def test_an_edit_of_a_component_that_is_not_chosen_runs_nothing(ran: Project, fi
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("tasks/models/mlp.py", {"train", "compress", "evaluate", "explain", "diagnose", "report"}),
-        ("tasks/learning/losses/cross_entropy.py", {"train", "report"}),
-        ("tasks/learning/optimizers/adam.py", {"train", "report"}),
-        ("tasks/learning/schedules/constant.py", {"train", "report"}),
-        ("tasks/datasets/digits.py", {"download", "preprocess", "report"}),
-        ("tasks/diagnostics/checks/gap.py", {"diagnose", "report"}),
-        ("tasks/attributions/saliency.py", {"explain", "report"}),
-        ("tasks/compression/prune.py", {"compress", "report"}),
-        ("tasks/statistics/intervals.py", {"compress", "evaluate", "diagnose", "report"}),
-        ("tasks/train.py", {"train", "report"}),
-        ("tasks/charts/page.html", {"report"}),
+        ("tasks/models/mlp.py", {"train", "compress", "evaluate", "explain", "diagnose", "report", "gates"}),
+        ("tasks/learning/losses/cross_entropy.py", {"train", "report", "gates"}),
+        ("tasks/learning/optimizers/adam.py", {"train", "report", "gates"}),
+        ("tasks/learning/schedules/constant.py", {"train", "report", "gates"}),
+        ("tasks/datasets/digits.py", {"download", "preprocess", "report", "gates"}),
+        ("tasks/diagnostics/checks/gap.py", {"diagnose", "report", "gates"}),
+        ("tasks/attributions/saliency.py", {"explain", "report", "gates"}),
+        ("tasks/compression/prune.py", {"compress", "report", "gates"}),
+        ("tasks/statistics/intervals.py", {"compress", "evaluate", "diagnose", "report", "gates"}),
+        ("tasks/train.py", {"train", "report", "gates"}),
+        ("tasks/charts/page.html", {"report", "gates"}),
     ],
 )
 def test_an_edit_runs_exactly_the_stages_that_use_the_file(ran: Project, file: str, stages: set[str]) -> None:
@@ -103,11 +103,11 @@ def test_an_edit_runs_exactly_the_stages_that_use_the_file(ran: Project, file: s
 @pytest.mark.parametrize(
     ("old", "new", "stages"),
     [
-        ("epochs: 3 ", "epochs: 2 ", {"train", "compress", "evaluate", "explain", "diagnose", "report"}),
-        ("most_wrong: 24 ", "most_wrong: 5 ", {"report"}),
-        ("student: {name: linear} ", "student: {name: mlp} ", {"compress", "report"}),
-        ("calibration_bins: 15 ", "calibration_bins: 10 ", {"evaluate", "report"}),
-        ("path: data/source/README.md ", "path: recipes ", {"download", "report"}),
+        ("epochs: 3 ", "epochs: 2 ", {"train", "compress", "evaluate", "explain", "diagnose", "report", "gates"}),
+        ("most_wrong: 24 ", "most_wrong: 5 ", {"report", "gates"}),
+        ("student: {name: linear} ", "student: {name: mlp} ", {"compress", "report", "gates"}),
+        ("calibration_bins: 15 ", "calibration_bins: 10 ", {"evaluate", "report", "gates"}),
+        ("path: data/source/README.md ", "path: recipes ", {"download", "report", "gates"}),
     ],
 )
 def test_a_parameter_runs_the_stages_that_declare_it(ran: Project, old: str, new: str, stages: set[str]) -> None:

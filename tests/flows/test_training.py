@@ -270,6 +270,7 @@ def test_a_failing_stage_fails_the_flow_and_the_other_branch_finishes(ran: Proje
         "explain": "not run",
         "diagnose": "ran",
         "report": "not run",
+        "gates": "not run",
     }
     assert done.stderr.splitlines()[-1].startswith("error: evaluate: the test split is empty; expected images")
     assert "Traceback" not in done.stdout + done.stderr

@@ -98,16 +98,17 @@ def test_after_the_flow_dvc_does_nothing(fresh: Project) -> None:
     [
         (
             ("val_fraction: 0.4 ", "val_fraction: 0.3 "),
-            {"preprocess", "train", "compress", "evaluate", "explain", "diagnose", "report"},
+            {"preprocess", "train", "compress", "evaluate", "explain", "diagnose", "report", "gates"},
         ),
-        (("epochs: 3 ", "epochs: 4 "), {"train", "compress", "evaluate", "explain", "diagnose", "report"}),
-        (("methods: [] ", "methods: [prune] "), {"compress", "report"}),
-        (("calibration_bins: 15 ", "calibration_bins: 10 "), {"evaluate", "report"}),
-        (("images: 3 ", "images: 2 "), {"explain", "report"}),
-        (("alpha: 0.05 ", "alpha: 0.01 "), {"diagnose", "report"}),
-        (("most_wrong: 24 ", "most_wrong: 12 "), {"report"}),
+        (("epochs: 3 ", "epochs: 4 "), {"train", "compress", "evaluate", "explain", "diagnose", "report", "gates"}),
+        (("methods: [] ", "methods: [prune] "), {"compress", "report", "gates"}),
+        (("calibration_bins: 15 ", "calibration_bins: 10 "), {"evaluate", "report", "gates"}),
+        (("images: 3 ", "images: 2 "), {"explain", "report", "gates"}),
+        (("alpha: 0.05 ", "alpha: 0.01 "), {"diagnose", "report", "gates"}),
+        (("most_wrong: 24 ", "most_wrong: 12 "), {"report", "gates"}),
+        (("fail_on: [] ", "fail_on: [leakage] "), {"gates"}),
     ],
-    ids=["preprocess", "train", "compress", "evaluate", "explain", "diagnose", "report"],
+    ids=["preprocess", "train", "compress", "evaluate", "explain", "diagnose", "report", "gates"],
 )
 def test_a_change_in_a_section_reruns_that_stage_and_those_after_it(
     ran: Project, change: tuple[str, str], stages: set[str]

@@ -189,6 +189,7 @@ def diagnosis(tests: int) -> Diagnosis:
         verdict="overtrained",
         headline="Training past epoch 18 cost 0.042 nats of log-loss on held-out data; stopping there would give it back.",
         flags=["overtrained", "overconfident"],
+        answered=["leakage", "underfit", "overtrained"],
         confidence=0.95,
         findings=[
             finding("integrity", "Leakage between splits", "pass", estimate=0, ci_low=0.0, ci_high=0.0083, n=tests, unit="fraction",

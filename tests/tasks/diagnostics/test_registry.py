@@ -60,4 +60,4 @@ def test_a_new_check_that_is_not_listed_reruns_nothing(ran: Project) -> None:
 def test_an_edited_check_reruns_the_diagnosis_and_what_reads_it_and_not_the_evaluation(ran: Project) -> None:
     file = ran.root / FOLDER / "gap.py"
     file.write_text(file.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
-    assert ran.repro() == {"diagnose", "report"}
+    assert ran.repro() == {"diagnose", "report", "gates"}

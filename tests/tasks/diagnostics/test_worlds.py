@@ -131,8 +131,15 @@ def test_last_epoch_with_more_errors_is_overtrained_and_early_stopping_gains_the
     remedy = findings["overtrained"].remedy
     assert remedy is not None
     assert remedy.action == "Early stopping: set train.early_stopping.enabled: true."
-    assert remedy.expected_gain == findings["overconfident"].estimate
-    assert f"Validation log-loss is {remedy.expected_gain:.3f} nats higher (95 % CI" in diagnosis.headline
+    gain, ci = remedy.expected_gain, remedy.ci
+    assert gain is not None
+    assert ci is not None
+    assert gain == pytest.approx(
+        findings["overconfident"].estimate
+    )  # five epochs later there is no better one: it stops at the best
+    assert 0 < ci[0] < gain < ci[1]
+    assert f"Validation log-loss is {gain:.3f} nats higher (95 % CI" in diagnosis.headline
+    assert f"with an expected gain of {gain:.3f} nats (95 % CI" in diagnosis.headline
     assert "at the saved epoch 6 than at epoch" in diagnosis.headline
     assert "Fix: early stopping" in diagnosis.headline
 
@@ -156,21 +163,17 @@ def swayed(n: int = 2000, seed: int = 0) -> Measured:
     return measured(np.stack([logits, turned]).astype(np.float32), labels, seed=seed)
 
 
-def test_sentence_and_remedy_of_overtrained_cite_the_harm_that_was_shown() -> None:
+def test_sentence_of_overtrained_cites_the_harm_that_was_shown() -> None:
     cited = Counter[str]()
     for world in (make(seed=seed) for make in (overtrained, sharper_and_worse, swayed) for seed in range(15)):
         finding = diagnosed(world)[1]["overtrained"]
         if finding.status != "flag":
             continue
         assert isinstance(world.comparison, Comparison)
-        found, remedy, said = harms(world.comparison, LIMITS), finding.remedy, finding.summary
-        assert remedy is not None
+        found, said = harms(world.comparison, LIMITS), finding.summary
         kind = "error" if "The validation error rate" in said else "scaled" if "After temperature scaling" in said else "raw"
         harm = {"raw": found.raw, "scaled": found.scaled, "error": found.error}[kind]
         assert harm.proven(LIMITS.alpha)
-        assert (remedy.expected_gain, remedy.ci) == (harm.contrast.estimate, (harm.contrast.low, harm.contrast.high))
-        assert ("error rate" in remedy.source, "temperature scaling" in remedy.source) == (kind == "error", kind == "scaled")
-        assert remedy.unit == ("fraction" if kind == "error" else "nats")
         cited[kind] += 1
     assert min(cited[kind] for kind in ("raw", "scaled", "error")) >= 1
 

@@ -89,6 +89,7 @@ def measured(val_logits: Logits, val_labels: Labels, n: int = 2000, seed: int = 
         val_epochs=val_epochs,
         val_half=half,
         rates=np.full(count, 0.01),
+        watched=val_epochs.loss.mean(axis=1) if len(val_labels) else np.full(count, np.nan),
         saved=count - 1,
         chosen_by="last epoch",
         seed=seed,

@@ -1,0 +1,66 @@
+"""Stage `gates`: end the run as failed where the results do not meet the conditions that the user has set.
+
+It is the last stage, so that everything, the report too, has been written and recorded when a gate fails.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from tasks.contracts.findings import read_diagnosis
+from tasks.contracts.results import EVALUATION
+from tasks.core.errors import GateError
+from tasks.core.files import read_json
+from tasks.core.settings import Fraction, Section
+
+if TYPE_CHECKING:
+    from tasks.contracts.findings import Diagnosis
+
+
+class Gates(Section):
+    """Conditions without which the run fails; by default there is none."""
+
+    # Flags of the diagnosis, such as leakage or memorised, or the verdict inconclusive.
+    fail_on: list[str] = Field(default_factory=list)
+    min_accuracy_lower_bound: Fraction | None = None  # the interval of the test accuracy must not begin below this
+
+
+class Params(Section):
+    gates: Gates = Gates()
+
+
+def gates(params: Params, root: Path = Path()) -> None:
+    """Compare the diagnosis and the evaluation with the gates.
+
+    Raises:
+        GateError: a gate failed, or nothing that was run can answer it; all of them are named.
+        ArtifactError: a result is missing or damaged.
+    """
+    chosen = params.gates
+    failed = [*_raised(chosen, read_diagnosis(root)), *_too_low(chosen, read_json(root / EVALUATION, "evaluate"))]
+    if failed:
+        raise GateError(f"{'; '.join(failed)}. All results have been written and recorded")
+    kept = len(chosen.fail_on) + (chosen.min_accuracy_lower_bound is not None)
+    print(f"gates: {kept} of {kept} passed" if kept else "gates: none are set")
+
+
+def _raised(chosen: Gates, diagnosis: "Diagnosis") -> Iterator[str]:
+    for name in chosen.fail_on:
+        if name in (*diagnosis.flags, diagnosis.verdict):
+            yield f"gates.fail_on names {name}, which the diagnosis found (verdict: {diagnosis.verdict})"
+        elif name not in (*diagnosis.answered, "inconclusive"):
+            yield (
+                f"gates.fail_on names {name}, but no check of diagnose.checks had an answer to that; the checks that had one can find: "
+                f"{', '.join(diagnosis.answered) or 'nothing'}"
+            )
+
+
+def _too_low(chosen: Gates, evaluation: dict[str, Any]) -> Iterator[str]:
+    least, low = chosen.min_accuracy_lower_bound, evaluation["accuracy_ci_low"]
+    if least is not None and low < least:
+        yield (
+            f"gates.min_accuracy_lower_bound is {least:g}, and the interval of the test accuracy {evaluation['accuracy']:.4f} begins "
+            f"at {low:.4f}"
+        )
