@@ -130,7 +130,7 @@ def _type(annotation: Any) -> str:
     if origin is Annotated:
         return _type(arguments[0])
     if origin is Literal:
-        return "one of " + ", ".join(f"`{_yaml(value)}`" for value in arguments)
+        return ("one of " if len(arguments) > 1 else "") + ", ".join(f"`{_yaml(value)}`" for value in arguments)
     if origin in (list, tuple):
         kinds = dict.fromkeys(_type(kind) for kind in arguments if kind is not Ellipsis)
         many = f" {len(arguments)}" if origin is tuple and Ellipsis not in arguments else ""

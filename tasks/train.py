@@ -1,5 +1,6 @@
 """Stage `train`: fit the model on train, watch it on val, keep what the diagnosis needs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -114,7 +115,7 @@ def train(params: Params, root: Path = Path()) -> None:
 
     Raises:
         ParamsError: early stopping or the schedule plateau is asked for, and there is no validation split; or devices are missing.
-        TrainingError: the loss is not a finite number, or a process ended.
+        TrainingError: the loss is not a finite number, no learning rate lowers it (learning_rate: auto), or a process ended.
     """
     from tasks.learning.distributed import launch, processes_to_launch
 
@@ -145,8 +146,10 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
     from tasks.contracts.trained import TrainedModel, write_dynamics, write_history, write_model
     from tasks.learning.checkpoint import Checkpoint
     from tasks.learning.inference import use_threads
+    from tasks.learning.learning_rate import is_auto
     from tasks.learning.live import Live
     from tasks.learning.loop import fit
+    from tasks.learning.range_test import range_test
 
     settings = params.train
     dataset, train_split, val_split = read_dataset(root), read_split(root, "train"), read_split(root, "val")
@@ -162,7 +165,6 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
 
     use_threads(params.threads)
     with torch.random.fork_rng():  # first weights and dropout draw from torch's global generator: give it back as it was
-        torch.manual_seed(params.seed)
         described = TrainedModel(
             model=settings.model,
             shape=dataset.shape,
@@ -171,7 +173,19 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
             deviation=deviation,
             resize=dataset.resize,
         )
-        learner = assemble(params, described, train_split, val_split, joined)
+
+        def fresh(stated: Params) -> "Learner":
+            torch.manual_seed(params.seed)
+            return assemble(stated, described, train_split, val_split, joined)
+
+        tested = None
+        if is_auto(getattr(settings.optimizer.settings, "learning_rate", None)):
+            # With a learner of its own, not compiled. What is trained afterwards is made anew, with the chosen number: whatever the
+            # test has changed, in torch's tensors or in a component's Python, cannot reach it.
+            tested = range_test(fresh(with_rate(params, 1.0, compile=False)))
+            params = with_rate(params, tested.chosen)
+        learner = fresh(params)
+        learner.recorder.range_test = tested
         live = Live(root)
         show = live.show if joined.rank == 0 else None
         history = fit(learner, settings.epochs, Checkpoint.of_stage(joined), on_epoch=show)
@@ -244,6 +258,13 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         record_step=settings.record_step and plain,
         group=joined,
     )
+
+
+def with_rate(params: Params, rate: float, **changes: Any) -> Params:
+    """The parameters with this number as the learning rate, and with other `changes` of the section `train`."""
+    optimizer = params.train.optimizer
+    stated = replace(optimizer, settings=optimizer.settings.model_copy(update={"learning_rate": rate}))
+    return params.model_copy(update={"train": params.train.model_copy(update={"optimizer": stated, **changes})})
 
 
 def build(choice: Choice, *arguments: Any) -> Any:

@@ -12,7 +12,7 @@ from tasks.core.components import Choice, Component
 from tasks.core.errors import ArtifactError
 from tasks.core.files import expecting, missing, read_text, repair, whole, write_json
 from tasks.core.settings import offences
-from tasks.core.tensors import read_tensors, write_tensors
+from tasks.core.tensors import read_arrays, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,12 +61,26 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class RangeTest:
+    """How `learning_rate: auto` became a number: the rate of each step of the range test, and the smoothed loss there.
+
+    The losses have the unit of `train.loss`; `chosen` is the learning rate that was trained with.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    chosen: float
+
+
+@dataclass(frozen=True)
 class Dynamics:
     """What each epoch predicted for each recorded example, in a few numbers: the size does not grow with the number of classes.
 
     Shapes: train_index (M,) int64, positions in the train split; margin, loss (E, M) float16 and correct (E, M) bool: the logit of
     the true class minus the largest other, cross-entropy in nats, and whether it was predicted. For all of val, as
     `tasks.statistics.answers` computes them: val_half (V,) bool; val_loss, val_scaled_loss (E, V) float64; val_correct (E, V) bool.
+    Where the learning rate was `auto`, its range test of S steps: range_test_rates, range_test_losses (S,) float64, and
+    range_test_chosen (1,) float64.
     """
 
     train_index: "Tensor"
@@ -77,6 +91,9 @@ class Dynamics:
     val_loss: "Tensor"
     val_scaled_loss: "Tensor"
     val_correct: "Tensor"
+    range_test_rates: "Tensor | None" = None
+    range_test_losses: "Tensor | None" = None
+    range_test_chosen: "Tensor | None" = None
 
 
 def write_history(root: Path, epochs: Iterable[Epoch]) -> None:
@@ -134,7 +151,8 @@ def read_description(root: Path) -> TrainedModel:
 
 
 def write_dynamics(root: Path, dynamics: Dynamics) -> None:
-    write_tensors(root / DYNAMICS, {field.name: getattr(dynamics, field.name) for field in fields(Dynamics)})
+    tensors = {field.name: getattr(dynamics, field.name) for field in fields(Dynamics)}
+    write_tensors(root / DYNAMICS, {name: tensor for name, tensor in tensors.items() if tensor is not None})
 
 
 def read_dynamics(root: Path) -> Dynamics:
@@ -145,3 +163,17 @@ def read_dynamics(root: Path) -> Dynamics:
     """
     with expecting(root / DYNAMICS, "train"):
         return Dynamics(**read_tensors(root / DYNAMICS, "train"))
+
+
+def read_range_test(root: Path) -> RangeTest | None:
+    """The range test of the learning rate, read without torch; None where the rate was a number.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    found = read_arrays(root / DYNAMICS, "train", ("range_test_rates", "range_test_losses", "range_test_chosen"))
+    if not found:
+        return None
+    with expecting(root / DYNAMICS, "train"):
+        rates, losses, chosen = (array.tolist() for array in found.values())
+        return RangeTest(rates, losses, *chosen)

@@ -44,6 +44,8 @@ KEYS: dict[str, str] = {
     "max_lr": "the highest learning rate is train.optimizer.learning_rate",
     "lr": "it is train.optimizer.learning_rate here",
     "learning_rate": "it is train.optimizer.learning_rate here",
+    "auto_lr_find": "train.optimizer.learning_rate: auto runs a range test",
+    "lr_find": "train.optimizer.learning_rate: auto runs a range test",
     "num_warmup_steps": WARMUP,
     "warmup_epochs": WARMUP,
     "warmup_t": WARMUP,

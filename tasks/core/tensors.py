@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from tasks.core.errors import ArtifactError
 from tasks.core.files import missing, repair, whole
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 # Of the tensors that may be mapped, by the names of the safetensors format.
@@ -50,6 +51,23 @@ def read_tensors(path: Path, stage: str) -> "dict[str, Tensor]":
     except SafetensorError as error:
         raise ArtifactError(f"{path} is damaged ({error}): {repair(stage)}") from None
     return tensors
+
+
+def read_arrays(path: Path, stage: str, names: Iterable[str]) -> "dict[str, NDArray[Any]]":
+    """Read those of the named tensors that the file of `stage` has, as numpy arrays: without torch, and without the other tensors.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        raise missing(path, stage)
+    try:
+        with safe_open(path, framework="np") as file:
+            return {name: file.get_tensor(name) for name in names if name in file.keys()}  # noqa: SIM118 (it is no dict)
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} is damaged ({error}): {repair(stage)}") from None
 
 
 def map_tensors(path: Path, stage: str) -> "dict[str, Tensor]":

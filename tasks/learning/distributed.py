@@ -48,6 +48,7 @@ class Group:
     def __init__(self, rank: int = 0, size: int = 1, seed: int = 0) -> None:
         self.rank, self.size, self.seed = rank, size, seed
         self._replica: DistributedDataParallel | None = None
+        self._said = False
 
     def with_batch_norm(self, model: nn.Module, device: torch.device) -> nn.Module:
         """On CUDA, batch normalisation over the whole batch; torch has none for the CPU, where each process normalises its part."""
@@ -55,10 +56,12 @@ class Group:
             return model
         if device.type == "cuda":
             return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(model))
-        print(
-            f"train: on the CPU each of the {self.size} processes normalises its own part of a batch (batch_norm): the result differs "
-            "from that of one process"
-        )
+        if not self._said:  # a model may be made twice, for the range test and for the training
+            print(
+                f"train: on the CPU each of the {self.size} processes normalises its own part of a batch (batch_norm): the result "
+                "differs from that of one process"
+            )
+            self._said = True
         return model
 
     def replica(self, forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tasks.contracts.splits import Split
-from tasks.contracts.trained import Dynamics
+from tasks.contracts.trained import Dynamics, RangeTest
 from tasks.learning.inference import Preparation, predict
 from tasks.statistics.halves import stratified_halves
 from tasks.statistics.random import HALVES, generator
@@ -46,6 +47,7 @@ class Recorder:
     prepare: Preparation
     loss: Callable[[Tensor, Tensor], Tensor]
     seed: int  # of the halves of val: each is temperature-scaled by the other
+    range_test: RangeTest | None = None  # that has chosen the learning rate
     _train: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each epoch: margin, loss, correct
     _val: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each epoch: loss, scaled loss, correct
 
@@ -80,11 +82,12 @@ class Recorder:
         found = answers(logits.numpy(), self.val.labels.numpy(), self._half)
         return torch.from_numpy(found.loss), torch.from_numpy(found.scaled_loss), torch.from_numpy(found.correct)
 
-    def state_dict(self) -> dict[str, list[tuple[Tensor, Tensor, Tensor]]]:
-        return {"train": self._train, "val": self._val}
+    def state_dict(self) -> dict[str, Any]:
+        return {"train": self._train, "val": self._val, "range_test": asdict(self.range_test) if self.range_test else None}
 
-    def load_state_dict(self, state: dict[str, list[tuple[Tensor, Tensor, Tensor]]]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self._train, self._val = state["train"], state["val"]
+        self.range_test = RangeTest(**state["range_test"]) if state["range_test"] else None
 
     def dynamics(self) -> Dynamics:
         """What was recorded of the epochs so far."""
@@ -99,7 +102,15 @@ class Recorder:
             val_loss=val_loss,
             val_scaled_loss=val_scaled_loss,
             val_correct=val_correct,
+            **self._tested(),
         )
+
+    def _tested(self) -> dict[str, Tensor]:
+        tested = self.range_test
+        if tested is None:
+            return {}
+        columns = {"rates": tested.rates, "losses": tested.losses, "chosen": [tested.chosen]}
+        return {f"range_test_{name}": torch.tensor(values, dtype=torch.float64) for name, values in columns.items()}
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.core.errors import ParamsError
 from tasks.core.imported import Imported, make
-from tasks.core.settings import Positive
+from tasks.learning.learning_rate import LearningRate
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Imported):
-    learning_rate: Positive = 0.001  # handed over as `lr`
+    learning_rate: LearningRate = 0.001  # handed over as `lr`
 
 
 def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from tasks.core.settings import Fraction, NotNegative, Positive, Section
+from tasks.core.settings import Fraction, NotNegative, Section
+from tasks.learning.learning_rate import LearningRate
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: Positive = 0.0001
+    learning_rate: LearningRate = 0.0001
     beta1: Fraction = 0.9  # share of the momentum in the direction of a step
     beta2: Fraction = 0.99  # decay of the momentum
     weight_decay: NotNegative = 0.0  # decoupled: multiplied by the learning rate

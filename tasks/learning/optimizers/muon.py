@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from tasks.core.settings import Fraction, NotNegative, Positive, Section
+from tasks.learning.learning_rate import LearningRate
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: Positive = 0.001  # of both parts
+    learning_rate: LearningRate = 0.001  # of both parts
     momentum: Fraction = 0.95
     nesterov: bool = True  # look ahead along the momentum
     weight_decay: NotNegative = 0.1  # decoupled: multiplied by the learning rate

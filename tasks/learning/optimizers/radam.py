@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tasks.core.settings import Fraction, NotNegative, Positive, Section
+from tasks.learning.learning_rate import LearningRate
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: Positive = 0.001
+    learning_rate: LearningRate = 0.001
     beta1: Fraction = 0.9  # decay of the mean of the gradients
     beta2: Fraction = 0.999  # decay of the mean of their squares
     epsilon: Positive = 1e-8  # added to the denominator

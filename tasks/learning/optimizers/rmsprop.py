@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tasks.core.settings import Fraction, Positive, Section
+from tasks.learning.learning_rate import LearningRate
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: Positive = 0.01
+    learning_rate: LearningRate = 0.01
     alpha: Fraction = 0.99  # decay of the mean of the squared gradients
     momentum: Fraction = 0.0
     epsilon: Positive = 1e-8  # added to the denominator

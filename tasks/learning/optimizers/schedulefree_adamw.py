@@ -6,12 +6,13 @@ normalisation the running statistics belong to y. Use the schedule `constant`: t
 """
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.core.errors import TrainingError
 from tasks.core.settings import Fraction, NotNegative, Positive, Section
+from tasks.learning.learning_rate import LearningRate, is_auto
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: Positive = 0.0025
+    learning_rate: LearningRate = 0.0025
     beta1: Fraction = 0.9  # how far gradients are taken from z towards the average x
     beta2: Fraction = 0.999  # decay of the mean of the squared gradients
     epsilon: Positive = 1e-8  # added to the denominator
@@ -27,6 +28,15 @@ class Settings(Section):
     warmup_steps: int = Field(ge=0, default=0)  # in which the learning rate rises linearly; its first step is not 0
     r: NotNegative = 0.0  # later steps weigh more in the average: by this power of their number
     weight_lr_power: NotNegative = 2.0  # steps with a low learning rate weigh less in the average: by this power of it
+
+    @model_validator(mode="after")
+    def a_range_test_sets_the_rates_itself(self) -> Self:
+        if is_auto(self.learning_rate) and self.warmup_steps:
+            raise ValueError(
+                f"warmup_steps: found {self.warmup_steps} with learning_rate: auto, whose range test would measure lowered rates; "
+                "state train.warmup.epochs instead, or a number"
+            )
+        return self
 
 
 def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 
-from tasks.core.settings import Fraction, Positive, Section
+from tasks.core.settings import Fraction, Section
+from tasks.learning.learning_rate import LearningRate
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: Positive = 0.001
+    learning_rate: LearningRate = 0.001
     momentum: Fraction = 0.0
     nesterov: bool = False  # look ahead along the momentum
 

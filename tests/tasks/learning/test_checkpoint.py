@@ -71,7 +71,8 @@ def trained(name: str, file: Path | None = None, interrupt_at: int | None = None
         with built.measured() as measured:
             built.stopper.restore(len(history), measured)
             weights = {key: tensor.clone() for key, tensor in measured.state_dict().items()}
-    return weights, history, vars(built.recorder.dynamics())
+    recorded = vars(built.recorder.dynamics())
+    return weights, history, {name: tensor for name, tensor in recorded.items() if tensor is not None}
 
 
 class Interrupting(type(learner(nn.Linear(1, 1), torch.optim.SGD([torch.zeros(1)])).batches)):  # type: ignore[misc]

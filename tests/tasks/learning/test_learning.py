@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from tasks.contracts.splits import Split
-from tasks.contracts.trained import Dynamics
+from tasks.contracts.trained import Dynamics, RangeTest
 from tasks.core.components import Component
 from tasks.core.errors import TrainingError
 from tasks.learning import inference, penalties
@@ -224,6 +224,7 @@ def test_what_is_recorded_grows_with_rows_and_epochs_and_not_with_classes() -> N
 def test_a_recorder_that_resumes_gives_the_dynamics_of_one_that_was_not_interrupted() -> None:
     train, val, loss, model = blobs(60), blobs(30, seed=1), torch.nn.functional.cross_entropy, linear()
     whole, first, second = (Recorder(train, val, torch.arange(60), AS_STORED, loss, seed=0) for _ in range(3))
+    whole.range_test = first.range_test = RangeTest([0.001, 0.1], [2.0, 1.0], chosen=0.01)
     for epoch in range(4):
         with torch.no_grad():
             next(model.parameters()).mul_(1.5)
@@ -232,7 +233,8 @@ def test_a_recorder_that_resumes_gives_the_dynamics_of_one_that_was_not_interrup
         if epoch == 1:
             second.load_state_dict(first.state_dict())
     for field in fields(Dynamics):
-        assert torch.equal(getattr(second.dynamics(), field.name), getattr(whole.dynamics(), field.name)), field.name
+        continued, expected = getattr(second.dynamics(), field.name), getattr(whole.dynamics(), field.name)
+        assert torch.equal(continued, expected), field.name
 
 
 def test_answers_that_are_no_numbers_are_recorded_as_unknown() -> None:
