@@ -13,7 +13,7 @@ from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTI
 from tasks.contracts.splits import FOLDER, read_dataset
 from tasks.contracts.statement import FOLDER as LINEAGE
 from tasks.contracts.statement import Statement, read_statements, upstream
-from tasks.contracts.trained import HISTORY, MODEL, read_description, read_history
+from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, read_description, read_history, read_range_test
 from tasks.core.errors import ArtifactError
 from tasks.core.files import missing, read_json, repair, whole
 from tasks.core.settings import Section
@@ -32,6 +32,7 @@ SOURCES = {
     TEST: "preprocess",
     MODEL: "train",
     HISTORY: "train",
+    DYNAMICS: "train",
     EVALUATION: "evaluate",
     PREDICTIONS: "evaluate",
     PER_CLASS: "evaluate",
@@ -92,6 +93,7 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         diagnosis=read_diagnosis(root),
         compression=read_compression(root),
         history=read_history(root),
+        range_test=read_range_test(root),
         predictions=predictions,
         per_class=per_class,
         calibration=read_table(root, CALIBRATION, "evaluate"),

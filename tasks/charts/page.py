@@ -15,6 +15,7 @@ from tasks.charts.formats import Estimate, read_estimate
 from tasks.charts.heat_maps import heat_map, reduced
 from tasks.charts.learning_curves import learning_curve
 from tasks.charts.pictures import picture
+from tasks.charts.range_test import range_test_chart
 from tasks.charts.reliability import reliability_chart
 from tasks.charts.smaller import smaller_models
 from tasks.contracts.compressed import Compression
@@ -22,7 +23,7 @@ from tasks.contracts.explanations import Explanations
 from tasks.contracts.findings import Diagnosis, Finding, Unit
 from tasks.contracts.splits import SPLITS, Dataset
 from tasks.contracts.statement import Statement
-from tasks.contracts.trained import WEIGHTS, TrainedModel
+from tasks.contracts.trained import WEIGHTS, RangeTest, TrainedModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,8 @@ class Results:
     """Everything that the page shows.
 
     `most_wrong` are rows of `predictions`, and `images` (M, C, H, W) uint8 are their pictures. `explained` (L, C, H, W) uint8 are the
-    pictures of the explained images, and `heat_maps` (L, H, W) theirs by method. `statements` are in the order of the stages.
+    pictures of the explained images, and `heat_maps` (L, H, W) theirs by method. `range_test` is there where the learning rate was
+    `auto`. `statements` are in the order of the stages.
     """
 
     dataset: Dataset
@@ -49,6 +51,7 @@ class Results:
     diagnosis: Diagnosis
     compression: Compression
     history: "pd.DataFrame"
+    range_test: RangeTest | None
     predictions: "pd.DataFrame"
     per_class: "pd.DataFrame"
     calibration: "pd.DataFrame"
@@ -163,6 +166,8 @@ def _learning(results: Results) -> dict[str, Any]:
     return {
         "loss_curve": learning_curve(history, "loss", chosen, unit),
         "accuracy_curve": learning_curve(history, "accuracy", chosen),
+        "range_test": results.range_test,
+        "range_test_curve": range_test_chart(results.range_test, unit) if results.range_test else "",
         "has_validation": bool(history["val_loss"].notna().any()),
     }
 

@@ -19,7 +19,7 @@ from tasks.contracts.explanations import Explanations, write_explanations
 from tasks.contracts.findings import Diagnosis, Finding, Remedy, write_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
 from tasks.contracts.splits import Dataset, Split, write_dataset, write_split
-from tasks.contracts.trained import Epoch, TrainedModel, write_history, write_model
+from tasks.contracts.trained import Dynamics, Epoch, TrainedModel, write_dynamics, write_history, write_model
 from tasks.core.components import Component
 from tasks.core.errors import ArtifactError
 from tasks.core.files import write_json
@@ -43,7 +43,13 @@ ARGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --di
 
 
 def write_results(
-    root: Path, classes: Sequence[str] = DIGITS, *, validation: bool = True, tests: int = 360, smaller: bool = False
+    root: Path,
+    classes: Sequence[str] = DIGITS,
+    *,
+    validation: bool = True,
+    tests: int = 360,
+    smaller: bool = False,
+    automatic: bool = False,
 ) -> Path:
     """Plausible results of a whole run, written as the stages write them; about 9 % of the test images are misclassified."""
     random = np.random.default_rng(0)
@@ -52,6 +58,7 @@ def write_results(
     root.mkdir(exist_ok=True, parents=True)
     write_data(root, classes, labels, random, validation=validation)
     write_training(root, classes, validation=validation)
+    write_recorded(root, automatic=automatic)
     write_evaluation(root, classes, labels, predicted, random)
     write_explained(root, random)
     write_diagnosis(root, diagnosis(tests))
@@ -104,6 +111,17 @@ def write_training(root: Path, classes: Sequence[str], *, validation: bool) -> N
     choice = Component("tasks.models").choose({"name": "mlp", "hidden": [64]})
     model = TrainedModel.model_validate({**described, "model": choice, "shape": (1, 8, 8)})
     write_model(root, model, {"weight": torch.zeros(1)})
+
+
+def write_recorded(root: Path, *, automatic: bool) -> None:
+    """Of the dynamics the report reads the range test alone; its loss explodes at the end."""
+    nothing = torch.zeros(0)
+    found: dict[str, torch.Tensor] = {}
+    if automatic:
+        rates, progress = torch.logspace(-7, 0, 300, dtype=torch.float64), torch.arange(300, dtype=torch.float64) / 300
+        losses = 2.3 - 2 * torch.sigmoid(30 * (progress - 0.7)) + 1e-3 * torch.exp(60 * (progress - 0.85))
+        found = {"range_test_rates": rates, "range_test_losses": losses, "range_test_chosen": torch.tensor([0.00123]).double()}
+    write_dynamics(root, Dynamics(*[nothing] * 8, **found))
 
 
 def write_evaluation(root: Path, classes: Sequence[str], labels: Any, predicted: Any, random: np.random.Generator) -> None:
@@ -232,7 +250,7 @@ CHAIN = (
     (
         "train",
         ["data/processed/train.safetensors", "tasks/train.py"],
-        ["models/model.json", "models/model.safetensors", "results/history.csv"],
+        ["models/model.json", "models/model.safetensors", "results/dynamics.safetensors", "results/history.csv"],
     ),
     (
         "evaluate",
@@ -347,7 +365,7 @@ def test_a_further_stage_appears_without_an_edit(tmp_path: Path) -> None:
     """Between preprocess and train; its place follows from what it reads and writes."""
     write_results(tmp_path)
     write_json(tmp_path / "lineage/augment.json", statement("augment", ["data/processed/train.safetensors"], ["data/more"]))
-    train = statement("train", ["data/more"], ["models/model.json", "models/model.safetensors", "results/history.csv"])
+    train = statement("train", ["data/more"], next(outputs for stage, _, outputs in CHAIN if stage == "train"))
     write_json(tmp_path / "lineage/train.json", train)
     write_json(tmp_path / "lineage/unrelated.json", statement("unrelated", ["models/model.json"], ["other"]))
     text = page(tmp_path)
@@ -406,6 +424,14 @@ def test_escapes_hostile_class_names(tmp_path: Path) -> None:
     assert "<img src=x" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "{{ 7 * 7 }}" in text
+
+
+def test_shows_the_range_test_and_the_chosen_rate_where_there_was_one(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path / "auto", automatic=True))
+    training = text[text.index('<section id="learning">') : text.index('<section id="errors">')]
+    assert "took 300 steps with ever higher rates; 0.00123, a tenth of the rate" in training
+    assert ">chosen: 0.00123<" in training
+    assert "ever higher rates" not in page(write_results(tmp_path / "number"))
 
 
 @pytest.mark.parametrize("classes", [2, 20, 21, 100])
@@ -482,7 +508,7 @@ def test_an_image_that_is_right_is_not_among_the_most_wrong_however_large_its_lo
         ("results/explanations.json", "explain"), ("results/explanations.safetensors", "explain"),
         ("results/diagnosis.json", "diagnose"), ("metrics/evaluation.json", "evaluate"), ("models/model.json", "train"),
         ("results/compression.json", "compress"), ("results/calibration.csv", "evaluate"),
-        ("results/history.csv", "train"), ("results/per_class.csv", "evaluate"),
+        ("results/history.csv", "train"), ("results/dynamics.safetensors", "train"), ("results/per_class.csv", "evaluate"),
         ("results/predictions.parquet", "evaluate"), *((f"lineage/{stage}.json", stage) for stage in STAGES[1:]),
     ],
 )  # fmt: skip
@@ -530,6 +556,7 @@ CASES: dict[str, dict[str, Any]] = {
     "no validation": {"validation": False},
     "two": {"classes": ["cat", "dog"]},
     "smaller models": {"smaller": True},
+    "automatic learning rate": {"automatic": True},
 }
 
 
