@@ -2,7 +2,7 @@
 
 A learner takes steps on the batches of train, in the run's own order, while the rate rises exponentially, until the smoothed loss
 diverges. The chosen rate is a tenth of the one at which it was lowest. Range, divergence and choice are those of fastai's `lr_find`
-(`minimum`); docs/decisions/learning-rate-auto.md has the measurements behind the choice, and why it is not the steepest descent.
+(`minimum`); docs/decisions/a-tenth-of-the-lowest.md has the measurements that speak against the steepest descent and for so many steps.
 """
 
 import itertools
