@@ -1,0 +1,139 @@
+"""Are labels wrong, so that the accuracy on test is lower than that of the model?"""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from tasks.contracts.findings import Evidence, Finding, Remedy, Status
+from tasks.core.settings import Fraction, Section
+from tasks.diagnostics.question import Estimate, Question
+from tasks.diagnostics.words import percent, percent_interval
+
+if TYPE_CHECKING:
+    from tasks.contracts.splits import SplitName
+    from tasks.diagnostics.measured import Limits, Measured
+    from tasks.statistics.label_noise import WrongLabels
+
+VERDICT = "label_noise"
+PRECEDENCE = 50
+REQUIRED = False
+QUESTION = Question(
+    code="label_noise",
+    title="Wrong labels",
+    definition="Labels that have nothing to do with what the model sees in the image, as mistaken labels have. The accuracy that is "
+    "measured with them is lower than that of the model.",
+    estimand="share of the validation and test labels that were replaced by another class at random",
+    method="Maximum likelihood of the share of wrong labels together with a temperature (symmetric noise: Patrini et al. 2017), with a "
+    "profile-likelihood interval. Candidates: area under the margin (Pleiss et al. 2020) on train, margin of the logits on test.",
+    unit="fraction",
+)
+
+
+class Settings(Section):
+    # Flagged where the whole interval lies above. On clean MNIST and Fashion-MNIST the estimate reaches 1 %: a few honest errors are
+    # made with great confidence, and cannot be told from wrong labels by the answers of one model.
+    smallest_share: Fraction = 0.02
+    candidates: int = Field(ge=1, le=1000, default=20)  # the evidence lists so many rows of train and of test
+
+
+def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
+    """Flag when the interval of the share of wrong labels lies above `smallest_share`; pass when below; else inconclusive.
+
+    Errors of a hard problem look like wrong labels one by one, but not together: the model is unsure where they happen, and their
+    label is a class that it finds plausible. Wrong labels also happen where it is sure, and are any class. What the two parameters
+    of `tasks.statistics.label_noise.wrong_labels` estimate is that difference, on validation and test, which the model was not
+    trained on (an epoch that was chosen on validation biases it only slightly).
+
+    What this does not see: labels that are wrong on train alone, and wrong labels that always name the class that is most alike.
+    The number of candidates is no rate: confident learning (Northcutt et al. 2021) lists 44 % of the test rows of an overtrained
+    model on clean but hard data, of which none is wrong. Cost: about 200 passes over the held-out logits.
+    """
+    import numpy as np
+
+    from tasks.statistics.intervals import wilson
+    from tasks.statistics.label_noise import accuracy_on_right_labels, wrong_labels
+
+    logits = np.concatenate([measured.val_logits, measured.test_logits])
+    labels = np.concatenate([measured.val.labels, measured.test.labels])
+    if not np.isfinite(logits).all():
+        return QUESTION.not_run(
+            "The saved weights answer with numbers that are not finite, so labels cannot be judged.", len(labels)
+        )
+    correct, majority = int((logits.argmax(-1) == labels).sum()), int(np.bincount(labels).max())
+    if wilson(correct, len(labels), limits.confidence)[0] <= majority / len(labels):
+        return QUESTION.answer(
+            "inconclusive",
+            f"The model is not shown to be better than the majority-class baseline on {len(labels)} validation and test images, so "
+            "that its answers say nothing about labels. Train a model that learns first.",
+            len(labels),
+        )
+    found = wrong_labels(logits, labels, limits.confidence)
+    status: Status = "inconclusive"
+    if found.low > settings.smallest_share:
+        status = "flag"
+    elif found.high < settings.smallest_share:
+        status = "pass"
+    accuracy = float((measured.test_logits.argmax(-1) == measured.test.labels).mean())
+    right = [accuracy_on_right_labels(accuracy, share, logits.shape[1]) for share in (found.share, found.low, found.high)]
+    estimate = Estimate(found.share, found.low, found.high, p_value=found.p_value, mde=_detectable(found, limits))
+    between = f"{percent(found.share)} ({percent_interval(found.low, found.high, limits.confidence)})"
+    images, matters = f"{len(labels)} validation and test images", percent(settings.smallest_share)
+    summaries = {
+        "flag": f"{between} of the labels have nothing to do with what the model sees, as mistaken labels have; measured on {images} "
+        f"by their likelihood beside a temperature. The test accuracy of {percent(accuracy)} is a lower bound: with right labels it "
+        f"would be about {percent(right[0])}, if the mistakes are random. Fix: look at the candidates in the evidence and correct "
+        "their labels; until they are looked at, their number is no rate.",
+        "pass": f"No share of wrong labels that matters was found on {images}: {between}, below {matters}.",
+        "inconclusive": f"{images} do not show whether {matters} or more of the labels are wrong: {between}; the smallest detectable "
+        f"share is {percent(_detectable(found, limits))}. Use larger validation and test sets, or look at the candidates.",
+    }
+    return QUESTION.answer(
+        status,
+        summaries[status],
+        len(labels),
+        estimate,
+        evidence={
+            "temperature_beside_wrong_labels": found.temperature,
+            "test_accuracy": accuracy,
+            "test_accuracy_if_labels_were_right": right[0],
+            "test_accuracy_if_labels_were_right_ci": right[1:],
+            "smallest_share_that_matters": settings.smallest_share,
+            "row_numbers": measured.row_numbers,
+            **_candidates(measured, "train", settings.candidates),
+            **_candidates(measured, "test", settings.candidates),
+        },
+        remedy=_remedy() if status == "flag" else None,
+    )
+
+
+def _detectable(found: "WrongLabels", limits: "Limits") -> float:
+    """The share that would probably have been told from none, from the width of the interval above the estimate."""
+    from tasks.statistics.comparisons import detectable
+    from tasks.statistics.intervals import quantile
+
+    error = (found.high - found.share) / quantile((1 + limits.confidence) / 2)
+    return detectable(error, 1 - limits.confidence, limits.power, sides=2)
+
+
+def _candidates(measured: "Measured", split: "SplitName", count: int) -> Evidence:
+    """The most suspicious rows of a split, as columns."""
+    from tasks.diagnostics.candidates import label_candidates
+
+    found = label_candidates(measured, split, count)
+    margin = "area_under_margin" if split == "train" else "margin"
+    return {
+        f"{split}_candidate_rows": [candidate.row for candidate in found],
+        f"{split}_candidate_given_classes": [candidate.given for candidate in found],
+        f"{split}_candidate_suggested_classes": [candidate.suggested for candidate in found],
+        f"{split}_candidate_{margin}": [candidate.margin for candidate in found],
+    }
+
+
+def _remedy() -> Remedy:
+    return Remedy(
+        action="Look at the candidates in the evidence, the most suspicious rows first, and correct or remove their labels.",
+        expected_gain=None,
+        ci=None,
+        unit=None,
+        source="Share of wrong labels on validation and test; what correcting them gains is not in the records.",
+    )
