@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from tasks.statistics.arrays import Bools, Floats, Ints
+from tasks.statistics.intervals import Interval
 
 
 def log_probabilities(logits: NDArray[np.floating]) -> Floats:
@@ -50,8 +51,7 @@ class Bin:
 
 def calibration(confidences: Floats, correct: Bools, bins: int) -> list[Bin]:
     """Equally wide bins of confidence (N,), without the empty ones (Guo et al. 2017, section 2)."""
-    edges = np.arange(bins + 1) / bins
-    numbers = np.searchsorted(edges[1:-1], confidences, side="left")
+    edges, numbers = np.arange(bins + 1) / bins, _bins(confidences, bins)
     return [
         Bin(float(edges[k]), float(edges[k + 1]), int(own.sum()), float(confidences[own].mean()), int(correct[own].sum()))
         for k in range(bins)
@@ -59,7 +59,27 @@ def calibration(confidences: Floats, correct: Bools, bins: int) -> list[Bin]:
     ]
 
 
+def _bins(confidences: Floats, bins: int) -> Ints:
+    """The number of the bin of each confidence (N,), from 0."""
+    return np.searchsorted(np.arange(1, bins) / bins, confidences, side="left")
+
+
 def calibration_error(table: Sequence[Bin]) -> float:
     """ECE: sum over bins of n_b / n · |accuracy_b - confidence_b| (Guo et al. 2017, equation 3)."""
     n = sum(row.n for row in table)
     return float(sum(row.n / n * abs(row.correct / row.n - row.confidence) for row in table))
+
+
+def calibration_error_interval(
+    confidences: Floats, correct: Bools, bins: int, *, confidence: float, resamples: int, random: np.random.Generator
+) -> Interval:
+    """Percentile bootstrap interval of the ECE of confidences (N,).
+
+    The ECE is biased upwards, and its bootstrap more so: even a perfectly calibrated model has an interval above zero (Kumar et al.
+    2019, section 5). It describes; to show that a model is miscalibrated takes another test.
+    """
+    n = len(confidences)
+    own = np.equal.outer(_bins(confidences, bins), np.arange(bins)) * (correct - confidences)[:, None]  # (N, B)
+    errors = [np.abs(np.bincount(random.integers(n, size=n), minlength=n) @ own).sum() / n for _ in range(resamples)]
+    low, high = np.quantile(errors, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Did the predicted probabilities become too extreme, while the predicted classes stayed as accurate?"""
+"""Did the predicted probabilities become too extreme from one epoch to another, while the predicted classes stayed as accurate?"""
 
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ PRECEDENCE = 80
 REQUIRED = True
 QUESTION = Question(
     code="overconfident",
-    title="Overconfident probabilities",
+    title="Overconfidence that grew while training",
     definition="Validation log-loss is higher at the saved epoch than at the best epoch, and temperature scaling (dividing all "
-    "logits by one number above 1) lowers it.",
+    "logits by one number above 1) lowers it. This compares epochs; whether the probabilities of the saved epoch match its accuracy is "
+    "what the check calibration asks.",
     estimand="expected log-loss of the saved epoch minus that of the epoch with the lowest validation log-loss, in nats",
     method=METHOD,
     unit="nats",
@@ -82,7 +83,8 @@ def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Li
         return "Overconfidence alone does not explain the damage: see “Trained too long (overfitting)”."
     if found.raw.proven(limits.alpha):
         return (
-            f"The probabilities are not overconfident but underconfident (fitted temperature T = {comparison.temperature:.2f})."
+            "Overconfidence does not explain the increase in log-loss: the probabilities of the saved epoch are not overconfident but "
+            f"underconfident (fitted temperature T = {comparison.temperature:.2f})."
         )
     return (
         f"No meaningful increase in log-loss over the best epoch was found on {images}: {raw.estimate:.3f} nats "

@@ -1,0 +1,130 @@
+"""Do the predicted probabilities match how often the predictions are right?"""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from tasks.contracts.findings import Finding, Remedy, Status
+from tasks.core.settings import Section
+from tasks.diagnostics.question import Estimate, Question
+from tasks.diagnostics.words import interval, percent, percent_interval
+
+if TYPE_CHECKING:
+    from tasks.diagnostics.measured import Limits, Measured
+    from tasks.statistics.arrays import Bools, Floats
+    from tasks.statistics.comparisons import Contrast
+
+VERDICT = "miscalibrated"
+PRECEDENCE = 85
+REQUIRED = False
+RESAMPLES = 1000  # of the bootstrap; its own error is then about 1 % of the width of the interval
+QUESTION = Question(
+    code="calibration",
+    title="Confidence against accuracy",
+    definition="Probabilities of the saved epoch that are too high (overconfident) or too low (underconfident) for its accuracy, so "
+    "that temperature scaling (dividing all logits by one number) lowers the log-loss.",
+    estimand="expected log-loss of the saved epoch minus that after temperature scaling, in nats",
+    method="Cross-fitting: a temperature is fitted on each half of the validation set and scored on the other; paired t-test. "
+    "The expected calibration error (ECE, Guo et al. 2017) has a bootstrap interval.",
+    unit="nats",
+)
+
+
+class Settings(Section):
+    bins: int = Field(ge=2, le=100, default=15)  # of the ECE, equally wide, as in Guo et al. 2017
+
+
+def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
+    """Flag when a temperature is shown to lower the log-loss (one-sided, at alpha) by what may be `harm_nats` or more.
+
+    The temperature T of Guo et al. 2017 (section 4.2) is above 1 for an overconfident model and below 1 for an underconfident one. Its
+    gain is that of T fitted on one half of the validation images and scored on the other, so that fitting T does not flatter it.
+    The ECE is only described: it is biased upwards, so that no test at zero is possible with it.
+
+    What this does not see: single classes that are miscalibrated in opposite directions, which no single temperature mends.
+    Unlike `overconfident`, it compares the saved epoch with its own accuracy and with no other epoch. Cost: three fits of T.
+    """
+    import numpy as np
+
+    from tasks.diagnostics.crossfit import SMALLEST, paired_mean
+    from tasks.statistics.answers import answers
+    from tasks.statistics.calibration import fit_temperature, log_probabilities
+    from tasks.statistics.comparisons import detectable
+
+    logits, labels, half = measured.val_logits, measured.val.labels, measured.val_half
+    n = len(labels)
+    if n < SMALLEST:
+        return QUESTION.not_run(
+            f"The validation set has {n} images; calibration needs {SMALLEST} or more. Raise preprocess.val_fraction.", n
+        )
+    if not np.isfinite(logits).all():
+        return QUESTION.not_run("The saved weights answer with numbers that are not finite, which no temperature mends.", n)
+    saved, temperature = answers(logits, labels, half), fit_temperature(logits, labels)
+    gains = saved.loss - saved.scaled_loss
+    gain = paired_mean(gains, half, limits.confidence, gains)
+    mde = detectable(gain.error, limits.alpha, limits.power)
+    confidences = np.exp(log_probabilities(logits).max(axis=1))
+    error, error_interval = _calibration_error(confidences, saved.correct, settings.bins, measured.seed, limits.confidence)
+    status = _status(gain, mde, limits)
+    confidence, accuracy = float(confidences.mean()), float(saved.correct.mean())
+    described = (
+        f"mean confidence is {percent(confidence)} and accuracy {percent(accuracy)}, with an ECE of {percent(error)} "
+        f"({percent_interval(*error_interval, limits.confidence)})"
+    )
+    gained = f"{gain.estimate:.3f} nats ({interval(gain.low, gain.high, limits.confidence)})"
+    direction = "overconfident" if temperature > 1 else "underconfident"
+    images = f"{n} validation images"
+    summaries = {
+        "flag": f"The probabilities are {direction}: on {images}, {described}. Temperature scaling lowers the log-loss by {gained}, by "
+        f"cross-fitting. Fix: temperature scaling with T = {temperature:.2f}.",
+        "pass": f"No temperature is shown to lower the log-loss by an amount that matters: by {gained} on {images}, where {described}.",
+        "inconclusive": f"{images} are too few to show whether a temperature lowers log-loss by {limits.harm_nats:g} nats (smallest "
+        f"detectable: {mde:.3f} nats): {described}. Use a larger validation set (preprocess.val_fraction).",
+    }
+    return QUESTION.answer(
+        status,
+        summaries[status],
+        n,
+        Estimate(gain.estimate, gain.low, gain.high, p_value=gain.p_value, mde=mde),
+        evidence={
+            "temperature": temperature,
+            "mean_confidence": confidence,
+            "accuracy": accuracy,
+            "expected_calibration_error": error,
+            "expected_calibration_error_ci": list(error_interval),
+            "bins_of_calibration_error": settings.bins,
+            "smallest_gain_that_matters": limits.harm_nats,
+        },
+        remedy=_remedy(temperature, gain) if status == "flag" else None,
+        by_exclusion=status == "pass" and mde > limits.harm_nats,
+    )
+
+
+def _status(gain: "Contrast", mde: float, limits: "Limits") -> Status:
+    if gain.high < limits.harm_nats:
+        return "pass"
+    if gain.p_value <= limits.alpha:
+        return "flag"
+    return "pass" if mde <= limits.harm_nats else "inconclusive"
+
+
+def _calibration_error(
+    confidences: "Floats", correct: "Bools", bins: int, seed: int, confidence: float
+) -> tuple[float, tuple[float, float]]:
+    """The ECE and its interval."""
+    from tasks.statistics.calibration import calibration, calibration_error, calibration_error_interval
+    from tasks.statistics.random import CALIBRATION, generator
+
+    random = generator(seed, CALIBRATION)
+    between = calibration_error_interval(confidences, correct, bins, confidence=confidence, resamples=RESAMPLES, random=random)
+    return calibration_error(calibration(confidences, correct, bins)), between
+
+
+def _remedy(temperature: float, gain: "Contrast") -> Remedy:
+    return Remedy(
+        action=f"Temperature scaling: divide the logits by T = {temperature:.2f}.",
+        expected_gain=gain.estimate,
+        ci=(gain.low, gain.high),
+        unit="nats",
+        source="Reduction in log-loss on each half of the validation set by a temperature fitted on the other half.",
+    )

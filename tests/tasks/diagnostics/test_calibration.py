@@ -1,0 +1,103 @@
+"""Confidence against accuracy, in both directions, where the temperature that would be right is known."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.contracts.findings import Finding
+from tasks.core.components import Component
+from tasks.diagnostics.measured import Limits, Measured
+from tasks.statistics.calibration import calibration, calibration_error, calibration_error_interval, log_losses
+from tests.tasks.diagnostics.trained import splits, trained
+from tests.tasks.diagnostics.worlds import LIMITS, measured, truth
+
+
+def diagnosed(world: Measured, limits: Limits = LIMITS, check: str = "calibration") -> Finding:
+    choice = Component("tasks.diagnostics.checks").choose({"name": check})
+    finding = choice.module.check(world, limits, choice.settings)
+    assert isinstance(finding, Finding)
+    return finding
+
+
+def heated(temperature: float, n: int = 2000, seed: int = 0) -> Measured:
+    """Two equal epochs that state calibrated logits times `temperature`."""
+    logits, labels = truth(n, 3, np.random.default_rng([seed, 3]))
+    return measured(np.stack([temperature * logits] * 2).astype(np.float32), labels, n=100, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "direction"), [(3.0, "overconfident"), (0.2, "underconfident")], ids=["too sharp", "too flat"]
+)
+def test_probabilities_that_do_not_match_the_accuracy_are_flagged_and_the_temperature_is_found(
+    temperature: float, direction: str
+) -> None:
+    finding = diagnosed(heated(temperature))
+    assert finding.status == "flag"
+    assert finding.summary.startswith(f"The probabilities are {direction}: on 2000 validation images, mean confidence")
+    assert finding.evidence["temperature"] == pytest.approx(temperature, rel=0.1)
+    assert finding.remedy is not None
+    fresh, labels = truth(20_000, 3, np.random.default_rng(99))
+    true = float((log_losses(temperature * fresh, labels) - log_losses(fresh, labels)).mean())
+    assert finding.remedy.ci is not None
+    assert finding.remedy.ci[0] < true < finding.remedy.ci[1]
+
+
+def test_squared_error_that_was_stopped_early_is_underconfident_and_equal_epochs_do_not_hide_it(tmp_path: Path) -> None:
+    made = trained(tmp_path, splits((2000, 500, 200), 0), loss={"name": "mse"}, early_stopping={"enabled": True})
+    finding = diagnosed(made)
+    assert finding.status == "flag"
+    assert "underconfident" in finding.summary
+    assert float(finding.evidence["temperature"]) < 0.3  # type: ignore[arg-type]
+    assert diagnosed(made, check="overconfident").status != "flag"
+
+
+def test_a_single_epoch_is_enough(tmp_path: Path) -> None:
+    made = trained(tmp_path, splits((300, 200, 50), 0), epochs=1)
+    assert isinstance(made.comparison, str)
+    assert diagnosed(made).status != "not_run"
+
+
+def test_calibrated_probabilities_raise_no_false_alarm() -> None:
+    statuses = Counter(diagnosed(heated(1.0, 500, seed)).status for seed in range(30))
+    assert statuses == {"pass": 30}
+
+
+def test_few_images_are_inconclusive_and_fewer_are_not_judged() -> None:
+    few = diagnosed(heated(1.4, 60))
+    assert few.status == "inconclusive"
+    assert (few.mde or 0) > LIMITS.harm_nats
+    assert "smallest detectable: 0." in few.summary
+    assert diagnosed(heated(1.0, 7)).status == "not_run"
+    broken = heated(1.0)
+    assert diagnosed(replace(broken, val_logits=np.full_like(broken.val_logits, np.nan))).status == "not_run"
+
+
+def test_a_pass_without_power_says_that_it_came_by_exclusion() -> None:
+    finding = diagnosed(heated(0.8, 2000), replace(LIMITS, harm_nats=1e-9))
+    assert finding.status == "flag"  # proven, however small
+    passed = diagnosed(heated(1.0, 2000))
+    assert passed.status == "pass"
+    assert passed.by_exclusion == ((passed.mde or 0) > LIMITS.harm_nats)
+
+
+def test_bootstrap_interval_of_the_calibration_error_is_that_of_drawn_rows() -> None:
+    """Against a bootstrap that draws rows and computes the published formula anew each time."""
+    random = np.random.default_rng(0)
+    confidences, correct = random.uniform(0.1, 1, 300), random.random(300) < 0.6
+    found = calibration_error_interval(confidences, correct, 15, confidence=0.9, resamples=400, random=np.random.default_rng(5))
+    draws, again = np.random.default_rng(5), []
+    for _ in range(400):
+        rows = draws.integers(300, size=300)
+        again.append(calibration_error(calibration(confidences[rows], correct[rows], 15)))
+    assert found == pytest.approx(np.quantile(again, [0.05, 0.95]).tolist())
+
+
+@pytest.mark.slow
+def test_sensitivity_and_false_alarms() -> None:
+    harmed = Counter(diagnosed(heated(2.0, 500, seed)).status for seed in range(100))
+    clean = Counter(diagnosed(heated(1.0, 500, seed)).status for seed in range(100, 300))
+    assert harmed["flag"] >= 95
+    assert clean["flag"] <= 4
