@@ -5,7 +5,7 @@ import numpy as np
 # A new use gets a new number here, so that it does not change the numbers that the other uses draw.
 BOOTSTRAP, HALVES, RANDOM_WEIGHTS = 1, 2, 3
 COMPRESSION = 7
-CALIBRATION = 40
+CALIBRATION, SELECTION = 40, 41
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:

@@ -1,0 +1,152 @@
+"""Does the validation accuracy flatter, because many evaluations on the same images were compared?"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from tasks.contracts.findings import Evidence, Finding, Remedy, Status
+from tasks.core.settings import Section
+from tasks.diagnostics.question import Estimate, Question
+from tasks.diagnostics.words import change, points, points_interval
+
+if TYPE_CHECKING:
+    from tasks.diagnostics.measured import Limits, Measured
+    from tasks.statistics.comparisons import Contrast
+
+VERDICT = "selection_overfit"
+PRECEDENCE = 92
+REQUIRED = False
+SMALLEST = 40  # validation images: two for each group of the jackknife
+QUESTION = Question(
+    code="selection",
+    title="Optimism of the validation accuracy",
+    definition="The best of many evaluations on the same validation images is partly the luckiest one: its validation accuracy is "
+    "higher than its accuracy on new images.",
+    estimand="expected validation accuracy of the best of this run's epochs minus its expected accuracy on new images",
+    method="Cross-fitting over random halves of the validation set, with a jackknife interval; the difference of validation and test "
+    "accuracy with Newcombe's interval; ceiling by Hoeffding's inequality for all evaluations.",
+    unit="fraction",
+)
+
+
+class Settings(Section):
+    # Evaluations on the validation set of the whole family of experiments, tuning included; where not stated, this run's epochs.
+    evaluations: int | None = Field(ge=1, default=None)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What speaks for or against optimism, as fractions."""
+
+    best: "Contrast"  # of this run's epochs
+    gap: tuple[float, float, float]  # validation minus test accuracy of the saved epoch, with its interval
+    ceiling: float
+    evaluations: int
+    stated: bool  # more evaluations than this run's epochs were stated
+    chosen: bool  # validation chose the saved epoch
+
+    def status(self, matters: float) -> Status:
+        """Flag where either difference is shown to matter; pass where all that is known of is shown not to."""
+        flattered = self.chosen and self.best.low > matters
+        if flattered or self.gap[1] > matters:
+            return "flag"
+        small = not self.stated and (not self.chosen or self.best.high < matters)
+        return "pass" if small or self.gap[2] < matters or self.ceiling < matters else "inconclusive"
+
+
+def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
+    """Flag when the optimism of this run's best epoch, or validation minus test accuracy, is shown to be above `harm_accuracy`.
+
+    The first is cross-fitted (`tasks.statistics.selection.optimism`) and counts only where validation chose the saved epoch. The
+    second also shows what earlier runs chose on these validation images, but a test set that is drawn otherwise looks alike.
+    pass: every evaluation that is known of is shown to matter less, by the first or, where more evaluations are stated than this run
+    has epochs, by the second or by Hoeffding's ceiling √(ln(2m / δ) / 2n) with δ = alpha.
+
+    What this cannot see: tuning runs and other experiments on the same validation images, unless `evaluations` states their number.
+    Cost: a few products of the recorded epochs with 30 random halves.
+    """
+
+    from tasks.statistics.intervals import newcombe
+    from tasks.statistics.random import SELECTION, generator
+    from tasks.statistics.selection import hoeffding_ceiling, optimism, optimism_of_equal_runs
+
+    correct, n, n_test = measured.val_epochs.correct, len(measured.val.labels), len(measured.test.labels)
+    if n < SMALLEST:
+        return QUESTION.not_run(
+            f"The validation set has {n} images; measuring optimism needs {SMALLEST} or more. Raise preprocess.val_fraction.", n
+        )
+    epochs = len(correct)
+    evaluations = settings.evaluations or epochs
+    right = int((measured.val_logits.argmax(-1) == measured.val.labels).sum())
+    test_right = int((measured.test_logits.argmax(-1) == measured.test.labels).sum())
+    low, high = newcombe(test_right, n_test, right, n, limits.confidence)
+    seen = Seen(
+        best=optimism(correct, limits.confidence, generator(measured.seed, SELECTION)),
+        gap=(right / n - test_right / n_test, low, high),
+        ceiling=hoeffding_ceiling(evaluations, n, limits.alpha),
+        evaluations=evaluations,
+        stated=evaluations > epochs,
+        chosen=measured.chosen_by != "last epoch",
+    )
+    status = seen.status(limits.harm_accuracy)
+    evidence: Evidence = {
+        "evaluations_of_this_run": epochs,
+        "evaluations_counted": evaluations,
+        "not_seen": "tuning runs and other experiments on the same validation images, beyond the evaluations counted",
+        "saved_epoch_chosen_by": measured.chosen_by,
+        "validation_accuracy": right / n,
+        "validation_minus_test_accuracy": seen.gap[0],
+        "validation_minus_test_accuracy_ci": [low, high],
+        "expected_optimism_of_as_many_equal_independent_runs": optimism_of_equal_runs(right / n, evaluations, n),
+        "hoeffding_ceiling": seen.ceiling,
+        "smallest_optimism_that_matters": limits.harm_accuracy,
+    }
+    return QUESTION.answer(
+        status,
+        _summary(status, seen, n, n_test, limits),
+        n,
+        Estimate(seen.best.estimate, seen.best.low, seen.best.high, p_value=seen.best.p_value),
+        evidence=evidence,
+        remedy=_remedy() if status == "flag" else None,
+    )
+
+
+def _summary(status: Status, seen: Seen, n: int, n_test: int, limits: "Limits") -> str:
+    best, matters = seen.best, points(limits.harm_accuracy)
+    between = points_interval(best.low, best.high, limits.confidence)
+    gap = f"{change(seen.gap[0])} ({points_interval(seen.gap[1], seen.gap[2], limits.confidence)})"
+    unseen = "Tuning runs and other experiments are not seen; the option evaluations states their number."
+    if status == "flag" and seen.chosen and best.low > limits.harm_accuracy:
+        return (
+            f"The validation accuracy of the best epoch flatters by {points(best.estimate)} ({between}), by cross-fitting over "
+            f"{seen.evaluations} evaluations on {n} validation images. Fix: report the test accuracy, and use a larger validation set "
+            "(preprocess.val_fraction)."
+        )
+    if status == "flag":
+        return (
+            f"Validation accuracy minus test accuracy is {gap}, from {n} validation and {n_test} test images: earlier runs were chosen "
+            "on these validation images, or test is drawn otherwise. Fix: report the test accuracy, and tune on new validation images."
+        )
+    if status == "pass" and not seen.chosen and not seen.stated:
+        return (
+            "The last epoch was saved, so that validation chose nothing in this run; validation accuracy minus test accuracy is "
+            f"{gap}, from {n} validation and {n_test} test images. {unseen}"
+        )
+    known = f"{points(best.estimate)} ({between}) for the best epoch, by cross-fitting on {n} validation images"
+    if status == "pass":
+        return f"Choosing among {seen.evaluations} evaluations flatters by less than {matters}: {known}. {unseen}"
+    return (
+        f"{n} validation images are too few to show whether choosing among {seen.evaluations} evaluations flatters by {matters}: "
+        f"{known}; at most {points(seen.ceiling)} by Hoeffding's inequality. Use larger validation and test sets. {unseen}"
+    )
+
+
+def _remedy() -> Remedy:
+    return Remedy(
+        action="Report the test accuracy; use more validation images, or new ones for further tuning (preprocess.val_fraction, seed).",
+        expected_gain=None,
+        ci=None,
+        unit=None,
+        source="Optimism of the validation accuracy in the records; it is an error of the number reported, not of the model.",
+    )
