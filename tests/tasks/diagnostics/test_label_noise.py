@@ -122,6 +122,7 @@ def test_honest_errors_of_a_hard_problem_are_not_wrong_labels(tmp_path: Path, no
     finding = diagnosed(made)
     assert (made.test_logits.argmax(1) != made.test.labels).mean() > 0.2
     assert finding.status == "pass"
+    assert finding.summary.endswith("wrong on train alone, or that always name a similar class, are not seen.")
     assert finding.remedy is None
 
 
