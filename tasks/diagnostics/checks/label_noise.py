@@ -84,8 +84,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         f"by their likelihood beside a temperature. The test accuracy of {percent(accuracy)} is a lower bound: with right labels it "
         f"would be about {percent(right[0])}, if the mistakes are random. Fix: look at the candidates in the evidence and correct "
         "their labels; until they are looked at, their number is no rate.",
-        "pass": f"No share of randomly wrong labels that matters was found on {images}: {between}, below {matters}. Labels that are wrong "
-        "on train alone, or that always name a similar class, are not seen.",
+        "pass": f"No share of randomly wrong labels that matters was found on {images}: {between}, below {matters}. Labels that are "
+        "wrong on train alone, or that always name a similar class, are not seen.",
         "inconclusive": f"{images} do not show whether {matters} or more of the labels are wrong: {between}; the smallest detectable "
         f"share is {percent(_detectable(found, limits))}. Use larger validation and test sets, or look at the candidates.",
     }
