@@ -38,7 +38,9 @@ QUESTION = Question(
 
 
 class Settings(Section):
-    auc: float = Field(gt=0.5, lt=1, default=0.55)  # the smallest AUC that matters: a forest that is right for 55 of 100 pairs
+    # The smallest AUC that matters. MNIST's own test split, by other writers, has 0.54 to 0.56; within MNIST, 5 grey levels more, a
+    # shift by one pixel or a mirror have 0.88 or more.
+    auc: float = Field(gt=0.5, lt=1, default=0.6)
     labels: Probability = (
         0.05  # the smallest share of test labels that matters: those to be changed for the frequencies of train
     )
@@ -60,7 +62,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     flag: a difference shown at `alpha` (Holm) that is as large as what matters. pass: the AUC is shown to be smaller, or one that
     matters would have been seen with the power of `limits`. inconclusive: otherwise.
 
-    Cost: a forest of 100 trees on at most 4,000 images of at most 32 x 32 pixels, 2 to 5 s.
+    Cost: a forest of 100 trees on half of at most 4,000 images of at most 32 x 32 pixels; about 2 s of one core on MNIST.
     """
     n = min(len(measured.train.labels), len(measured.test.labels))
     if n < FEWEST:
