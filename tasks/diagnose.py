@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from tasks.contracts.trained import Dynamics, TrainedModel
     from tasks.diagnostics.measured import Measured
 
-CHECKS = ("integrity", "performance", "gap", "overtrained", "overconfident")
+CHECKS = (
+    "integrity",
+    "near_duplicates",
+    "shift",
+    "support",
+    "performance",
+    "label_noise",
+    "gap",
+    "overtrained",
+    "overconfident",
+    "calibration",
+    "slices",
+    "selection",
+    "membership",
+)
 
 
 # `overtrained`, or `{name: …, …}` where an option differs from its default.
