@@ -216,6 +216,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     from tasks.learning.precision import Precision
     from tasks.learning.recording import Recorder, recorded_rows
     from tasks.learning.schedule import with_warmup
+    from tasks.learning.small_batches import warn_of_small_batches
     from tasks.learning.stopping import Stopper
 
     settings = params.train
@@ -224,7 +225,10 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     prepare = Preparation(described.mean, described.deviation, chosen)
     classes = len(described.classes)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    model = joined.with_batch_norm(build(settings.model, described.shape, classes).to(chosen, memory_format=layout), chosen)
+    model = build(settings.model, described.shape, classes).to(chosen, memory_format=layout)
+    divided = settings.accumulate * (joined.size if chosen.type == "cpu" else 1)
+    warn_of_small_batches(model, described.shape, len(train_split), settings.batch_size, divided)
+    model = joined.with_batch_norm(model, chosen)
     loss = build(settings.loss)
     batches = Batches(
         train_split,
