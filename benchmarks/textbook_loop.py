@@ -26,7 +26,7 @@ ROUNDS = 5
 RECIPE = "mnist-linear"
 REFERENCE_LOSS = 0.14105679094791412  # of the plain script with torch 2.15 on an x86-64 CPU
 MEMORY_GOAL = (1.0e9 + 1.5 * IMAGE_BYTES) / 1e9
-WITHOUT_LIGHTNING = "needs Lightning, which goodfit itself does not: `uv pip install -e '.[bench]'`, or `pip install lightning`"
+WITHOUT_LIGHTNING = "needs Lightning, which goodfit itself does not: .venv/bin/python -m pip install -e '.[bench]'"
 
 
 @dataclass
