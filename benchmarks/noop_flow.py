@@ -11,7 +11,7 @@ from flows.declaration import read_declarations
 from flows.server import prefect_server
 
 GOAL = 1.5
-ROUNDS = 8
+ROUNDS = 6
 # Each task takes the result of the one before, the shortest way to write a chain.
 BARE_FLOW = """
 from prefect import flow, task

@@ -7,7 +7,7 @@ from benchmarks.side_by_side import Comparison, Figure, in_turns
 from benchmarks.workplace import Workplace, workplace
 
 GOAL = 1.5
-ROUNDS = 10
+ROUNDS = 8
 STAGES = 5
 
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.workplace import ROOT, Workplace
+from benchmarks.workplace import LIMIT_SECONDS, ROOT, Workplace
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,15 @@ class Ran:
     peak_bytes: int  # the largest resident set
 
 
-def said(place: Workplace, module: str, *arguments: str, **variables: str) -> dict[str, Any]:
+def said(
+    place: Workplace, module: str, *arguments: str, limit_seconds: float = LIMIT_SECONDS, **variables: str
+) -> dict[str, Any]:
     """What the module printed as its last line, and its `process` seconds; `variables` are added to its environment.
 
     Raises:
         RuntimeError: it did not end with 0.
     """
-    done = place.run(sys.executable, "-m", f"benchmarks.{module}", *arguments, at=ROOT, **variables)
+    done = place.run(
+        sys.executable, "-m", f"benchmarks.{module}", *arguments, at=ROOT, limit_seconds=limit_seconds, **variables
+    )
     return {**json.loads(done.printed.splitlines()[-1]), "process": done.seconds}

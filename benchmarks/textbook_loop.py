@@ -22,7 +22,7 @@ from tasks.core.settings import load_yaml
 
 GOAL_LOOP = 0.04
 GOAL_PROCESS = 0.1
-ROUNDS = 5
+ROUNDS = 3
 RECIPE = "mnist-linear"
 REFERENCE_LOSS = 0.14105679094791412  # of the plain script with torch 2.15 on an x86-64 CPU
 MEMORY_GOAL = (1.0e9 + 1.5 * IMAGE_BYTES) / 1e9
