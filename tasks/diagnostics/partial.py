@@ -56,7 +56,7 @@ def measured(numbers: Numbers, seed: int) -> Measured:
         val_logits=_logits(val, saved, PREDICTIONS["val"]),
         train_epochs=_dynamics(train),
         val_epochs=_val_epochs(val, half),
-        val_half=_given(half, PREDICTIONS["val"]),
+        val_half=_given(half, EVERY["val"]),
         rates=_given(_column(numbers, "learning_rate"), "the learning rate of every epoch"),
         watched=_given(watched, "the validation loss of every epoch"),
         saved=saved,

@@ -4,8 +4,12 @@ No check has to declare what it needs. It reads the parts of `tasks.diagnostics.
 not given, reading it raises `MissingPartError`, and `tasks.diagnostics.verdict.examine` turns that into a finding `not_run`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+Read = TypeVar("Read")
+Otherwise = TypeVar("Otherwise")
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,14 @@ class MissingPartError(Exception):
 def missing(what: str) -> Any:
     """A `Missing`, to be passed where an array is expected; its holder must be a `Parts`."""
     return Missing(what)
+
+
+def known(read: Callable[[], Read], otherwise: Otherwise) -> Read | Otherwise:
+    """What `read` returns, or `otherwise` where it reads a part that was not given: for what a check can do without."""
+    try:
+        return read()
+    except MissingPartError:
+        return otherwise
 
 
 class Parts:

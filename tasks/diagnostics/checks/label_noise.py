@@ -120,11 +120,10 @@ def _detectable(found: "WrongLabels", limits: "Limits") -> float:
 def _candidates(measured: "Measured", split: "SplitName", count: int) -> Evidence:
     """The most suspicious rows of a split, as columns; none where its records were not given, as in a diagnosis of tables."""
     from tasks.diagnostics.candidates import label_candidates
-    from tasks.diagnostics.parts import MissingPartError
+    from tasks.diagnostics.parts import known
 
-    try:
-        found = label_candidates(measured, split, count)
-    except MissingPartError:
+    found = known(lambda: label_candidates(measured, split, count), None)
+    if found is None:
         return {}
     margin = "area_under_margin" if split == "train" else "margin"
     return {

@@ -15,46 +15,10 @@ from tasks.diagnostics.measured import Measured
 from tasks.diagnostics.parts import MissingPartError, Parts, missing
 from tasks.diagnostics.verdict import examine
 from tasks.statistics.calibration import log_losses
-from tests.tasks.diagnostics.worlds import LIMITS, Labels, Logits, epochs, measured, truth
+from tests.tasks.diagnostics.tables import table, tables, world
+from tests.tasks.diagnostics.worlds import LIMITS, measured
 
 NAMES = Component("tasks.diagnostics.checks").names()
-EPOCHS, CLASSES = 6, 3
-
-
-def table(logits: Logits, labels: Labels, epoch: int | None = None) -> pd.DataFrame:
-    found = pd.DataFrame(logits, columns=[f"logit_{k}" for k in range(logits.shape[1])])
-    found.insert(0, "row", np.arange(len(labels)))
-    found.insert(1, "label", labels)
-    return found if epoch is None else found.assign(epoch=epoch)
-
-
-def world(harm: str = "", n: int = 2000) -> tuple[Logits, Labels]:
-    """Recorded epochs (E, V, K) of which the last is overconfident, worse, or as good as the others."""
-    random = np.random.default_rng(0)
-    logits, labels = truth(n, CLASSES, random)
-    recorded = epochs(logits, EPOCHS, 0.1, random)
-    if harm == "overconfident":
-        recorded[-1] = 3 * logits
-    if harm == "overtrained":
-        recorded[-1] += 2 * random.normal(size=logits.shape)
-    return recorded, labels
-
-
-def tables(recorded: Logits, labels: Labels) -> dict[str, Any]:
-    """The tables of the run that `worlds.measured` makes of these epochs."""
-    run = measured(recorded, labels)
-    return {
-        "history": pd.DataFrame(
-            {
-                "epoch": range(1, EPOCHS + 1),
-                "val_loss": [log_losses(logits, labels).mean() for logits in recorded],
-                "learning_rate": 0.01,
-            }
-        ),
-        "predictions": pd.concat([table(logits, labels, epoch) for epoch, logits in enumerate(recorded, start=1)]),
-        "test": table(run.test_logits, run.test.labels),
-        "train": pd.concat([table(run.train_logits, run.train.labels, epoch) for epoch in range(1, EPOCHS + 1)]),
-    }
 
 
 def by_code(diagnosis: Diagnosis) -> dict[str, Finding]:
@@ -120,6 +84,21 @@ def test_labels_of_train_are_enough_for_the_majority_class() -> None:
     found = by_code(diagnosis)
     assert found["performance"].status == "pass"
     assert found["gap"].summary == "Not given: predictions on train."
+
+
+@pytest.mark.parametrize("harm", ["overconfident", "overtrained"])
+def test_predictions_of_every_epoch_are_enough_for_the_checks_of_epochs(harm: str) -> None:
+    recorded, labels = world(harm)
+    diagnosis = diagnose_frames(predictions=tables(recorded, labels)["predictions"], limits=LIMITS)
+    assert harm in diagnosis.flags
+
+
+def test_wrong_labels_are_looked_for_without_the_records_of_train() -> None:
+    given = tables(*world())
+    found = by_code(diagnose_frames(predictions=given["predictions"], test=given["test"]))["label_noise"]
+    assert found.status == "pass"
+    assert "test_candidate_rows" in found.evidence
+    assert "train_candidate_rows" not in found.evidence
 
 
 def test_predictions_without_epochs_are_those_of_the_saved_epoch() -> None:
