@@ -51,7 +51,7 @@ def splits(sizes: tuple[int, int, int], seed: int, noise: float = 0.25) -> dict[
     }
 
 
-def trained(root: Path, data: dict[SplitName, Arrays], seed: int = 0, **settings: Any) -> Measured:
+def trained(root: Path, data: dict[SplitName, Arrays], seed: int = 0, classes: int = CLASSES, **settings: Any) -> Measured:
     """Write the splits into `root`, train there with these settings (see `DEFAULTS`), and measure as the stage diagnose does."""
     root.mkdir(parents=True, exist_ok=True)
     for name, rows in data.items():
@@ -61,9 +61,9 @@ def trained(root: Path, data: dict[SplitName, Arrays], seed: int = 0, **settings
         root,
         Dataset(
             name="pictures",
-            classes=[str(label) for label in range(CLASSES)],
+            classes=[str(label) for label in range(classes)],
             shape=data["train"].images.shape[1:],
-            counts={name: np.bincount(rows.labels, minlength=CLASSES).tolist() for name, rows in data.items()},
+            counts={name: np.bincount(rows.labels, minlength=classes).tolist() for name, rows in data.items()},
             mean=train_images.mean(axis=(0, 2, 3)).tolist(),
             deviation=train_images.std(axis=(0, 2, 3)).tolist(),
             rows="pictures of the world",
