@@ -42,7 +42,7 @@ lint: setup  ## style, format and types
 	ruff format --check .
 	mypy
 
-bench: setup  ## side by side with peers, printed as ratios
+bench: setup  ## side by side with peers, one table of ratios and goals (docs/benchmarks.md: which data it needs)
 	python -m benchmarks
 
 setup: $(SETUP) $(PLOTS)  ## .venv with the locked packages; a second time does nothing

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from statistics import median
 
-from benchmarks.side_by_side import Single, in_turns
+from benchmarks.side_by_side import Figure, Single, in_turns
 from benchmarks.workplace import ROOT, Workplace, workplace
 from flows.declaration import read_declarations
 from flows.lineage.journal import JOURNAL
@@ -24,8 +24,8 @@ for name in sys.argv[1:]:
 Split = dict[str, float]  # seconds by stage
 
 
-def measure() -> Iterator[str]:
-    """Time fresh clones through both doors in turns; yields a line for each door, and one with its stages.
+def measure() -> Iterator[Figure | str]:
+    """Time fresh clones through both doors in turns; yields a figure for each door, and a line with its stages.
 
     Without a warm-up, as cold is what is asked for: no bytecode of ours, no cache and no state of DVC's. The system may still hold
     the libraries' files in memory.
@@ -33,11 +33,14 @@ def measure() -> Iterator[str]:
     splits: dict[str, list[Split]] = {"repro": [], "gate": []}
     with workplace() as place:
         repro, gate = in_turns(
-            lambda: through_dvc(place, splits["repro"]), lambda: through_gate(place, splits["gate"]), ROUNDS, warm_up=False
+            lambda: through_dvc(place, splits["repro"]),
+            lambda: through_gate(place, splits["gate"]),
+            rounds=ROUNDS,
+            warm_up=False,
         )
-    yield str(Single("cold run, dvc repro", "s", GOAL_SECONDS, repro))
+    yield Single("cold run, dvc repro", "s", GOAL_SECONDS, repro)
     yield by_stage(splits["repro"], repro, "the start of each stage's process is in the rest")
-    yield str(Single("cold run, the flow's gate", "s", GOAL_SECONDS, gate))
+    yield Single("cold run, the flow's gate", "s", GOAL_SECONDS, gate)
     yield by_stage(splits["gate"], gate, "DVC's import is in the rest")
 
 

@@ -3,23 +3,23 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.side_by_side import Comparison, in_turns
+from benchmarks.side_by_side import Comparison, Figure, in_turns
 from benchmarks.workplace import Workplace, workplace
 
 GOAL = 1.5
-ROUNDS = 10
+ROUNDS = 8
 STAGES = 5
 
 
-def measure() -> Iterator[str]:
-    """Time both; yields one line."""
+def measure() -> Iterator[Figure | str]:
+    """Time both; yields one figure."""
     with workplace() as place:
         clone, bare = place.fresh_clone("goodfit"), bare_repository(place)
         for repository in (clone, bare):
             place.run("dvc", "repro", at=repository)
             place.commit(repository)
-        ours, peer = in_turns(lambda: repro_of_nothing(place, clone), lambda: repro_of_nothing(place, bare), ROUNDS)
-        yield str(Comparison("dvc repro with nothing to do", f"with {STAGES} chained cp stages", GOAL, ours, peer))
+        ours, peer = in_turns(lambda: repro_of_nothing(place, clone), lambda: repro_of_nothing(place, bare), rounds=ROUNDS)
+        yield Comparison("dvc repro with nothing to do", f"{STAGES} chained cp stages", GOAL, ours, peer)
 
 
 def repro_of_nothing(place: Workplace, repository: Path) -> float:

@@ -32,16 +32,17 @@ class Workplace:
     folder: Path
     environment: dict[str, str]
 
-    def run(self, *command: str, at: Path, **variables: str) -> Done:
-        """Run a command in the folder `at` to its end.
+    def run(self, *command: str, at: Path, limit_seconds: float = LIMIT_SECONDS, **variables: str) -> Done:
+        """Run a command in the folder `at` to its end, with `variables` added to the environment.
 
         Raises:
             RuntimeError: it did not end with 0; the message holds what it printed.
+            subprocess.TimeoutExpired: it did not end within the limit, and was killed.
         """
         begin = time.perf_counter()
         with self.started(*command, at=at, environment=self.environment | variables) as process:
             # Not wait(timeout=…): that polls, up to 50 ms apart.
-            printed, _ = process.communicate(timeout=LIMIT_SECONDS)
+            printed, _ = process.communicate(timeout=limit_seconds)
             seconds = time.perf_counter() - begin
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{printed}")

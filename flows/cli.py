@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _add_list(added)
     _add_check(added)
     _add_verdict(added)
+    _add_diagnose(added)
     _add_lineage(added)
     _add_predict(added)
     _add_doctor(added)
@@ -129,13 +130,65 @@ def _add_verdict(added: Commands) -> None:
         "  goodfit verdict --fail-on overconfident,integrity      in CI: fail when one of these flags is raised",
     )
     verdict.add_argument("--json", action="store_true", help="print JSON: verdict, headline, flags, whether it is up to date")
-    verdict.add_argument(
+    _add_fail_on(verdict)
+
+
+def _add_fail_on(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--fail-on",
         metavar="FLAG[,FLAG]",
         type=_names,
         default=[],
-        help="exit with 1 if one of these flags is raised; `any` for every flag",
+        help="exit with 1 if one of these flags is raised, named by its verdict or its check; `any` for every flag",
     )
+
+
+def _add_diagnose(added: Commands) -> None:
+    diagnose = _command(
+        added,
+        "diagnose",
+        commands.diagnose,
+        "Run the checks on numbers of your own. It needs tables alone, and no pipeline.\n\n"
+        "The format of a file is recognised by its content: CSV, TSV, Parquet or JSON. A check whose numbers are not given\n"
+        "is not run, and says what is missing. A history alone is only described: it cannot tell what is chance.\n\n"
+        "exit codes: 0 done, whatever the verdict; 1 a file cannot be used, a flag of --fail-on is raised, or no check had\n"
+        "the data to tell; 2 usage error",
+        "  goodfit diagnose --history lightning_logs/version_0/metrics.csv\n"
+        "  goodfit diagnose --history history.csv --predictions val.parquet --test test.parquet --train train.parquet",
+    )
+    own = diagnose.add_argument_group(
+        "numbers of your own",
+        "predictions are tables with row, label, and probability_0, probability_1, ... or logit_0, logit_1, ...",
+    )
+    own.add_argument(
+        "--history",
+        metavar="FILE",
+        type=Path,
+        help="one row for each epoch (epoch, train_loss, val_loss, train_accuracy, val_accuracy, learning_rate), or what Lightning's "
+        "CSVLogger, Hugging Face's Trainer (trainer_state.json) or DVCLive (its folder) wrote",
+    )
+    own.add_argument(
+        "--predictions",
+        metavar="FILE",
+        type=Path,
+        help="the predictions of every epoch on validation, with a column epoch; loss and correct may stand for probabilities",
+    )
+    own.add_argument("--test", metavar="FILE", type=Path, help="the predictions of the saved epoch on test")
+    own.add_argument(
+        "--train", metavar="FILE", type=Path, help="the same on train; or row and label alone, for the majority class"
+    )
+    own.add_argument(
+        "--saved-epoch",
+        metavar="N",
+        type=float,
+        help="the epoch whose weights are used, as the files count it (default: the last)",
+    )
+    own.add_argument(
+        "--seed", metavar="N", type=_not_negative, default=0, help="of the halves of the validation set (default: 0)"
+    )
+    diagnose.add_argument("--json", action="store_true", help="print JSON: what was read, verdict, headline, flags, findings")
+    _add_fail_on(diagnose)
+    diagnose.set_defaults(anywhere=True)
 
 
 def _add_lineage(added: Commands) -> None:
@@ -245,6 +298,13 @@ def _completion(options: argparse.Namespace, _: Path) -> int:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
+        raise ValueError
+    return number
+
+
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
         raise ValueError
     return number
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from flows.repository import require_dvc
 from tasks.core.errors import ArtifactError, GoodfitError, UnknownNameError
 
 PREDICTION_FORMATS = ("csv", "json", "parquet")
+PARAMETERS = "A name such as train.epochs is a parameter of goodfit's own pipeline: change its counterpart in your code."
 MISMATCHES = 20  # lines of `lineage verify`: where a folder is gone, each of its files is a mismatch
 PLAN_LINES = 5  # of the changes of a stage; a fresh clone has many
 
@@ -100,6 +102,7 @@ def check(_: argparse.Namespace, root: Path) -> int:
 
 def verdict(options: argparse.Namespace, root: Path) -> int:
     """Show the verdict; exit code 1 if it is out of date or a flag of --fail-on is raised."""
+    from flows.flags import raised_flags
     from flows.parameters.checking import own_stages
     from tasks.contracts.findings import read_diagnosis
 
@@ -109,7 +112,7 @@ def verdict(options: argparse.Namespace, root: Path) -> int:
         diagnosis = read_diagnosis(root)
     except ArtifactError as error:
         raise GoodfitError(f"{error}: `dvc repro diagnose` or `goodfit run diagnose`") from None
-    raised = _raised(options.fail_on, diagnosis.flags, [finding.code for finding in diagnosis.findings])
+    raised = raised_flags(options.fail_on, diagnosis)
     problems = _out_of_date(root)
     if options.json:
         print(json.dumps(_as_json(diagnosis, problems), indent=2))
@@ -117,23 +120,39 @@ def verdict(options: argparse.Namespace, root: Path) -> int:
         print(f"\nVerdict: {diagnosis.verdict.replace('_', ' ')}\n{diagnosis.headline}\nReport: report/index.html", flush=True)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    if raised:
-        print(f"error: raised: {', '.join(raised)} (--fail-on {','.join(options.fail_on)})", file=sys.stderr)
+    _say_raised(raised, options.fail_on)
     return int(bool(problems or raised))
 
 
-def _raised(wanted: list[str], flags: list[str], known: list[str]) -> list[str]:
-    """The flags that are raised among those of --fail-on.
+def _say_raised(raised: list[str], wanted: list[str]) -> None:
+    if raised:
+        print(f"error: raised: {', '.join(raised)} (--fail-on {','.join(wanted)})", file=sys.stderr)
 
-    Raises:
-        UnknownNameError: there is no such flag, which would otherwise never fail.
-    """
-    from tasks.core.settings import expected_names
 
-    for name in wanted:
-        if name not in (*known, "any"):
-            raise UnknownNameError(f"--fail-on: unknown flag '{name}'; {expected_names(name, ['any', *known])}")
-    return [flag for flag in flags if flag in wanted or "any" in wanted]
+def diagnose(options: argparse.Namespace, _: Path) -> int:
+    """Run the checks on numbers from files; exit code 1 if a flag of --fail-on is raised, or no check could tell."""
+    if not any((options.history, options.predictions, options.test, options.train)):
+        raise UnknownNameError("nothing to diagnose; expected --history, --predictions, --test or --train with a file")
+    from flows.flags import raised_flags, unanswered_flags
+    from tasks.diagnostics.frames import chosen, diagnose_numbers
+    from tasks.diagnostics.numbers import gather
+    from tasks.diagnostics.verdict import as_text
+
+    numbers = gather(options.history, options.predictions, options.test, options.train, saved_epoch=options.saved_epoch)
+    diagnosis = diagnose_numbers(numbers, chosen(None), seed=options.seed)
+    raised, unanswered = raised_flags(options.fail_on, diagnosis), unanswered_flags(options.fail_on, diagnosis)
+    if options.json:
+        print(
+            json.dumps({"read": numbers.described(), **json.loads(diagnosis.model_dump_json())}, indent=2, ensure_ascii=False)
+        )
+    else:
+        text = as_text(diagnosis)
+        named = ["", PARAMETERS] if re.search(r"\b(train|preprocess)\.[a-z]", text) else []
+        print(*numbers.described(), "", text, *named, sep="\n", flush=True)
+    for flag in unanswered:
+        print(f"error: --fail-on {flag}: no check had the data to tell", file=sys.stderr)
+    _say_raised(raised, options.fail_on)
+    return int(bool(unanswered or raised))
 
 
 def _out_of_date(root: Path) -> list[str]:

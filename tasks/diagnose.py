@@ -12,13 +12,28 @@ from tasks.core.errors import ArtifactError, DataError
 from tasks.core.files import repair
 from tasks.core.progress import Progress
 from tasks.core.settings import Section, Seed, Threads
+from tasks.diagnostics.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
     from tasks.contracts.splits import Arrays, Split
     from tasks.contracts.trained import Dynamics, TrainedModel
     from tasks.diagnostics.measured import Measured
 
-CHECKS = ("integrity", "performance", "gap", "overtrained", "overconfident")
+CHECKS = (
+    "integrity",
+    "near_duplicates",
+    "shift",
+    "support",
+    "performance",
+    "label_noise",
+    "gap",
+    "overtrained",
+    "overconfident",
+    "calibration",
+    "slices",
+    "selection",
+    "membership",
+)
 
 
 # `overtrained`, or `{name: …, …}` where an option differs from its default.
@@ -33,11 +48,11 @@ class Diagnose(Section):
 
     # Files of tasks/diagnostics/checks, in the order of the findings.
     checks: Annotated[list[Check], AfterValidator(each_once)] = Field(default=list(CHECKS), validate_default=True, min_length=1)
-    confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
-    alpha: float = Field(gt=0, lt=0.5, default=0.05)  # false-alarm rate of a check when nothing is wrong
-    power: float = Field(gt=0.5, lt=1, default=0.8)  # probability with which a check must detect a harm that matters
-    harm_nats: float = Field(gt=0, default=0.05)  # the smallest increase in log-loss that matters, in nats
-    harm_accuracy: float = Field(gt=0, lt=1, default=0.02)  # the smallest difference in accuracy that matters
+    confidence: float = Field(gt=0.5, lt=1, default=DEFAULT.confidence)  # of the intervals
+    alpha: float = Field(gt=0, lt=0.5, default=DEFAULT.alpha)  # false-alarm rate of a check when nothing is wrong
+    power: float = Field(gt=0.5, lt=1, default=DEFAULT.power)  # probability with which a check must detect a harm that matters
+    harm_nats: float = Field(gt=0, default=DEFAULT.harm_nats)  # the smallest increase in log-loss that matters, in nats
+    harm_accuracy: float = Field(gt=0, lt=1, default=DEFAULT.harm_accuracy)  # the smallest difference in accuracy that matters
 
 
 class Params(Section):
@@ -53,7 +68,6 @@ def diagnose(params: Params, root: Path = Path()) -> None:
         ArtifactError: a file of an earlier stage is missing, damaged or belongs to another run.
         DataError: the test or the train split is empty.
     """
-    from tasks.diagnostics.measured import Limits
     from tasks.diagnostics.verdict import as_text, examine
     from tasks.learning.inference import use_threads
 

@@ -11,6 +11,8 @@ from tasks.core.errors import ParamsError
 from tasks.core.settings import Fraction, NotNegative, Positive, Section, Seed, Threads
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tasks.contracts.splits import Split
     from tasks.contracts.trained import Epoch, TrainedModel
     from tasks.learning.distributed import Group
@@ -111,7 +113,9 @@ class Params(Section):
 def train(params: Params, root: Path = Path()) -> None:
     """Read the processed train and val splits; write the model, `results/history.csv` and `results/dynamics.safetensors`.
 
-    The same data, parameters and environment give the same bytes. With several devices each has a process of its own.
+    The same data, parameters and environment give the same bytes. With several devices each has a process of its own. What mixed
+    precision, channels_last or compile gain is measured, printed and written to `results/step_gain.csv`, which is no output: a
+    measured time differs from run to run.
 
     Raises:
         ParamsError: early stopping or the schedule plateau is asked for, and there is no validation split; or devices are missing.
@@ -144,12 +148,14 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
 
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import TrainedModel, write_dynamics, write_history, write_model
+    from tasks.learning import device
     from tasks.learning.checkpoint import Checkpoint
     from tasks.learning.inference import use_threads
     from tasks.learning.learning_rate import is_auto
     from tasks.learning.live import Live
     from tasks.learning.loop import fit
     from tasks.learning.range_test import range_test
+    from tasks.learning.small_batches import warn_of_small_batches
 
     settings = params.train
     dataset, train_split, val_split = read_dataset(root), read_split(root, "train"), read_split(root, "val")
@@ -173,6 +179,9 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
             deviation=deviation,
             resize=dataset.resize,
         )
+        divided = settings.accumulate * (joined.size if device.choose(settings.device).type == "cpu" else 1)
+        untrained = build(settings.model, dataset.shape, len(dataset.classes))
+        warn_of_small_batches(untrained, dataset.shape, len(train_split), settings.batch_size, divided)
 
         def fresh(stated: Params) -> "Learner":
             torch.manual_seed(params.seed)
@@ -202,6 +211,42 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
     live.remove()
     write_dynamics(root, learner.recorder.dynamics())
     print(summary(trained, history[chosen_epoch - 1]))
+    measure_gain(params, trained, weights, (train_split, val_split), root=root, devices=joined.size)
+
+
+def measure_gain(
+    params: Params,
+    described: "TrainedModel",
+    weights: "dict[str, Tensor]",
+    splits: "tuple[Split, Split]",
+    *,
+    root: Path,
+    devices: int = 1,
+) -> None:
+    """Compare the step in the chosen form with plain 32-true, on one device with its part of a batch; nothing where it is plain."""
+    import torch
+
+    from tasks.learning.distributed import Group
+    from tasks.learning.gain import GAIN, measure, write_gain
+
+    (root / GAIN).unlink(missing_ok=True)  # of an earlier run
+    settings = params.train.model_copy(update={"batch_size": max(1, params.train.batch_size // devices)})
+    plain = settings.model_copy(update={"precision": "32-true", "channels_last": False, "compile": False})
+    if plain == settings:
+        return
+    switches = [name for name in ("channels_last", "compile") if getattr(settings, name)]
+    form = ", ".join([*([settings.precision] if settings.precision != "32-true" else []), *switches])
+    with torch.random.fork_rng():
+        learners = [
+            assemble(params.model_copy(update={"train": one}), described, *splits, Group()) for one in (plain, settings)
+        ]
+        try:
+            gain = measure(form, learners[0], learners[1], weights)
+        except torch.OutOfMemoryError:
+            print(f"train: what {form} gains was not measured: both forms together need more memory than there is")
+            return
+    write_gain(root, gain)
+    print(gain)
 
 
 def assemble(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split", joined: "Group") -> "Learner":
@@ -224,7 +269,8 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     prepare = Preparation(described.mean, described.deviation, chosen)
     classes = len(described.classes)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    model = joined.with_batch_norm(build(settings.model, described.shape, classes).to(chosen, memory_format=layout), chosen)
+    model = build(settings.model, described.shape, classes).to(chosen, memory_format=layout)
+    model = joined.with_batch_norm(model, chosen)
     loss = build(settings.loss)
     batches = Batches(
         train_split,

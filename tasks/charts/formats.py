@@ -93,7 +93,8 @@ def evidence(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         interval = found.get(f"{key}_ci")
         if key.endswith("_ci") and key.removesuffix("_ci") in found:
             continue
-        text = p_value(item) if "p_value" in key else "none" if item == [] else value(item)
+        written = p_value if "p_value" in key and isinstance(item, float) else value
+        text = "none" if item == [] else written(item)
         if isinstance(interval, list):
             decimals = max(decimals_of(item, *interval), 3)
             text = f"{fixed(item, decimals)} ({between(*(fixed(end, decimals) for end in interval))})"

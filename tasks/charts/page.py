@@ -92,6 +92,7 @@ def _context(results: Results) -> dict[str, Any]:
         "tone": {"good_fit": "pass", "inconclusive": "inconclusive"}.get(results.diagnosis.verdict, "flag"),
         "tests": total,
         "scored": _scored(results.params),
+        "form": _form(results.params["train"]),
         "level": formats.percent(results.diagnosis.confidence, 0),
         "accuracy": _spelled(accuracy, decimals, formats.percent),
         "loss": _spelled(loss, 3, formats.fixed),
@@ -120,6 +121,12 @@ def _spelled(estimate: Estimate, decimals: int, spell: Any) -> dict[str, str]:
     """An estimate and its interval as text; the interval is empty where there is none."""
     value, low, high = (spell(number, decimals) for number in (estimate.value, estimate.low, estimate.high))
     return {"value": value, "interval": "" if estimate.low is None or estimate.high is None else formats.between(low, high)}
+
+
+def _form(train: Mapping[str, Any]) -> str:
+    """What makes a step of the training faster, where it was not the plain one in 32 bits."""
+    switches = [name for name in ("channels_last", "compile") if train.get(name)]
+    return ", ".join([name for name in (train.get("precision", "32-true"),) if name != "32-true"] + switches)
 
 
 def _scored(params: Mapping[str, Any]) -> str:

@@ -8,19 +8,11 @@ from numpy.typing import NDArray
 
 from tasks.contracts.splits import Arrays
 from tasks.diagnostics.crossfit import Comparison, compare
+from tasks.diagnostics.limits import Limits
 from tasks.statistics.answers import Answers
 from tasks.statistics.arrays import Bools, Floats, Ints
 
-
-@dataclass(frozen=True)
-class Limits:
-    """The error rates that the checks keep, and the smallest harms that matter (`diagnose` in params.yaml)."""
-
-    confidence: float
-    alpha: float
-    power: float
-    harm_nats: float
-    harm_accuracy: float
+__all__ = ["Dynamics", "Limits", "Measured"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from tasks.contracts.findings import Diagnosis, Finding
 from tasks.core.components import Choice
-from tasks.diagnostics.measured import Limits, Measured
+from tasks.diagnostics.limits import Limits
+from tasks.diagnostics.measured import Measured
+from tasks.diagnostics.parts import MissingPartError
 
 GOOD_FIT, INCONCLUSIVE = "good_fit", "inconclusive"
 MARKS = {"nats": " nats", "fraction": " %"}
@@ -34,7 +36,7 @@ def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Dia
     """Run the checks in this order and conclude."""
     answers = [
         Answer(
-            check.module.check(measured, limits, check.settings),
+            _finding(check, measured, limits),
             check.module.VERDICT,
             check.module.PRECEDENCE,
             check.module.REQUIRED,
@@ -50,6 +52,15 @@ def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Dia
         findings=[answer.finding for answer in answers],
         confidence=limits.confidence,
     )
+
+
+def _finding(check: Choice, measured: Measured, limits: Limits) -> Finding:
+    """What the check found; `not_run` where it needs a part that was not given."""
+    try:
+        found: Finding = check.module.check(measured, limits, check.settings)
+    except MissingPartError as error:
+        found = check.module.QUESTION.not_run(f"Not given: {error}.", 0)
+    return found
 
 
 def conclude(answers: Sequence[Answer]) -> tuple[str, str, list[str]]:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,7 @@ class Checkpoint:
 
     def _set_aside(self) -> Path:
         aside = self.file.with_name(f"{self.file.name}.damaged")
-        if self.file.exists():  # another process of the group may have been faster
+        with suppress(FileNotFoundError):  # another process of the group was faster
             self.file.replace(aside)
         return aside
 

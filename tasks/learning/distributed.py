@@ -26,6 +26,7 @@ from tasks.core.errors import GoodfitError, ParamsError, TrainingError
 from tasks.core.progress import EVENTS_VARIABLE, events_pipe
 from tasks.learning.batches import seed_of
 from tasks.learning.gradients import parts
+from tasks.learning.small_batches import has_batch_norm
 
 # torchrun sets these for each process that it starts, and so does `launch`.
 RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"
@@ -52,7 +53,7 @@ class Group:
 
     def with_batch_norm(self, model: nn.Module, device: torch.device) -> nn.Module:
         """On CUDA, batch normalisation over the whole batch; torch has none for the CPU, where each process normalises its part."""
-        if self.size == 1 or not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        if self.size == 1 or not has_batch_norm(model):
             return model
         if device.type == "cuda":
             return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(model))

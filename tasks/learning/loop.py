@@ -81,6 +81,21 @@ class Learner:
             losses.append(loss.detach() * share)
         return self.group.sum(reduce(add, losses))
 
+    def settle(self) -> None:
+        """Let DistributedDataParallel choose the order in which it adds gradients, as it does after its first backward pass.
+
+        A run that continues from a checkpoint would have its first pass later. With three processes or more it would then add in
+        another order, and end with other bits, than a run that was not interrupted.
+        """
+        if self.group.size == 1:
+            return
+        statistics = [(buffer, buffer.clone()) for buffer in self.model.buffers()]  # those of batch normalisation
+        self.model.train()
+        self.gradients(*next(self.batches.epoch(1)))
+        self.optimizer.zero_grad()
+        for buffer, before in statistics:
+            buffer.copy_(before)
+
     @contextmanager
     def measured(self) -> Iterator[nn.Module]:
         """The model that is evaluated and kept: where weights are averaged it is not the one that is trained."""
@@ -110,6 +125,7 @@ def fit(
     at = checkpoint.resumed(learner) if checkpoint else Position()
     watch = Watch(model, optimizer, skips_steps=learner.precision.scaler.is_enabled())
     with Progress("train", total=epochs, unit="epoch", steps=len(batches), done=at.epoch - 1) as progress, watch.memory(at):
+        learner.settle()
         while at.epoch <= epochs:
             model.train()
             watch.begin_epoch(at)

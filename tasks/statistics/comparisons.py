@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import bdtrc
 
-from tasks.statistics.arrays import Bools
-from tasks.statistics.intervals import quantile
+from tasks.statistics.arrays import Bools, Floats
+from tasks.statistics.intervals import exceedance, quantile
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, p_values[position] * (len(p_values) - rank)))
         adjusted[position] = largest
     return adjusted
+
+
+def mean_difference(values: Floats, confidence: float) -> Contrast:
+    """The mean of paired differences (N,), N at least 2, with its interval by Student's t."""
+    n, estimate = len(values), float(values.mean())
+    error = float(values.std(ddof=1) / np.sqrt(n))
+    if error == 0:
+        return Contrast(estimate, 0.0, estimate, estimate, 0.0 if estimate > 0 else 1.0)
+    width = quantile((1 + confidence) / 2, n - 1) * error
+    return Contrast(estimate, error, estimate - width, estimate + width, exceedance(estimate / error, n - 1))
 
 
 def paired_errors(first: Bools, second: Bools, confidence: float, spread: tuple[int, int] | None = None) -> Contrast:

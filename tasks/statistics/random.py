@@ -6,6 +6,8 @@ import numpy as np
 BOOTSTRAP, HALVES, RANDOM_WEIGHTS = 1, 2, 3
 COMPRESSION = 7
 CALIBRATION, SELECTION = 40, 41
+NEIGHBOURS, SHIFT = 30, 31
+REFERENCES = 20
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:

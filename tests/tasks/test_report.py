@@ -418,6 +418,18 @@ def test_says_when_the_figures_are_those_of_a_smaller_model(tmp_path: Path) -> N
     assert "calibration are those of <code>models/compressed/prune/model.onnx</code>" in page(tmp_path)
 
 
+def test_says_where_the_gain_of_a_faster_step_is_measured(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    assert "step_gain.csv" not in page(tmp_path)
+    document = json.loads((tmp_path / "lineage/train.json").read_text())
+    resolved = document["predicate"]["buildDefinition"]["internalParameters"]["resolvedParameters"]
+    resolved["train"] |= {"precision": "bf16-mixed", "channels_last": False, "compile": True}
+    write_json(tmp_path / "lineage/train.json", document)
+    text = page(tmp_path)
+    assert "Trained with bf16-mixed, compile. How much faster" in text
+    assert "<code>results/step_gain.csv</code>" in text
+
+
 def test_escapes_hostile_class_names(tmp_path: Path) -> None:
     text = page(write_results(tmp_path, HOSTILE))
     assert "<script" not in text

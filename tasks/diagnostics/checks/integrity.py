@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from tasks.contracts.findings import Evidence, Finding, Remedy
 from tasks.core.settings import Section
+from tasks.diagnostics.leaks import NAMED, accuracies, accuracy_without
 from tasks.diagnostics.question import Estimate, Question
-from tasks.diagnostics.words import percent, percent_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
     from tasks.statistics.arrays import Bools
 
-NAMED = 100  # the evidence lists this many rows at most; it always counts all of them
 VERDICT = "leakage"
 PRECEDENCE = 10
 REQUIRED = True
@@ -28,7 +27,8 @@ QUESTION = Question(
     definition="A test or validation image that is also a training image, pixel for pixel, or a test image that is also in the "
     "validation set that chose the saved epoch. The model is then tested on data that it was trained on or chosen by (leakage).",
     estimand="share of the test and validation images that leaked; a count over these very images, so it has no interval",
-    method="Exact comparison by a hash (BLAKE2b) of the pixel bytes. Near duplicates are not searched for.",
+    method="Exact comparison by a hash (BLAKE2b) of the pixel bytes. Copies that were changed a little are left to the check "
+    "near_duplicates.",
     unit="fraction",
 )
 
@@ -66,7 +66,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     n, estimate = len(test) + len(val), Estimate(found.leaked / (len(test) + len(val)))
     if not found.leaked:
         return QUESTION.answer("pass", _pass(found), n, estimate, evidence=evidence)
-    evidence |= _accuracies(measured, found.leaked_test, limits.confidence)
+    evidence |= accuracies(measured, found.leaked_test, limits.confidence)
     # So few leaked images cannot change the accuracy by an amount that matters.
     minor = estimate.value < limits.harm_accuracy
     return QUESTION.answer(
@@ -134,22 +134,11 @@ def _flag(found: Overlap, measured: "Measured", limits: "Limits") -> str:
         copies.append(
             f"{found.test_in_val.sum()} of {tests} test images are also in the validation set that chose the saved epoch"
         )
+    without = accuracy_without(measured, found.leaked_test, limits.confidence)
     return (
-        f"{', and '.join(copies)} (identical pixels), so metrics on these images are not valid."
-        f"{_without(found, measured, limits)} Fix: keep all copies of an image in one split and train again."
+        f"{', and '.join(copies)} (identical pixels), so metrics on these images are not valid.{without} "
+        "Fix: keep all copies of an image in one split and train again."
     )
-
-
-def _without(found: Overlap, measured: "Measured", limits: "Limits") -> str:
-    """The accuracy on the test images that did not leak; nothing where none leaked, or all."""
-    from tasks.statistics.intervals import wilson
-
-    kept = ~found.leaked_test
-    if kept.all() or not kept.any():
-        return ""
-    correct = int((measured.test_logits.argmax(-1) == measured.test.labels)[kept].sum())
-    low, high = wilson(correct, int(kept.sum()), limits.confidence)
-    return f" Test accuracy without them: {percent(correct / kept.sum())} ({percent_interval(low, high, limits.confidence)})."
 
 
 def _pass(found: Overlap) -> str:
@@ -168,17 +157,3 @@ def _remedy() -> Remedy:
         unit=None,
         source="Identical hashes of the pixel bytes.",
     )
-
-
-def _accuracies(measured: "Measured", leaked: "Bools", confidence: float) -> dict[str, float | list[float]]:
-    """Test accuracy with and without the leaked images, each with its Wilson interval; an empty group is left out."""
-    from tasks.statistics.intervals import wilson
-
-    correct = measured.test_logits.argmax(-1) == measured.test.labels
-    sides = {"accuracy": correct, "accuracy_without_leaked": correct[~leaked], "accuracy_of_leaked": correct[leaked]}
-    seen: dict[str, float | list[float]] = {}
-    for name, side in sides.items():
-        if len(side):
-            seen[name] = float(side.mean())
-            seen[f"{name}_ci"] = list(wilson(int(side.sum()), len(side), confidence))
-    return seen

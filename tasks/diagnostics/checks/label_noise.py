@@ -118,10 +118,13 @@ def _detectable(found: "WrongLabels", limits: "Limits") -> float:
 
 
 def _candidates(measured: "Measured", split: "SplitName", count: int) -> Evidence:
-    """The most suspicious rows of a split, as columns."""
+    """The most suspicious rows of a split, as columns; none where its records were not given, as in a diagnosis of tables."""
     from tasks.diagnostics.candidates import label_candidates
+    from tasks.diagnostics.parts import known
 
-    found = label_candidates(measured, split, count)
+    found = known(lambda: label_candidates(measured, split, count), None)
+    if found is None:
+        return {}
     margin = "area_under_margin" if split == "train" else "margin"
     return {
         f"{split}_candidate_rows": [candidate.row for candidate in found],

@@ -25,6 +25,7 @@ MODELS = [
     {"name": "linear"},
     {"name": "mlp", "hidden": [12, 8], "dropout": 0.5},
     {"name": "cnn", "channels": [4, 6], "hidden": 8},
+    {"name": "lenet", "channels": [4, 6], "hidden": 8},
 ]
 IMAGES = split(67, 5).images
 

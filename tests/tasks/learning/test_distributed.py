@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,25 +13,105 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import psutil
 import pytest
 import torch
 
-from benchmarks.stages import call
-from tasks.contracts.trained import read_history, read_model
+from benchmarks.stages import call, params_of
+from tasks.contracts.splits import Split, write_split
+from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, WEIGHTS, read_history, read_model
 from tasks.core.errors import ParamsError, TrainingError
-from tasks.learning.distributed import Worker, await_all
+from tasks.core.settings import load_yaml
+from tasks.learning import checkpoint
+from tasks.learning.checkpoint import Checkpoint
+from tasks.learning.distributed import Worker, await_all, group, launch
+from tasks.learning.loop import Learner
+from tasks.learning.position import CHECKPOINT_VARIABLE, Position
+from tasks.train import learn_in
 from tests.conftest import ROOT, Project, environment
+from tests.tasks.learning.test_learning import blobs
 from tests.tasks.test_train import processed
 
 ParamsWith = Callable[..., Path]
+Trained = tuple[dict[str, torch.Tensor], torch.Tensor]
+EPOCHS = 8
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulate": {"batch_size": 59, "accumulate": 3},
+    "cnn": {"model": {"name": "cnn", "channels": [4], "hidden": 8}},
+    "momentum_and_clipping": {
+        "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
+        "regularisation": {"clip_norm": 0.5},
+    },
+    "penalties": {"regularisation": {"l1": 0.001, "l2": 0.01}},
+    "sam": {"regularisation": {"sam_radius": 0.05}},
+    "ema": {"averaging": {"name": "ema", "decay": 0.9}},
+    "schedule_free": {"optimizer": {"name": "schedulefree_adamw", "learning_rate": 0.01}},
+    "mixup": {"mixing": {"name": "mixup"}, "augmentation": {"name": "geometric"}},
+    "bf16": {"precision": "bf16-mixed"},
+    "channels_last": {"model": {"name": "cnn", "channels": [8]}, "channels_last": True},
+    "early_stopping": {"early_stopping": {"enabled": True, "patience": 2}},
+    "onecycle_after_warm_up": {"schedule": {"name": "onecycle"}, "warmup": {"epochs": 1.5}},
+}
+# bf16 has 8 digits: the gradients of two halves are rounded otherwise than those of the whole.
+TOLERANCES = {"bf16": 1e-3}
+CHECKPOINT = "run.ckpt"
 TWO = ("epochs: 150 ", "devices: 2\n  epochs: 3 ")
 
 
 def trained(root: Path) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     return read_model(root)[1], torch.from_numpy(read_history(root).to_numpy(dtype="float64"))
+
+
+def differences(one: Trained, other: Trained, tolerance: float = 1e-5) -> list[str]:
+    """The names of the tensors in which two trainings differ by more than the tolerance."""
+    pairs = {name: (weight, other[0].get(name)) for name, weight in one[0].items()} | {"history": (one[1], other[1])}
+    return [
+        name
+        for name, (mine, theirs) in pairs.items()
+        if theirs is None or mine.shape != theirs.shape or not torch.allclose(mine, theirs, rtol=0, atol=tolerance)
+    ]
+
+
+def project(root: Path, stated: dict[str, Any]) -> Path:
+    """A folder with processed data, and a params.yaml that states these choices for train; half of the val labels contradict train."""
+    document = load_yaml(ROOT / "recipes/digits.yaml")
+    document["train"] |= {"epochs": EPOCHS, "optimizer": {"name": "sgd", "learning_rate": 0.1}} | stated
+    root.mkdir()
+    (root / "params.yaml").write_text(json.dumps(document))
+    shutil.copy2(ROOT / "dvc.yaml", root / "dvc.yaml")
+    val = blobs(30, seed=1)
+    labels = torch.where(torch.arange(30) % 2 == 0, val.labels, (val.labels + 1) % 3)
+    write_split(processed(root), "val", Split(val.images, labels, val.rows))
+    return root
+
+
+def train_each(roots: list[Path]) -> None:
+    """In each folder, as one of a group; from the folder's checkpoint, where it has one."""
+    with group(0, torch.device("cpu")) as joined:
+        for root in roots:
+            os.environ.pop(CHECKPOINT_VARIABLE, None)
+            if (root / CHECKPOINT).exists():
+                os.environ[CHECKPOINT_VARIABLE] = str(root / CHECKPOINT)
+            learn_in(joined, params_of("train", root), root)
+
+
+def train_until_killed(root: Path, steps: int) -> None:
+    """As one of a group, of which the first process is killed once it has kept a checkpoint of so many steps."""
+    save = Checkpoint.save
+
+    def save_and_die(self: Checkpoint, learner: Learner, at: Position) -> None:
+        save(self, learner, at)
+        if at.step == steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Checkpoint.save = save_and_die  # type: ignore[method-assign]
+    checkpoint.EVERY_SECONDS, checkpoint.EVERY_COSTS = 0.0, 0
+    os.environ[CHECKPOINT_VARIABLE] = str(root / CHECKPOINT)
+    with group(0, torch.device("cpu")) as joined:
+        learn_in(joined, params_of("train", root), root)
 
 
 def workers() -> list[psutil.Process]:
@@ -69,20 +150,59 @@ def test_a_process_that_ends_between_two_looks_at_it_has_still_failed() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [1, 3])
-def test_two_processes_reach_the_weights_and_the_history_of_one(params_with: ParamsWith, accumulate: int) -> None:
+def test_two_processes_reach_the_weights_and_the_history_of_one(params_with: ParamsWith) -> None:
     # 60 rows in batches of 59: the last batch has one row, and the second process no part of it.
-    stated = ("batch_size: 32 ", f"accumulate: {accumulate}\n  batch_size: 59 ")
-    root = processed(params_with(("epochs: 150 ", "epochs: 3 "), stated))
+    root = processed(params_with(("epochs: 150 ", "epochs: 3 "), ("batch_size: 32 ", "batch_size: 59 ")))
     call("train", root)
     alone = trained(root)
     (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("epochs: 3 ", "devices: 2\n  epochs: 3 "))
     call("train", root)
-    together = trained(root)
-    for name, weight in alone[0].items():
-        torch.testing.assert_close(together[0][name], weight, rtol=0, atol=1e-5)
-    torch.testing.assert_close(together[1], alone[1], rtol=0, atol=1e-5)
+    assert differences(trained(root), alone) == []
     assert not workers()
+
+
+@pytest.mark.slow
+def test_two_processes_reach_what_one_does_with_every_strategy(tmp_path: Path) -> None:
+    """All in one pair of processes, because a start takes longer than all the trainings."""
+    roots = {name: project(tmp_path / name, stated) for name, stated in STRATEGIES.items()}
+    alone = {}
+    for name, root in roots.items():
+        call("train", root)
+        alone[name] = trained(root)
+        (root / "models").rename(root / "models_of_one")
+    launch(train_each, 2, list(roots.values()))
+    differing = {
+        name: found
+        for name, root in roots.items()
+        if (found := differences(trained(root), alone[name], TOLERANCES.get(name, 1e-5)))
+    }
+    assert differing == {}
+    # What could have been left out without a difference was not.
+    unlike = {name: differences(alone[name], alone["plain"]) for name in STRATEGIES}
+    assert [name for name, found in unlike.items() if not found] == ["plain"]
+    assert len(alone["early_stopping"][1]) < EPOCHS
+
+
+@pytest.mark.slow
+def test_processes_that_were_killed_and_continue_write_the_bytes_of_an_undisturbed_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Three, because two numbers have the same sum in either order."""
+    stated = {
+        "epochs": 3,
+        "batch_size": 12,  # five steps an epoch
+        "model": {"name": "mlp", "hidden": [256, 256], "dropout": 0.2},
+        "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+        "averaging": {"name": "ema", "decay": 0.9},
+    }
+    killed, undisturbed = project(tmp_path / "killed", stated), project(tmp_path / "undisturbed", stated)
+    with pytest.raises(TrainingError, match="process 1 of the 3 that train together was ended by SIGKILL"):
+        launch(train_until_killed, 3, killed, 7)
+    assert not (killed / MODEL).exists()
+    launch(train_each, 3, [killed, undisturbed])
+    assert capfd.readouterr().out.count("train: continuing after step 7 (epoch 2, batch 2)") == 1
+    for file in (WEIGHTS, MODEL, HISTORY, DYNAMICS):
+        assert (killed / file).read_bytes() == (undisturbed / file).read_bytes()
 
 
 @pytest.mark.slow

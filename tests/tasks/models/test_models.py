@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torchvision.models import resnet18
 from torchvision.ops import StochasticDepth
@@ -87,6 +88,44 @@ def test_the_mlp_has_the_widths_that_are_stated() -> None:
 def test_the_cnn_refuses_an_image_that_is_too_small_to_be_halved() -> None:
     with pytest.raises(DataError, match="3x9 pixels cannot be halved 2 times; expected at least 4x4"):
         build(choose("cnn"), (1, 3, 9), classes=2)
+
+
+def test_the_lenet_has_the_layers_of_the_published_one_epoch_recipe() -> None:
+    """5x5 to 24 and 3x3 to 32 channels without padding, each with max-pool and then ReLU, and 800-256-10, written out by hand."""
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(1, 24, 5), nn.Conv2d(24, 32, 3)
+    hidden, last = nn.Linear(800, 256), nn.Linear(256, 10)
+    torch.manual_seed(0)
+    model = build(choose("lenet", padding="valid"), (1, 28, 28), classes=10)
+    images = torch.rand(3, 1, 28, 28)
+    pooled = torch.relu(nn.functional.max_pool2d(first(images), 2))
+    pooled = torch.relu(nn.functional.max_pool2d(second(pooled), 2))
+    assert torch.equal(model(images), last(torch.relu(hidden(pooled.flatten(1)))))
+
+
+@pytest.mark.parametrize(("padding", "side"), [("same", 5), ("valid", 5), ("valid", 6)])
+def test_the_lenet_counts_the_pixels_that_even_and_odd_kernels_leave(padding: str, side: int) -> None:
+    model = build(choose("lenet", channels=[2, 2], kernels=[side, 3], padding=padding), (1, 17, 14), classes=3)
+    assert model(torch.rand(2, 1, 17, 14)).shape == (2, 3)
+
+
+def test_the_lenet_refuses_an_image_that_is_too_small() -> None:
+    with pytest.raises(DataError, match=r"8x20 pixels is too small for kernels of \[5, 3\] pixels.*choose padding same"):
+        build(choose("lenet", padding="valid"), (1, 8, 20), classes=2)
+    with pytest.raises(DataError, match="3x3 pixels is too small"):
+        build(choose("lenet"), (1, 3, 3), classes=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": [8]}, "kernels has 2 entries and channels 1; expected as many"),
+        ({"kernels": [5, 4]}, r"kernels is \[5, 4\]; expected odd numbers with padding same"),
+    ],
+)
+def test_the_lenet_refuses_kernels_that_do_not_fit(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        MODELS.settings("lenet").model_validate(options)
 
 
 def test_resnet18_is_torchvisions_to_the_bit() -> None:

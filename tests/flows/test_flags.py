@@ -1,0 +1,49 @@
+"""What `--fail-on` names, on a diagnosis whose flags are known."""
+
+import pytest
+
+from flows.flags import raised_flags, unanswered_flags
+from tasks.contracts.findings import Diagnosis, Status
+from tasks.core.errors import UnknownNameError
+from tasks.diagnostics.question import Question
+
+
+def diagnosis(flags: list[str], answered: list[str], **statuses: Status) -> Diagnosis:
+    def question(code: str) -> Question:
+        return Question(code, title="", definition="", estimand="", method="", unit="nats")
+
+    findings = [question(code).answer(status, "", 1) for code, status in statuses.items()]
+    verdict = flags[0] if flags else "good_fit"
+    return Diagnosis(verdict=verdict, headline="", flags=flags, answered=answered, findings=findings, confidence=0.95)
+
+
+LEAKED = diagnosis(["leakage"], ["leakage", "overtrained"], integrity="flag", overtrained="pass", calibration="inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "raised"),
+    [
+        (["leakage"], ["leakage"]),
+        (["integrity"], ["integrity"]),
+        (["overtrained", "integrity", "leakage"], ["leakage", "integrity"]),
+        (["any"], ["leakage"]),
+        (["overtrained", "miscalibrated", "underfit"], []),
+        ([], []),
+    ],
+)
+def test_a_flag_is_named_by_its_verdict_or_by_its_check(wanted: list[str], raised: list[str]) -> None:
+    assert raised_flags(wanted, LEAKED) == raised
+
+
+def test_no_flag_is_raised_by_a_diagnosis_without_flags() -> None:
+    assert raised_flags(["any", "integrity"], diagnosis([], ["leakage"], integrity="pass")) == []
+
+
+def test_a_name_that_no_check_bears_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown flag 'leakge'; .*did you mean 'leakage'"):
+        raised_flags(["leakge"], LEAKED)
+
+
+def test_what_no_check_could_tell_is_not_answered() -> None:
+    wanted = ["any", "leakage", "integrity", "overtrained", "calibration", "miscalibrated", "underfit"]
+    assert unanswered_flags(wanted, LEAKED) == ["calibration", "miscalibrated", "underfit"]

@@ -1,0 +1,145 @@
+"""Runs that did not learn: stuck, diverged, diverged after they had learned; and runs that did."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.contracts.findings import Finding
+from tasks.contracts.splits import Arrays
+from tasks.diagnostics.checks import learning
+from tasks.diagnostics.measured import Measured
+from tests.tasks.diagnostics.trained import splits, trained
+from tests.tasks.diagnostics.worlds import LIMITS, epochs, measured, truth
+
+SIZES = (500, 200, 200)
+Data = dict[Any, Arrays]
+
+
+def found(world: Measured) -> Finding:
+    return learning.check(world, LIMITS, learning.Settings())
+
+
+def adam(rate: float) -> dict[str, Any]:
+    return {"optimizer": {"name": "adam", "learning_rate": rate}}
+
+
+def shuffled(data: Data, seed: int) -> Data:
+    random = np.random.default_rng([seed, 5])
+    return {name: replace(rows, labels=random.permutation(rows.labels)) for name, rows in data.items()}
+
+
+def test_a_run_that_hardly_moved_did_not_learn_and_is_told_to_raise_the_rate(tmp_path: Path) -> None:
+    finding = found(trained(tmp_path, splits(SIZES, 1), epochs=3, **adam(1e-8)))
+    assert finding.status == "flag"
+    assert finding.summary.startswith(
+        "Nothing was learned, not even of the training images: log-loss on 500 training images is "
+    )
+    assert "Fix: raise train.optimizer.learning_rate (it reached 1e-08)" in finding.summary
+
+
+def test_a_run_that_diverged_from_the_start_did_not_learn_and_is_told_to_lower_the_rate(tmp_path: Path) -> None:
+    finding = found(trained(tmp_path, splits(SIZES, 1), optimizer={"name": "sgd", "learning_rate": 2.0}))
+    assert finding.status == "flag"
+    assert finding.summary.startswith("The run diverged: log-loss on 500 training images is ")
+    assert "Fix: lower train.optimizer.learning_rate (it reached 2)" in finding.summary
+    assert (finding.ci_high or 0) < -1
+
+
+def test_the_digits_that_ended_near_chance_are_called_diverged_not_overconfident(tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    images, labels = (16 * digits.images).clip(0, 255).astype(np.uint8)[:, None], digits.target.astype(np.int64)
+    parts = dict(zip(("train", "val", "test"), np.split(order, [755, 1257]), strict=True))
+    data: Data = {name: Arrays(images[rows], labels[rows], rows) for name, rows in parts.items()}
+    for rate in (1.0, 5.0):  # at 20 and above, training itself stops with an error
+        finding = found(trained(tmp_path / str(rate), data, epochs=10, **adam(rate)))
+        assert finding.status == "flag"
+        assert finding.summary.startswith("The run diverged")
+
+
+def fallen(seed: int, n: int = 400) -> Measured:
+    """A run that learned, and whose last epoch is hardly better than a guess; its log-loss is still that of a guess, not worse."""
+    random = np.random.default_rng(seed)
+    logits, labels = truth(n, 3, random)
+    world = measured(epochs(logits, 6, 0.1, random), labels, n=n, seed=seed)
+    dull = (0.1 * world.train_logits + random.normal(size=world.train_logits.shape)).astype(np.float32)
+    return replace(world, train_logits=dull)
+
+
+def test_a_run_that_lost_what_it_had_learned_is_flagged_with_both_accuracies() -> None:
+    for seed in range(20):
+        finding = found(fallen(seed))
+        assert finding.status == "flag"
+        assert finding.summary.startswith("The run diverged after it had learned: accuracy is ")
+        assert f"{100 * float(str(finding.evidence['train_accuracy_of_best_epoch'])):.1f} %" in finding.summary
+
+
+def test_a_good_run_passes_and_so_do_memorised_labels_and_few_epochs(tmp_path: Path) -> None:
+    data = splits(SIZES, 2)
+    for name, rows, settings in (
+        ("good", data, {"epochs": 8}),
+        ("memorised", shuffled(data, 2), {"epochs": 20}),
+        ("few", data, {"epochs": 2, **adam(0.0003)}),
+        ("squared error", data, {"epochs": 8, "loss": {"name": "mse"}}),
+    ):
+        assert found(trained(tmp_path / name, rows, **settings)).status == "pass", name
+
+
+def rare(seed: int, n: int = 2000) -> Measured:
+    """One image in a hundred is of the second class; the logits are those of a loss that weighs both classes alike."""
+    random = np.random.default_rng(seed)
+    labels = (random.random(n) < 0.01).astype(np.int64)
+    score = 2.5 * (2 * labels - 1) + 1.5 * random.normal(size=n)
+    logits = np.stack([-score / 2, score / 2], axis=1).astype(np.float32)
+    world = measured(logits[None], labels, n=n, seed=seed)
+    return replace(world, train=replace(world.train, labels=labels), train_logits=logits, test_logits=logits[:n])
+
+
+def test_a_class_weighted_model_of_a_rare_class_has_learned_though_its_log_loss_is_above_that_of_the_frequencies() -> None:
+    for seed in range(10):
+        finding = found(rare(seed))
+        assert (finding.estimate or 0) < 0
+        assert finding.status == "pass"
+
+
+def test_without_enough_recorded_images_or_with_one_class_it_is_not_run() -> None:
+    world = fallen(0)
+    few = replace(world, train_index=world.train_index[:5], train_logits=world.train_logits[:5])
+    assert found(few).status == "not_run"
+    one = replace(world, train=replace(world.train, labels=0 * world.train.labels))
+    assert found(one).status == "not_run"
+
+
+def test_a_few_images_of_a_model_that_guesses_are_inconclusive() -> None:
+    random = np.random.default_rng(0)
+    logits, labels = truth(12, 3, random)
+    world = measured(epochs(logits, 2, 0.1, random), labels, n=12)
+    guesses = (0.3 * random.normal(size=world.train_logits.shape)).astype(np.float32)
+    unknown = replace(world.train_epochs, correct=np.zeros_like(world.train_epochs.correct))
+    assert found(replace(world, train_logits=guesses, train_epochs=unknown)).status == "inconclusive"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flagged", "settings"),
+    [
+        (True, {"epochs": 3, **adam(1e-8)}),
+        (True, {"optimizer": {"name": "sgd", "learning_rate": 2.0}}),
+        (True, {"epochs": 12, "regularisation": {"l2": 3.0}}),
+        (False, {"epochs": 8}),
+        (False, {"epochs": 2, **adam(0.0003)}),
+        (False, {"epochs": 30, **adam(0.01)}),
+    ],
+    ids=["stuck", "diverged", "penalty", "good", "few epochs", "too long"],
+)
+def test_how_often_each_world_is_called_right(tmp_path: Path, settings: dict[str, Any], *, flagged: bool) -> None:
+    runs = 20
+    worlds = (trained(tmp_path / str(seed), splits(SIZES, seed), seed, **settings) for seed in range(runs))
+    right = sum((found(world).status == "flag") == flagged for world in worlds)
+    print(f"{right} of {runs} right")
+    assert right >= 19

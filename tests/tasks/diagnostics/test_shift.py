@@ -1,0 +1,107 @@
+"""Test images that are not drawn as the training images were, and test images that are."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import chi2_contingency, mannwhitneyu
+
+from tasks.diagnostics.checks.shift import area, area_interval, label_test
+from tests.tasks.diagnostics.pictured import Splits, found, pictured
+from tests.tasks.diagnostics.trained import splits
+
+Images = NDArray[np.uint8]
+
+
+def changed(data: Splits, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Splits:
+    """The test images after a change of their grey levels."""
+    images = np.clip(change(data["test"].images.astype(np.float64)), 0, 255).astype(np.uint8)
+    return data | {"test": replace(data["test"], images=images)}
+
+
+def noisier(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    return images + 50 * np.random.default_rng(3).normal(size=images.shape)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda x: x + 5, lambda x: 128 + 0.8 * (x - 128), noisier, lambda x: x[..., ::-1]],
+    ids=["brighter by 5 of 255", "contrast", "noise", "mirrored"],
+)
+def test_changed_test_images_are_told_from_training_images(
+    change: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> None:
+    finding = found("shift", pictured(changed(splits((600, 100, 600), 1), change)))
+    assert finding.status == "flag"
+    assert (finding.estimate or 0) > 0.6
+    assert finding.summary.startswith("A random forest on pixels tells test from training images: AUC ")
+    assert "Fix: Look at the most test-like images" in finding.summary
+    assert "label frequencies" not in finding.summary
+
+
+def test_the_images_that_were_changed_are_named_as_the_most_test_like() -> None:
+    data = splits((800, 100, 800), 2)
+    images = data["test"].images.copy()
+    images[::2] = np.clip(images[::2].astype(np.int64) + 60, 0, 255)
+    finding = found("shift", pictured(data | {"test": replace(data["test"], images=images)}))
+    named = finding.evidence["most_test_like_test_rows"]
+    assert isinstance(named, list)
+    assert {int(row) - int(data["test"].rows[0]) for row in named} <= set(range(0, 800, 2))
+
+
+def test_a_doubled_share_of_a_class_is_seen_by_its_labels_alone() -> None:
+    data = splits((1000, 100, 2000), 3)
+    test = data["test"]
+    double = np.concatenate([np.flatnonzero(test.labels == 4), np.arange(900)])
+    data = data | {"test": replace(test, images=test.images[double], labels=test.labels[double], rows=test.rows[double])}
+    finding = found("shift", pictured(data))
+    assert finding.status == "flag"
+    assert "most in class 4" in finding.summary
+
+
+def test_a_shift_smaller_than_what_matters_is_no_flag() -> None:
+    data = changed(splits((600, 100, 600), 1), noisier)
+    assert found("shift", pictured(data), auc=0.9).status == "pass"
+
+
+def test_splits_drawn_alike_are_not_flagged_and_few_rows_are_inconclusive_or_not_run() -> None:
+    for seed in range(4):
+        assert found("shift", pictured(splits((400, 100, 400), seed), seed)).status != "flag"
+    small = found("shift", pictured(splits((400, 100, 40), 0)))
+    assert small.status == "inconclusive"
+    assert "Use a larger test set" in small.summary
+    assert found("shift", pictured(splits((400, 100, 19), 0))).status == "not_run"
+
+
+def test_the_same_seed_gives_the_same_finding() -> None:
+    world = pictured(splits((200, 100, 200), 0))
+    assert found("shift", world) == found("shift", world)
+
+
+def test_the_area_is_mann_and_whitneys_with_ties() -> None:
+    random = np.random.default_rng(0)
+    lower, upper = random.integers(0, 9, 40) / 9, random.integers(2, 12, 30) / 9
+    assert area(lower, upper) == pytest.approx(mannwhitneyu(upper, lower).statistic / 1200)
+
+
+def test_the_interval_of_the_area_is_the_published_one() -> None:
+    # Hanley & McNeil 1982, page 32: an area of 0.893 from 58 normal and 51 abnormal cases has a standard error of 0.032.
+    low, high = area_interval(0.893, 58, 51, 0.95)
+    assert (high - low) / (2 * 1.96) == pytest.approx(0.032, abs=0.0007)
+
+
+def test_the_label_test_is_the_chi_squared_test_and_counts_small_classes_together() -> None:
+    train, test = np.array([500, 300, 200]), np.array([80, 40, 30])
+    assert label_test(train, test) == pytest.approx(chi2_contingency([train, test], correction=False).pvalue)
+    many_small = np.array([500, 3, 2, 1, 0]), np.array([500, 0, 1, 2, 3])
+    assert label_test(*many_small) == pytest.approx(chi2_contingency([[500, 6], [500, 6]], correction=False).pvalue)
+    assert label_test(np.array([10, 0]), np.array([5, 0])) == 1
+
+
+@pytest.mark.slow
+def test_false_alarms_where_train_and_test_are_drawn_alike() -> None:
+    statuses = [found("shift", pictured(splits((300, 0, 300), seed), seed)).status for seed in range(100)]
+    print(f"{statuses.count('flag')} of 100 flagged")
+    assert statuses.count("flag") <= 2
