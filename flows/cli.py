@@ -148,13 +148,14 @@ def _add_diagnose(added: Commands) -> None:
         added,
         "diagnose",
         commands.diagnose,
-        "Run the checks on numbers of your own. It needs tables alone, and no pipeline.\n\n"
+        "Run the checks on numbers of your own, which needs tables alone and no pipeline; or list suspicious labels.\n\n"
         "The format of a file is recognised by its content: CSV, TSV, Parquet or JSON. A check whose numbers are not given\n"
         "is not run, and says what is missing. A history alone is only described: it cannot tell what is chance.\n\n"
         "exit codes: 0 done, whatever the verdict; 1 a file cannot be used, a flag of --fail-on is raised, or no check had\n"
         "the data to tell; 2 usage error",
         "  goodfit diagnose --history lightning_logs/version_0/metrics.csv\n"
-        "  goodfit diagnose --history history.csv --predictions val.parquet --test test.parquet --train train.parquet",
+        "  goodfit diagnose --history history.csv --predictions val.parquet --test test.parquet --train train.parquet\n"
+        "  goodfit diagnose --label-candidates 20 --split train --pictures labels.html",
     )
     own = diagnose.add_argument_group(
         "numbers of your own",
@@ -186,6 +187,15 @@ def _add_diagnose(added: Commands) -> None:
     own.add_argument(
         "--seed", metavar="N", type=_not_negative, default=0, help="of the halves of the validation set (default: 0)"
     )
+    last = diagnose.add_argument_group("labels of the last run of the pipeline")
+    last.add_argument(
+        "--label-candidates",
+        metavar="N",
+        type=_positive,
+        help="list the N rows of a split whose labels are the most suspicious: row, given and suggested class, margin",
+    )
+    last.add_argument("--split", choices=("train", "val", "test"), default="test", help="of these rows (default: test)")
+    last.add_argument("--pictures", metavar="FILE", type=Path, help="write their pictures into an HTML file as well")
     diagnose.add_argument("--json", action="store_true", help="print JSON: what was read, verdict, headline, flags, findings")
     _add_fail_on(diagnose)
     diagnose.set_defaults(anywhere=True)

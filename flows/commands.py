@@ -131,8 +131,15 @@ def _say_raised(raised: list[str], wanted: list[str]) -> None:
 
 def diagnose(options: argparse.Namespace, _: Path) -> int:
     """Run the checks on numbers from files; exit code 1 if a flag of --fail-on is raised, or no check could tell."""
-    if not any((options.history, options.predictions, options.test, options.train)):
-        raise UnknownNameError("nothing to diagnose; expected --history, --predictions, --test or --train with a file")
+    given = any((options.history, options.predictions, options.test, options.train))
+    if options.label_candidates is not None:
+        if given:
+            raise UnknownNameError("--label-candidates looks at the last run of the pipeline; drop it or the files")
+        return _label_candidates(options)
+    if not given:
+        raise UnknownNameError(
+            "nothing to diagnose; expected --history, --predictions, --test or --train with a file, or --label-candidates"
+        )
     from flows.flags import raised_flags, unanswered_flags
     from tasks.diagnostics.frames import chosen, diagnose_numbers
     from tasks.diagnostics.numbers import gather
@@ -153,6 +160,24 @@ def diagnose(options: argparse.Namespace, _: Path) -> int:
         print(f"error: --fail-on {flag}: no check had the data to tell", file=sys.stderr)
     _say_raised(raised, options.fail_on)
     return int(bool(unanswered or raised))
+
+
+def _label_candidates(options: argparse.Namespace) -> int:
+    """List the most suspicious labels of the last run."""
+    from flows.candidates import candidates, write_sheet
+    from flows.repository import find_project
+
+    root = find_project()
+    table = candidates(root, options.split, options.label_candidates)
+    if options.pictures is not None:
+        write_sheet(root, table, options.pictures)
+    table = table.drop(columns="position")
+    if options.json:
+        print(table.to_json(orient="records", indent=2))
+    else:
+        shown = table if table["path"].any() else table.drop(columns="path")
+        print(shown.to_string(index=False, float_format="{:.3f}".format))
+    return 0
 
 
 def _out_of_date(root: Path) -> list[str]:

@@ -1,0 +1,48 @@
+"""`goodfit diagnose --label-candidates`: wrong labels that were planted come first, with their pictures."""
+
+import json
+
+import pytest
+
+from tests.conftest import Project
+
+DIAGNOSE = ("python", "-m", "flows.cli", "diagnose")
+
+
+@pytest.mark.slow
+def test_wrong_labels_that_were_planted_are_listed_first_on_every_split(fresh: Project) -> None:
+    fresh.edit("params.yaml", "epochs: 3 ", "epochs: 30 ")
+    fresh.repro("preprocess")
+    wrong = fresh.run(
+        "python",
+        "-c",
+        "from pathlib import Path\n"
+        "from tasks.contracts.splits import SPLITS, Split, read_split, write_split\n"
+        "for name in SPLITS:\n"
+        "    rows = read_split(Path(), name)\n"
+        "    labels = rows.labels.clone()\n"
+        "    labels[:8] = (labels[:8] + 5) % 10\n"
+        "    print(*rows.rows[:8].tolist())\n"
+        "    write_split(Path(), name, Split(rows.images.clone(), labels, rows.rows.clone()))\n",
+    ).stdout.splitlines()
+    planted = {name: {int(row) for row in line.split()} for name, line in zip(("train", "val", "test"), wrong, strict=True)}
+    fresh.run("python", "-m", "benchmarks.stages", ".", "train")
+    for name, rows in planted.items():
+        listed = json.loads(fresh.run(*DIAGNOSE, "--label-candidates", "12", "--split", name, "--json").stdout)
+        found = [line["row"] for line in listed]
+        assert len(rows & set(found)) >= 7, (name, rows, found)
+        assert [line["margin"] for line in listed] == sorted(line["margin"] for line in listed)
+    page = fresh.root / "labels.html"
+    shown = fresh.run(*DIAGNOSE, "--label-candidates", "3", "--pictures", "labels.html").stdout
+    assert shown.split()[:5] == ["split", "row", "given", "suggested", "margin"]
+    assert page.read_text().count("data:image/png;base64,") == 3
+
+
+def test_files_and_the_last_run_are_not_mixed(fresh: Project) -> None:
+    refused = fresh.run(*DIAGNOSE, "--label-candidates", "3", "--history", "x.csv", check=False)
+    assert refused.returncode == 2
+    assert "drop it or the files" in refused.stderr
+    missing = fresh.run(*DIAGNOSE, "--label-candidates", "3", check=False)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("error: ")
+    assert "Traceback" not in missing.stderr
