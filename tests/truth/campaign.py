@@ -31,6 +31,7 @@ class Outcome:
     seed: int
     verdict: str
     flags: tuple[str, ...]
+    remedies: tuple[str, ...]  # of the checks that flagged
     statuses: dict[str, str]  # by check
     intervals: dict[str, Interval]
     harms: dict[str, Harm]  # by check
@@ -76,6 +77,7 @@ def run(name: str, seed: int) -> Outcome:
                 seed=seed,
                 verdict=diagnosis.verdict,
                 flags=tuple(diagnosis.flags),
+                remedies=tuple(finding.remedy.action for finding in diagnosis.findings if finding.remedy is not None),
                 statuses={code: finding.status for code, finding in findings.items()},
                 intervals=intervals(made, findings, limits()),
                 harms=harms(made, limits()),

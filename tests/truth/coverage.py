@@ -24,6 +24,7 @@ INTERVALS = {
     "harm against the halves": "scaled log-loss of the saved epoch minus the mean of the two epochs that the halves chose",
     "harm against the best": "the same minus that of the epoch with the lowest validation log-loss, as the estimand says",
     "gain of a temperature": "fall of the log-loss on new rows by the temperature fitted on all validation rows",
+    "promise of a temperature": "the same, where the check calibration recommends it",
     "promise of early stopping": "log-loss of the last epoch minus that where early stopping would have stopped",
     "share of wrong labels": "share of the validation and test labels that were replaced",
 }
@@ -85,7 +86,10 @@ def _on_val(made: Made, known: Known, findings: dict[str, Finding]) -> Claims:
     saved, labels = known.logits(measured.saved), known.labels
     cooled = saved / fit_temperature(measured.val_logits, measured.val.labels)
     gain = float((log_losses(saved, labels) - log_losses(cooled, labels)).mean())
-    claims: Claims = {"gain of a temperature": (_between(findings.get("calibration")), gain)}
+    calibration = findings.get("calibration")
+    claims: Claims = {"gain of a temperature": (_between(calibration), gain)}
+    if calibration is not None and calibration.remedy is not None:
+        claims["promise of a temperature"] = (calibration.remedy.ci, gain)
     if overtrained is None or isinstance(halves, str):
         return claims
     own, between = scaled_loss(known, measured.saved), _between(overtrained)

@@ -61,8 +61,8 @@ def logistic(n: int, seed: int) -> tuple[Images, Labels]:
     """Images (N, 1, 4, 4) of independent pixels, and labels of three classes from a multinomial logistic model of them."""
     random = np.random.default_rng([seed, 2])
     images = random.integers(0, 256, size=(n, 1, 4, 4), dtype=np.uint8)
-    weights = np.random.default_rng(1).normal(size=(16, 3))
-    logits = 3 * (images.reshape(n, 16) / 255 - 0.5) @ weights
+    weights, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 3)))  # no class is harder than another
+    logits = 12 * (images.reshape(n, 16) / 255 - 0.5) @ weights
     return images, (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from tasks.diagnostics.measured import Measured
 from tasks.learning.inference import Preparation, predict
 from tasks.learning.recording import Recorder, Scores
-from tests.tasks.diagnostics.trained import trained
+from tests.tasks.diagnostics.trained import trained_on
 from tests.truth.data import Data, Images, Labels, Logits
 
 
@@ -45,7 +45,7 @@ class Made:
 def train(root: Path, data: Data, seed: int, settings: dict[str, Any]) -> Made:
     """Really train on the data, with the model of every epoch kept."""
     with kept_epochs() as kept:
-        measured = trained(root, dict(data.splits), seed, data.classes, **settings)
+        measured = trained_on(root, data.splits, seed, settings, data.classes)
     if data.fresh is None:
         return Made(measured, None, data.wrong)
     images, labels = data.fresh

@@ -178,6 +178,9 @@ def _false_alarms(outcomes: Sequence[Outcome], worlds: Sequence[World]) -> list[
         false = Counter(flag for outcome in runs for flag in set(outcome.flags) - world.must - world.may)
         said = [f"{_spelled(flag)} missed in {count} of {len(runs)}" for flag, count in sorted(missed.items())]
         said += [f"{_spelled(flag)} raised wrongly in {count} of {len(runs)}" for flag, count in sorted(false.items())]
+        unhelped = sum(not any(world.remedy in action.lower() for action in outcome.remedies) for outcome in runs)
+        if world.remedy and unhelped:
+            said.append(f"no remedy says “{world.remedy}” in {unhelped} of {len(runs)}")
         if said:
             lines.append(f"- {world.name}: {'; '.join(said)}")
     return ["## Where flags were missed or raised wrongly", "", *(lines or ["Nowhere."]), ""]

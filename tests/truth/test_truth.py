@@ -74,6 +74,7 @@ def outcome(world: str, seed: int, *flags: str) -> Outcome:
         seed=seed,
         verdict=flags[0] if flags else "good_fit",
         flags=flags,
+        remedies=(),
         statuses={"overtrained": "flag" if "overtrained" in flags else "pass"},
         intervals={"accuracy": Interval(0.1, 0.2, 0.15 if flags else 0.3)},
         harms={"overtrained": Harm(2.0, 0, 1)},

@@ -1,6 +1,6 @@
 """The worlds: how each is made, and what the diagnosis must say of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,7 @@ class World:
 
     `must` are the flags that have to be raised. `may` are those that are no false alarm: they follow from what is wrong, or it
     depends on the run whether they are right (`tests.truth.coverage.harms` measures some). Any other flag is a false alarm.
-    `verdicts` are those that are right.
+    `verdicts` are those that are right. `remedy` are words that a remedy must have, where the flag alone does not tell what is wrong.
     """
 
     name: str
@@ -33,6 +33,7 @@ class World:
     must: frozenset[str]
     may: frozenset[str]
     verdicts: frozenset[str]
+    remedy: str = ""
 
 
 STOPPED: Settings = {"epochs": 40, "early_stopping": {"enabled": True}}
@@ -102,11 +103,18 @@ def doubled_prior(data: Data, seed: int) -> Data:
 
 
 def world(
-    name: str, how: str, make: Maker, must: str = "", *, may: frozenset[str] | str = "", verdicts: str | None = None
+    name: str,
+    how: str,
+    make: Maker,
+    must: str = "",
+    *,
+    may: Set[str] = frozenset(),
+    verdicts: str | None = None,
+    remedy: str = "",
 ) -> World:
     """Flags and verdicts are words with spaces between; without verdicts, what must be raised is the verdict."""
-    allowed = frozenset(may.split()) if isinstance(may, str) else may
-    return World(name, how, make, frozenset(must.split()), allowed, frozenset((must if verdicts is None else verdicts).split()))
+    right = must if verdicts is None else verdicts
+    return World(name, how, make, frozenset(must.split()), frozenset(may), frozenset(right.split()), remedy)
 
 
 WORLDS = [
@@ -184,12 +192,15 @@ WORLDS = [
         "miscalibrated",
         may=COMMON,
     ),
-    world(
-        "XOR, linear model",
-        "the label says whether two halves differ; 20 epochs",
-        drawn(of.xor, (2000, 1000, 1000), 2, LINEAR | {"epochs": 20}),
-        "underfit",
-        may="weak_slice",
+    *(
+        world(
+            f"XOR, linear model, {rows} rows",
+            "the label says whether two halves differ; 40 epochs",
+            drawn(of.xor, (rows, 1000, 1000), 2, LINEAR | {"epochs": 40}),
+            "underfit",
+            may={"weak_slice", "overconfident", "miscalibrated"},
+        )
+        for rows in (1000, 2000)
     ),
     world(
         "three hidden units",
@@ -219,9 +230,9 @@ WORLDS = [
         "learning rate ten times too high",
         "pictures; 0.03 instead of 0.003, 20 epochs",
         pictured({"epochs": 20, "optimizer": {"name": "adam", "learning_rate": 0.03}}, noise=0.2),
-        "learning_rate",
         may=COMMON | TOO_LONG | {"did_not_learn"},
-        verdicts="learning_rate did_not_learn",
+        verdicts="overtrained did_not_learn",
+        remedy="lower train.optimizer.learning_rate",
     ),
     world(
         "diverged",
@@ -235,6 +246,7 @@ WORLDS = [
         ),
         "did_not_learn",
         may=COMMON | TOO_LONG | {"underfit"},
+        remedy="lower train.optimizer.learning_rate",
     ),
     world(
         "noise in test only",
@@ -289,7 +301,7 @@ WORLDS = [
         "too small to tell",
         "well specified, but only 40 validation and 40 test rows",
         drawn(of.logistic, (1500, 40, 40), 3, LINEAR | {"epochs": 20}),
-        may="too_few_examples",
+        may={"too_few_examples"},
         verdicts="inconclusive too_few_examples",
     ),
 ]
