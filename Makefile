@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := 1
 
-.PHONY: help run test test-fast lint flow serve bench faults kills docs setup deps lock clean
+.PHONY: help run test test-fast lint flow serve bench faults kills truth docs setup deps lock clean
 .DEFAULT_GOAL := help
 
 help:  ## available targets
@@ -63,6 +63,10 @@ faults: setup  ## random kills, edits and damage, N trials (N=200 SEED=0); what 
 
 kills: setup  ## trainings killed at random moments, N kills (N=200 SEED=0); continued, they must end with the same bytes
 	python -m tests.kills --kills $(N) --seed $(SEED)
+
+SEEDS ?= 20
+truth: setup  ## worlds with known answers, N seeds each (SEEDS=20): how often the diagnosis is right, into docs/diagnosis-truth.md
+	python -m tests.truth --seeds $(SEEDS)
 
 deps: setup  ## write into dvc.yaml what each stage's code really imports
 	python -m flows.dependencies

@@ -1,5 +1,6 @@
 """Models that are really trained, on pictures of which there are as many as wanted: what is true of them can be measured."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def splits(sizes: tuple[int, int, int], seed: int, noise: float = 0.25) -> dict[
 
 def trained(root: Path, data: dict[SplitName, Arrays], seed: int = 0, **settings: Any) -> Measured:
     """Write the splits into `root`, train there with these settings (see `DEFAULTS`), and measure as the stage diagnose does."""
+    return trained_on(root, data, seed, settings, CLASSES)
+
+
+def trained_on(root: Path, data: Mapping[SplitName, Arrays], seed: int, settings: Mapping[str, Any], classes: int) -> Measured:
+    """The same for data with another number of classes."""
     root.mkdir(parents=True, exist_ok=True)
     for name, rows in data.items():
         write_split(root, name, rows)
@@ -61,13 +67,13 @@ def trained(root: Path, data: dict[SplitName, Arrays], seed: int = 0, **settings
         root,
         Dataset(
             name="pictures",
-            classes=[str(label) for label in range(CLASSES)],
+            classes=[str(label) for label in range(classes)],
             shape=data["train"].images.shape[1:],
-            counts={name: np.bincount(rows.labels, minlength=CLASSES).tolist() for name, rows in data.items()},
+            counts={name: np.bincount(rows.labels, minlength=classes).tolist() for name, rows in data.items()},
             mean=train_images.mean(axis=(0, 2, 3)).tolist(),
             deviation=train_images.std(axis=(0, 2, 3)).tolist(),
             rows="pictures of the world",
         ),
     )
-    train(validate(Params, {"seed": seed, "threads": 1, "train": DEFAULTS | settings}), root)
+    train(validate(Params, {"seed": seed, "threads": 1, "train": {**DEFAULTS, **settings}}), root)
     return measure(root, seed)
