@@ -8,13 +8,16 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 
 from tasks.statistics.arrays import Floats, Ints
+from tasks.statistics.pooling import pooled
 from tasks.statistics.random import REFERENCES, generator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from sklearn.base import ClassifierMixin
 
     from tasks.contracts.splits import Arrays
 
+BLOCK = 1000  # images that are asked about at once
 ITERATIONS = 200  # of the logistic regression; one that has not converged by then is a reference all the same
 
 
@@ -44,20 +47,26 @@ def references(train: "Arrays", images: "NDArray[np.uint8]", rows: int, trees: i
 
     yield Reference("majority class", np.full(len(images), np.bincount(train.labels).argmax()))
     chosen = np.sort(generator(seed, REFERENCES).permutation(len(train.labels))[:rows])
-    inputs, labels, asked = _pixels(train.images[chosen]), train.labels[chosen], _pixels(images)
+    inputs, labels = _pixels(train.images, chosen), train.labels[chosen]
     if len(np.unique(labels)) < 2:
         return
     linear = LogisticRegression(max_iter=ITERATIONS)
     with catch_warnings():
         simplefilter("ignore", ConvergenceWarning)
         linear.fit(inputs, labels)
-    yield Reference("logistic regression", linear.predict(asked), float(linear.score(inputs, labels)))
+    yield Reference("logistic regression", _answers(linear, images), float(linear.score(inputs, labels)))
     nearest = KNeighborsClassifier(n_neighbors=1, algorithm="brute").fit(inputs, labels)
-    yield Reference("1-nearest neighbour", nearest.predict(asked))
+    yield Reference("1-nearest neighbour", _answers(nearest, images))
     forest = RandomForestClassifier(n_estimators=trees, random_state=seed % 2**32).fit(inputs, labels)
-    yield Reference("random forest", forest.predict(asked))
+    yield Reference("random forest", _answers(forest, images))
 
 
-def _pixels(images: "NDArray[np.uint8]") -> Floats:
-    """Images (N, ...) as rows of pixels (N, D) in [0, 1]."""
-    return images.reshape(len(images), -1) / 255
+def _answers(model: "ClassifierMixin", images: "NDArray[np.uint8]") -> Ints:
+    """What a fitted reference answers for images (N, C, H, W): in blocks, so that large sets need no more memory than small ones."""
+    blocks = np.array_split(np.arange(len(images)), -(-len(images) // BLOCK) or 1)
+    return np.concatenate([model.predict(_pixels(images, block)) for block in blocks])
+
+
+def _pixels(images: "NDArray[np.uint8]", rows: Ints) -> Floats:
+    """The images at rows (n,) as rows of pixels (n, D) in [0, 1]; larger ones are pooled to at most 32 x 32."""
+    return pooled(images, rows).reshape(len(rows), -1) / 255
