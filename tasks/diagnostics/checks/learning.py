@@ -1,6 +1,7 @@
 """Did the run learn anything, and did it keep what it had learned?"""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -167,11 +168,12 @@ def _gain(measured: "Measured", split: str, confidence: float) -> Gain:
     from tasks.statistics.comparisons import mean_difference
 
     known = measured.train.labels
-    logits, labels = {
-        "train": (measured.train_logits, known[measured.train_index]),
-        "validation": (measured.val_logits, measured.val.labels),
-        "test": (measured.test_logits, measured.test.labels),
-    }[split]
+    if split == "train":
+        logits, labels = measured.train_logits, known[measured.train_index]
+    elif split == "validation":
+        logits, labels = measured.val_logits, measured.val.labels
+    else:
+        logits, labels = measured.test_logits, measured.test.labels
     counts = np.bincount(known, minlength=logits.shape[-1]) + 1
     reference = -np.log(counts / counts.sum())[labels]
     return Gain(mean_difference(reference - log_losses(logits, labels), confidence), float(reference.mean()))
@@ -242,7 +244,9 @@ def _summary(status: Status, learned: Learned, cause: Cause, measured: "Measured
 
 
 def _action(cause: Cause, measured: "Measured") -> str:
-    rate = f"train.optimizer.learning_rate (it reached {measured.rates.max():.3g})"
+    from tasks.diagnostics.parts import known
+
+    rate = "train.optimizer.learning_rate" + known(lambda: f" (it reached {measured.rates.max():.3g})", "")
     return {
         "too high": f"lower {rate}, to a tenth at first.",
         "too low": f"raise {rate}; check that no penalty (train.regularisation) is too strong and that labels belong to their images.",
@@ -264,21 +268,29 @@ def _remedy(cause: Cause, measured: "Measured") -> Remedy:
 def _evidence(learned: Learned, measured: "Measured", limits: "Limits") -> Evidence:
     import numpy as np
 
+    from tasks.diagnostics.parts import known
+
     evidence: Evidence = {
         "train_accuracy": learned.accuracy,
         "majority_class_baseline": learned.majority,
         "best_epoch": learned.best_epoch,
         "train_accuracy_of_best_epoch": learned.best,
         "saved_epoch": measured.saved + 1,
-        "highest_learning_rate": float(measured.rates.max()),
+        **known(lambda: {"highest_learning_rate": float(measured.rates.max())}, {}),
     }
     if np.isfinite(learned.losses).all():
         evidence["lowest_and_highest_train_loss_of_an_epoch"] = [float(learned.losses.min()), float(learned.losses.max())]
-    for split, labels in (("validation", measured.val.labels), ("test", measured.test.labels)):
-        if len(labels) > 1:
-            gain = _gain(measured, split, limits.confidence).contrast
-            evidence |= {
-                f"{split}_gain_over_class_frequencies": gain.estimate,
-                f"{split}_gain_over_class_frequencies_ci": [gain.low, gain.high],
-            }
+    for split in ("validation", "test"):
+        evidence |= known(partial(_unseen_gain, measured, split, limits), {})
     return evidence
+
+
+def _unseen_gain(measured: "Measured", split: str, limits: "Limits") -> Evidence:
+    """The gain on a split that was not trained on; nothing where it has fewer than two images."""
+    if len((measured.val if split == "validation" else measured.test).labels) < 2:
+        return {}
+    gain = _gain(measured, split, limits.confidence).contrast
+    return {
+        f"{split}_gain_over_class_frequencies": gain.estimate,
+        f"{split}_gain_over_class_frequencies_ci": [gain.low, gain.high],
+    }

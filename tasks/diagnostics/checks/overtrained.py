@@ -43,7 +43,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     A flag needs a difference above zero (one-sided, Holm) that is not shown to be smaller than `harm_nats` or `harm_accuracy`.
 
     Overfitting goes with a training loss that falls. Where it jumps up and down instead between the best epoch and the saved one, the
-    saved epoch is worse because the learning rate is too high for the weights to settle, and the words and the remedy say so.
+    saved epoch is worse because the learning rate is too high for the weights to settle, and the words and the remedy say so. Without
+    the recorded training losses (a diagnosis of tables) the two are not told apart.
     """
     from tasks.diagnostics.steadiness import rises
 
@@ -51,9 +52,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     if isinstance(comparison, str):
         return QUESTION.not_run(comparison, len(measured.val.labels))
     found = harms(comparison, limits)
-    # Without the training losses of every epoch it is taken to be steady: overfitting is what is common.
-    share = known(lambda: rises(measured.train_epochs.loss, min(comparison.chosen) - 1, comparison.saved - 1), 0.0)
-    unsteady = share >= settings.least_rises
+    share = known(lambda: rises(measured.train_epochs.loss, min(comparison.chosen) - 1, comparison.saved - 1), None)
+    unsteady = None if share is None else share >= settings.least_rises
     status = found.overtrained_status(limits.alpha)
     replay = _replay(measured, found, limits) if status == "flag" and not unsteady else None
     raw, error = found.raw.contrast, found.error.contrast
@@ -75,7 +75,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "error_rate_p_value": error.p_value,
             "error_rate_p_value_after_holm_adjustment": found.error.p_holm,
             "smallest_detectable_error_rate_increase": found.error.mde,
-            "share_of_rises_of_the_training_loss": share,
+            **({} if share is None else {"share_of_rises_of_the_training_loss": share}),
             "smallest_loss_increase_that_matters": limits.harm_nats,
             "smallest_error_rate_increase_that_matters": limits.harm_accuracy,
         },
@@ -140,7 +140,8 @@ def _flag(comparison: "Comparison", found: Harms, limits: "Limits", fix: str) ->
     )
 
 
-def _fix(replay: "Replay | None", limits: "Limits", *, unsteady: bool) -> str:
+def _fix(replay: "Replay | None", limits: "Limits", *, unsteady: bool | None) -> str:
+    """What to do; `unsteady` is None where the training losses were not recorded."""
     if unsteady:
         return (
             "The training loss jumped up and down as well, which overfitting does not do: the learning rate is too high. Fix: lower "
@@ -150,7 +151,8 @@ def _fix(replay: "Replay | None", limits: "Limits", *, unsteady: bool) -> str:
     if replay is not None:
         gain = replay.gain
         promised = f", with an expected gain of {gain.estimate:.3f} nats ({interval(gain.low, gain.high, limits.confidence)})"
-    return f"Fix: early stopping (train.early_stopping.enabled: true){promised}."
+    unknown = " Without the training losses of every epoch, a rate that is too high looks alike." if unsteady is None else ""
+    return f"Fix: early stopping (train.early_stopping.enabled: true){promised}.{unknown}"
 
 
 def _replay(measured: "Measured", found: Harms, limits: "Limits") -> "Replay | None":

@@ -93,6 +93,13 @@ def test_predictions_of_every_epoch_are_enough_for_the_checks_of_epochs(harm: st
     assert harm in diagnosis.flags
 
 
+def test_records_of_train_are_enough_to_ask_whether_the_run_learned() -> None:
+    finding = by_code(diagnose_frames(train=tables(*world())["train"]))["learning"]
+    assert finding.status == "pass"
+    assert "highest_learning_rate" not in finding.evidence
+    assert "test_gain_over_class_frequencies" not in finding.evidence
+
+
 def test_wrong_labels_are_looked_for_without_the_records_of_train() -> None:
     given = tables(*world())
     found = by_code(diagnose_frames(predictions=given["predictions"], test=given["test"]))["label_noise"]
