@@ -49,12 +49,15 @@ class Finding(BaseModel):
     p_value: float | None
     p_holm: float | None
     mde: float | None  # minimum detectable effect
+    reference: float | None = None  # what the estimate is judged against, in its unit
+    reference_name: str = ""  # what that number is
     status: Status
     summary: str
     evidence: Evidence
     remedy: Remedy | None
     minor: bool = False  # a flag of something that hardly changes a number: any other flag comes before it
     by_exclusion: bool = False  # passed because the interval excludes a harm that matters, not by the power to detect one
+    verdict: str | None = None  # what a flag of the check means; None for one that only describes
 
 
 class Diagnosis(BaseModel):

@@ -51,7 +51,7 @@ class Harm:
     def estimate(self) -> Estimate:
         """As the finding states it."""
         found = self.contrast
-        return Estimate(found.estimate, found.low, found.high, found.p_value, self.p_holm, self.mde)
+        return Estimate(found.estimate, found.low, found.high, found.p_value, self.p_holm, self.mde, self.matters)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ class Estimate:
     p_value: float | None = None
     p_holm: float | None = None
     mde: float | None = None  # minimum detectable effect
+    reference: float | None = None  # what the value is judged against
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Question:
     estimand: str
     method: str
     unit: Unit
+    reference: str = "smallest that matters"  # what the estimate is judged against
 
     def answer(
         self,
@@ -55,6 +57,8 @@ class Question:
             p_value=estimate.p_value if estimate else None,
             p_holm=estimate.p_holm if estimate else None,
             mde=estimate.mde if estimate else None,
+            reference=estimate.reference if estimate else None,
+            reference_name=self.reference if estimate and estimate.reference is not None else "",
             status=status,
             summary=summary,
             evidence=evidence or {},

@@ -49,7 +49,7 @@ def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Dia
         headline=headline,
         flags=flags,
         answered=list(dict.fromkeys(answer.verdict for answer in answers if answer.verdict and not answer.open)),
-        findings=[answer.finding for answer in answers],
+        findings=[answer.finding.model_copy(update={"verdict": answer.verdict}) for answer in answers],
         confidence=limits.confidence,
     )
 

@@ -85,7 +85,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         status,
         summaries[status],
         n,
-        Estimate(gain.estimate, gain.low, gain.high, p_value=gain.p_value, mde=mde),
+        Estimate(gain.estimate, gain.low, gain.high, p_value=gain.p_value, mde=mde, reference=limits.harm_nats),
         evidence={
             "temperature": temperature,
             "mean_confidence": confidence,

@@ -76,7 +76,14 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         status = "pass"
     accuracy = float((measured.test_logits.argmax(-1) == measured.test.labels).mean())
     right = [accuracy_on_right_labels(accuracy, share, logits.shape[1]) for share in (found.share, found.low, found.high)]
-    estimate = Estimate(found.share, found.low, found.high, p_value=found.p_value, mde=_detectable(found, limits))
+    estimate = Estimate(
+        found.share,
+        found.low,
+        found.high,
+        p_value=found.p_value,
+        mde=_detectable(found, limits),
+        reference=settings.smallest_share,
+    )
     between = f"{percent(found.share)} ({percent_interval(found.low, found.high, limits.confidence)})"
     images, matters = f"{len(labels)} validation and test images", percent(settings.smallest_share)
     summaries = {

@@ -84,7 +84,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         status,
         summaries[status],
         n,
-        Estimate(area.estimate, area.low, area.high, p_value=area.p_value, mde=mde),
+        Estimate(area.estimate, area.low, area.high, p_value=area.p_value, mde=mde, reference=settings.smallest_area),
         evidence={
             "recorded_train_images": m,
             "threshold_at_mean_train_loss": float(members.mean()),

@@ -276,13 +276,14 @@ def _flag(found: Search, grouped: "Bools", measured: "Measured", limits: "Limits
         return (
             f"{percent(close / n)} of the test images ({percent_interval(low, high, limits.confidence)}) are far closer to some "
             "training images than to all others, as pictures of one scene are, so metrics on these images do not hold for new "
-            f"scenes (distances in pixels; {found.near[: found.tests].sum()} are near duplicates).{without} {_remedy(True).action}"
+            f"scenes (distances in pixels; {found.near[: found.tests].sum()} are near duplicates).{without} "
+            f"Fix: {_remedy(True).action}"
         )
     tests, vals = int(found.near[: found.tests].sum()), int(found.near[found.tests :].sum())
     return (
         f"{tests} of {found.tests} test images and {vals} of {len(leaked) - found.tests} validation images are near duplicates of "
         f"training images (distance in pixels below {found.limit:.2g} of that to the next image), so metrics on these images are "
-        f"not valid.{without} {_remedy(False).action}"
+        f"not valid.{without} Fix: {_remedy(False).action}"
     )
 
 
@@ -309,9 +310,9 @@ def _unflagged(found: Search, status: Status, confidence: float, settings: Setti
 
 def _remedy(grouped: "bool | np.bool_") -> Remedy:
     action = (
-        "Fix: divide the data by scene, not by image (group_column of the dataset csv), and train again."
+        "Divide the data by scene, not by image (group_column of the dataset csv), and train again."
         if grouped
-        else "Fix: keep all copies of an image in one split, and train again."
+        else "Keep all copies of an image in one split, and train again."
     )
     source = "Distances in pixels between the test and the training images."
     return Remedy(action=action, expected_gain=None, ci=None, unit=None, source=source)

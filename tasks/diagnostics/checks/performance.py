@@ -22,6 +22,7 @@ QUESTION = Question(
     method="Wilson interval of the accuracy; exact one-sided McNemar test against the majority-class baseline; score test for the "
     "upper limit of the advantage over it. The minimum detectable effect is that of the advantage.",
     unit="fraction",
+    reference="majority-class baseline",
 )
 
 
@@ -73,7 +74,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         status,
         summaries[status],
         n,
-        Estimate(accuracy, low, high, p_value=advantage.p_value, mde=mde),
+        Estimate(accuracy, low, high, p_value=advantage.p_value, mde=mde, reference=majority),
         evidence={
             "log_loss": float(log_losses(measured.test_logits, labels).mean()),
             "majority_class_baseline": majority,

@@ -106,7 +106,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         status,
         _summary(status, seen, n, n_test, limits),
         n,
-        Estimate(seen.best.estimate, seen.best.low, seen.best.high, p_value=seen.best.p_value),
+        Estimate(seen.best.estimate, seen.best.low, seen.best.high, p_value=seen.best.p_value, reference=limits.harm_accuracy),
         evidence=evidence,
         remedy=_remedy() if status == "flag" else None,
     )

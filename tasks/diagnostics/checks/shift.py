@@ -82,7 +82,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         status,
         _summary(status, found, limits, settings, images=images, labels=labels),
         found.scored,
-        Estimate(found.auc, found.low, found.high, found.p_value, found.p_holm, found.mde),
+        Estimate(found.auc, found.low, found.high, found.p_value, found.p_holm, found.mde, settings.auc),
         evidence=_evidence(measured, found, settings),
         remedy=_remedy() if status == "flag" else None,
         by_exclusion=status == "pass" and 0.5 + found.mde > settings.auc,
@@ -216,8 +216,8 @@ def _evidence(measured: "Measured", found: Shift, settings: Settings) -> Evidenc
         "smallest_share_of_labels_that_matters": settings.labels,
         "label_counts_p_value": found.label_p_value,
         "label_counts_p_value_after_holm_adjustment": found.label_p_holm,
-        "class_shares_in_train": found.train_share.tolist(),
-        "class_shares_in_test": found.test_share.tolist(),
+        "train_share_of_each_class": found.train_share.tolist(),
+        "test_share_of_each_class": found.test_share.tolist(),
     }
 
 

@@ -27,6 +27,7 @@ QUESTION = Question(
     method="Wilson interval of each recall; the interval of their mean by the method of variance estimates recovery (Zou & Donner "
     "2008); always predicting the most frequent class has a balanced accuracy of one divided by the number of classes.",
     unit="fraction",
+    reference="always predicting one class",
 )
 
 
@@ -62,7 +63,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         "flag" if flagged else "pass",
         " ".join(sentences) if flagged else _pass(found, settings, limits),
         n,
-        Estimate(found.balanced, found.balanced_low, found.balanced_high),
+        Estimate(found.balanced, found.balanced_low, found.balanced_high, reference=found.naive),
         evidence=_evidence(found, unknown, measured, settings),
         remedy=_remedy(found, unknown, settings, limits) if flagged else None,
     )
@@ -149,8 +150,8 @@ def _evidence(found: Recalls, unknown: "Bools", measured: "Measured", settings: 
         "classes_without_training_images": np.flatnonzero(trained == 0).tolist(),
         "test_images_of_each_class": found.counts.tolist(),
         "recall_of_each_class": share.tolist(),
-        "recall_low": found.low.tolist(),
-        "recall_high": found.high.tolist(),
+        "recall_low_of_each_class": found.low.tolist(),
+        "recall_high_of_each_class": found.high.tolist(),
         "widest_interval_that_says_something": settings.widest,
         "accuracy": float(found.correct.sum() / found.counts.sum()),
         "share_of_the_most_frequent_class": float(found.counts.max() / found.counts.sum()),

@@ -129,7 +129,7 @@ def test_scenes_that_straddle_the_splits_are_flagged(size: int, noise: float) ->
     finding = found("near_duplicates", pictured(grouped(0, size, noise)))
     assert (finding.status, finding.minor) == ("flag", False)
     assert "as pictures of one scene are" in finding.summary
-    assert "divide the data by scene" in finding.summary
+    assert "Divide the data by scene" in finding.summary
 
 
 def test_few_test_images_cannot_show_that_no_scene_straddles_the_splits() -> None:
