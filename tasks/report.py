@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from tasks.charts.page import Results
 
 REPORT = Path("report/index.html")
-TEST = FOLDER / "test.safetensors"
+TEST, TRAIN = FOLDER / "test.safetensors", FOLDER / "train.safetensors"
 # What the page is made from, and the stage that writes it; the lineage of these files is shown.
 SOURCES = {
     FOLDER / "dataset.json": "preprocess",
     TEST: "preprocess",
+    TRAIN: "preprocess",
     MODEL: "train",
     HISTORY: "train",
     DYNAMICS: "train",
@@ -69,9 +70,8 @@ def report(params: Params, root: Path = Path()) -> None:
 
 def read_results(root: Path, most_wrong: int) -> "Results":
     """Read every result, and the test images of the `most_wrong` misclassified predictions with the largest loss."""
-    import numpy as np
-
     from tasks.charts.page import Results
+    from tasks.charts.sheets import leaks, suspects
 
     statements = _statements(root)
     dataset = read_dataset(root)
@@ -85,12 +85,14 @@ def read_results(root: Path, most_wrong: int) -> "Results":
     wrong = predictions[predictions["label"] != predictions["predicted"]]
     wrong = wrong.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(most_wrong)
     explanations, heat_maps = read_explanations(root)
-    explained = np.array([image.row for image in explanations.images])
+    diagnosis = read_diagnosis(root)
+    suspicious, leaked = suspects(diagnosis), leaks(diagnosis)
+    near = [leak.train_row for leak in leaked if leak.train_row is not None]
     return Results(
         dataset=dataset,
         model=read_description(root),
         evaluation=read_json(root / EVALUATION, "evaluate"),
-        diagnosis=read_diagnosis(root),
+        diagnosis=diagnosis,
         compression=read_compression(root),
         history=read_history(root),
         range_test=read_range_test(root),
@@ -98,10 +100,15 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         per_class=per_class,
         calibration=read_table(root, CALIBRATION, "evaluate"),
         most_wrong=wrong,
-        images=_test_images(root, wrong["row"].to_numpy(), "evaluate"),
+        images=_images(root / TEST, wrong["row"].tolist(), "evaluate"),
+        suspects=suspicious,
+        suspect_images=_images(root / TEST, [suspect.row for suspect in suspicious], "diagnose"),
+        leaks=leaked,
+        leaked_images=_images(root / TEST, [leak.row for leak in leaked], "diagnose"),
+        near_images=_images(root / TRAIN, near, "diagnose"),
         explanations=explanations,
         heat_maps=heat_maps,
-        explained=_test_images(root, explained, "explain"),
+        explained=_images(root / TEST, [image.row for image in explanations.images], "explain"),
         params=_resolved(statements),
         statements=statements,
     )
@@ -136,26 +143,26 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _merged(one[key], other[key]) if key in nested else value for key, value in both.items()}
 
 
-def _test_images(root: Path, rows: "NDArray[np.int64]", stage: str) -> "NDArray[np.uint8]":
-    """The test images (M, C, H, W) uint8 with the row numbers that `stage` names, read one by one.
+def _images(path: Path, rows: Sequence[int], stage: str) -> "NDArray[np.uint8]":
+    """The images (M, C, H, W) uint8 of the split at `path` with the row numbers that `stage` names, read one by one; none for no rows.
 
     With numpy instead of `read_split`, because importing torch would take longer than everything else here.
     """
     import numpy as np
     from safetensors import SafetensorError, safe_open
 
-    path = root / TEST
+    if not rows:
+        return np.empty((0, 1, 1, 1), np.uint8)
     if not path.exists():
         raise missing(path, "preprocess")
     try:
         with safe_open(path, framework="np") as file:
             positions = {int(row): position for position, row in enumerate(file.get_tensor("rows"))}
             images = file.get_slice("images")
-            found = [images[positions[int(row)]] for row in rows]
-            return np.stack(found) if found else np.empty((0, *images.get_shape()[1:]), np.uint8)
+            return np.stack([images[positions[row]] for row in rows])
     except SafetensorError as error:
         raise ArtifactError(f"{path} is damaged ({error}): {repair('preprocess')}") from None
     except KeyError as error:
         raise ArtifactError(
-            f"{path} has no row {error}, which is predicted: they come from different runs; {repair(stage)}"
+            f"{path} has no row {error}, which the stage '{stage}' names: they come from different runs; {repair(stage)}"
         ) from None

@@ -1,7 +1,7 @@
 """Numbers as text: with units, few digits and a true minus sign."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -86,20 +86,15 @@ def p_value(number: float) -> str:
     return f"< {0.0001:.4f}" if number < 0.0001 else fixed(number, 4)
 
 
-def evidence(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and values for a reader; `x_ci` is shown beside `x`, as its interval."""
-    rows = []
-    for key, item in found.items():
-        interval = found.get(f"{key}_ci")
-        if key.endswith("_ci") and key.removesuffix("_ci") in found:
-            continue
-        written = p_value if "p_value" in key and isinstance(item, float) else value
-        text = "none" if item == [] else written(item)
-        if isinstance(interval, list):
-            decimals = max(decimals_of(item, *interval), 3)
-            text = f"{fixed(item, decimals)} ({between(*(fixed(end, decimals) for end in interval))})"
-        rows.append((words(key), text))
-    return rows
+def spelled(estimate: Estimate, decimals: int, spell: Callable[[float | None, int], str]) -> dict[str, str]:
+    """An estimate and its interval as text; the interval is empty where there is none."""
+    value, low, high = (spell(number, decimals) for number in (estimate.value, estimate.low, estimate.high))
+    return {"value": value, "interval": "" if estimate.low is None or estimate.high is None else between(low, high)}
+
+
+def without_fix(text: str) -> str:
+    """The sentences of a finding but the one that begins with "Fix:"."""
+    return re.sub(r" *\bFix: .*?\.(?=\s+[A-Z]|$)", "", text).strip()
 
 
 def typeset(sentence: str) -> str:

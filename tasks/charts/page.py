@@ -11,16 +11,18 @@ from markupsafe import Markup
 from tasks.charts import formats
 from tasks.charts.chain import chain, environment
 from tasks.charts.confusion import confusion_chart, count_confusions, most_frequent
-from tasks.charts.formats import Estimate, read_estimate
+from tasks.charts.findings import NAMES, SHAPES, groups, top
+from tasks.charts.formats import read_estimate
 from tasks.charts.heat_maps import heat_map, reduced
 from tasks.charts.learning_curves import learning_curve
 from tasks.charts.pictures import picture
 from tasks.charts.range_test import range_test_chart
 from tasks.charts.reliability import reliability_chart
+from tasks.charts.sheets import LEAKS, Leak, Suspect, label_noise_flagged
 from tasks.charts.smaller import smaller_models
 from tasks.contracts.compressed import Compression
 from tasks.contracts.explanations import Explanations
-from tasks.contracts.findings import Diagnosis, Finding, Unit
+from tasks.contracts.findings import Diagnosis
 from tasks.contracts.splits import SPLITS, Dataset
 from tasks.contracts.statement import Statement
 from tasks.contracts.trained import WEIGHTS, RangeTest, TrainedModel
@@ -31,18 +33,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
-# Each status is drawn as a shape and a word, so that colour is never the only sign.
-SHAPES = {"pass": "✓", "flag": "▲", "inconclusive": "◐", "not_run": "○", "info": "i"}
-NAMES = {"pass": "Pass", "flag": "Flag", "inconclusive": "Inconclusive", "not_run": "Not run", "info": "Info"}
 
 
 @dataclass(frozen=True)
 class Results:
     """Everything that the page shows.
 
-    `most_wrong` are rows of `predictions`, and `images` (M, C, H, W) uint8 are their pictures. `explained` (L, C, H, W) uint8 are the
-    pictures of the explained images, and `heat_maps` (L, H, W) theirs by method. `range_test` is there where the learning rate was
-    `auto`. `statements` are in the order of the stages.
+    `most_wrong` are rows of `predictions`, and `images` (M, C, H, W) uint8 are their pictures. So are `suspect_images` those of
+    `suspects`, `leaked_images` those of `leaks`, and `near_images` the training images of those leaks that name one. `explained`
+    (L, C, H, W) uint8 are the pictures of the explained images, and `heat_maps` (L, H, W) theirs by method. `range_test` is there
+    where the learning rate was `auto`. `statements` are in the order of the stages.
     """
 
     dataset: Dataset
@@ -57,6 +57,11 @@ class Results:
     calibration: "pd.DataFrame"
     most_wrong: "pd.DataFrame"
     images: "NDArray[np.uint8]"
+    suspects: Sequence[Suspect]
+    suspect_images: "NDArray[np.uint8]"
+    leaks: Sequence[Leak]
+    leaked_images: "NDArray[np.uint8]"
+    near_images: "NDArray[np.uint8]"
     explanations: Explanations
     heat_maps: "Mapping[str, NDArray[np.float32]]"
     explained: "NDArray[np.uint8]"
@@ -72,10 +77,7 @@ def render(results: Results) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters.update(
-        {
-            name: getattr(formats, name)
-            for name in ("count", "evidence", "fixed", "p_value", "percent", "typeset", "value", "words")
-        }
+        {name: getattr(formats, name) for name in ("count", "fixed", "p_value", "percent", "typeset", "value", "words")}
     )
     style = Markup((HERE / "style.css").read_text(encoding="utf-8"))  # noqa: S704 (our own file)
     return templates.get_template("page.html").render(style=style, shapes=SHAPES, names=NAMES, **_context(results)) + "\n"
@@ -94,18 +96,25 @@ def _context(results: Results) -> dict[str, Any]:
         "scored": _scored(results.params),
         "form": _form(results.params["train"]),
         "level": formats.percent(results.diagnosis.confidence, 0),
-        "accuracy": _spelled(accuracy, decimals, formats.percent),
-        "loss": _spelled(loss, 3, formats.fixed),
+        "accuracy": formats.spelled(accuracy, decimals, formats.percent),
+        "loss": formats.spelled(loss, 3, formats.fixed),
         "macro_f1": formats.fixed(read_estimate(results.evaluation, "macro_f1").value, 3),
         "baseline": formats.percent(_baseline(results.dataset), decimals),
-        "headline": formats.typeset(results.diagnosis.headline),
-        "findings": [(finding, _numbers(finding)) for finding in results.diagnosis.findings],
+        **top(results.diagnosis),
+        "groups": groups(results.diagnosis, results.dataset.classes),
         **_learning(results),
         **_errors(results),
         "reliability": reliability_chart(results.calibration, results.evaluation["ece"]),
         "bins": results.calibration.to_dict("records"),
         "calibration_error": results.evaluation["ece"],
         "pictures": _pictures(results),
+        "suspects": _suspects(results),
+        "noisy": label_noise_flagged(results.diagnosis),
+        "leaks": _leaks(results),
+        "sheets": {
+            **({"label_noise": "labels"} if results.suspects else {}),
+            **(dict.fromkeys(LEAKS, "leaks") if results.leaks else {}),
+        },
         **_explanations(results),
         "compression": results.compression,
         "smaller": smaller_models(results.compression),
@@ -115,12 +124,6 @@ def _context(results: Results) -> dict[str, Any]:
         "links": chain(results.statements),
         "environment": environment(results.statements),
     }
-
-
-def _spelled(estimate: Estimate, decimals: int, spell: Any) -> dict[str, str]:
-    """An estimate and its interval as text; the interval is empty where there is none."""
-    value, low, high = (spell(number, decimals) for number in (estimate.value, estimate.low, estimate.high))
-    return {"value": value, "interval": "" if estimate.low is None or estimate.high is None else formats.between(low, high)}
 
 
 def _form(train: Mapping[str, Any]) -> str:
@@ -139,32 +142,6 @@ def _baseline(dataset: Dataset) -> float | None:
     """The test accuracy of always predicting the most frequent class of train; None without test images."""
     train, test = dataset.counts.get("train", []), dataset.counts.get("test", [])
     return test[train.index(max(train))] / sum(test) if train and sum(test) else None
-
-
-def _numbers(finding: Finding) -> dict[str, Any]:
-    """A finding's estimate, its detectable effect and its remedy's gain as text; an estimate shares its decimals with its interval."""
-    remedy, unit = finding.remedy, finding.unit
-    gain = (remedy.expected_gain, *(remedy.ci or (None, None))) if remedy else (None, None, None)
-    return {
-        **_with_unit((finding.estimate, finding.ci_low, finding.ci_high), unit),
-        "detectable": _with_unit((finding.mde, None, None), unit, difference=True)["value"],
-        "gain": _with_unit(gain, remedy.unit or unit if remedy else unit, difference=True),
-    }
-
-
-def _with_unit(
-    numbers: tuple[float | None, float | None, float | None], unit: Unit, *, difference: bool = False
-) -> dict[str, str]:
-    """A number and its interval with their unit: fractions in percent, differences of fractions in percentage points."""
-    value, low, high = numbers
-    if value is None:
-        return {"value": "–", "interval": ""}
-    if unit == "fraction":
-        percent = Estimate(100 * value, None if low is None else 100 * low, None if high is None else 100 * high)
-        spelled, mark = _spelled(percent, 1, formats.fixed), "points" if difference else "%"
-    else:
-        spelled, mark = _spelled(Estimate(value, low, high), formats.decimals_of(value, low, high), formats.fixed), "nats"
-    return {**spelled, "value": f"{spelled['value']}{formats.THIN}{mark}"}
 
 
 def _learning(results: Results) -> dict[str, Any]:
@@ -212,6 +189,34 @@ def _pictures(results: Results) -> list[dict[str, Any]]:
             "row": int(row["row"]),
         }
         for image, row in zip(results.images, results.most_wrong.to_dict("records"), strict=True)
+    ]
+
+
+def _suspects(results: Results) -> list[dict[str, Any]]:
+    classes = results.dataset.classes
+    return [
+        {
+            "source": picture(image),
+            "given": classes[suspect.given],
+            "suggested": classes[suspect.suggested],
+            "margin": suspect.margin,
+            "row": suspect.row,
+        }
+        for suspect, image in zip(results.suspects, results.suspect_images, strict=True)
+    ]
+
+
+def _leaks(results: Results) -> list[dict[str, Any]]:
+    """The leaked test images, each with the training image that it is near to, where it is not an exact copy."""
+    near = iter(results.near_images)
+    return [
+        {
+            "source": picture(image),
+            "row": leak.row,
+            "near": "" if leak.train_row is None else picture(next(near)),
+            "train_row": leak.train_row,
+        }
+        for leak, image in zip(results.leaks, results.leaked_images, strict=True)
     ]
 
 

@@ -50,6 +50,7 @@ def write_results(
     tests: int = 360,
     smaller: bool = False,
     automatic: bool = False,
+    suspicious: bool = False,
 ) -> Path:
     """Plausible results of a whole run, written as the stages write them; about 9 % of the test images are misclassified."""
     random = np.random.default_rng(0)
@@ -61,7 +62,7 @@ def write_results(
     write_recorded(root, automatic=automatic)
     write_evaluation(root, classes, labels, predicted, random)
     write_explained(root, random)
-    write_diagnosis(root, diagnosis(tests))
+    write_diagnosis(root, suspicious_diagnosis(tests) if suspicious else diagnosis(tests))
     write_compression(root, compression(smaller=smaller))
     for stage, inputs, outputs in CHAIN:
         write_json(root / f"lineage/{stage}.json", statement(stage, inputs, outputs))
@@ -95,6 +96,8 @@ def write_data(root: Path, classes: Sequence[str], labels: Any, random: np.rando
     write_dataset(root, Dataset.model_validate({**dataset, "rows": "rows of the source file, from 0"}))
     images = torch.from_numpy(random.integers(0, 255, (len(labels), *shape), np.uint8))
     write_split(root, "test", Split(images, torch.from_numpy(labels), torch.arange(len(labels)) * 3 + 7))
+    some = torch.from_numpy(random.integers(0, 255, (10, *shape), np.uint8))
+    write_split(root, "train", Split(some, torch.zeros(10, dtype=torch.int64), torch.arange(10)))
 
 
 def write_training(root: Path, classes: Sequence[str], *, validation: bool) -> None:
@@ -215,11 +218,33 @@ def diagnosis(tests: int) -> Diagnosis:
             finding("performance", "Test performance", "pass", estimate=0.9417, ci_low=0.9123, ci_high=0.9617, n=tests, mde=0.02,
                     unit="fraction"),
             finding("overtrained", "Trained past the optimum", "flag", estimate=0.042, ci_low=0.019, ci_high=0.066, p_value=0.0004,
-                    p_holm=0.002, mde=0.021, remedy=early, evidence={"chosen_epoch": 18, "last_epoch": 30}),
+                    p_holm=0.002, mde=0.021, remedy=early, verdict="overtrained", reference=0.05,
+                    reference_name="smallest that matters", evidence={"chosen_epoch": 18, "last_epoch": 30}),
             finding("gap", "Generalization gap", "info", estimate=-0.0031, ci_low=-0.019, ci_high=0.0128, mde=0.045),
             finding("data_limited", "Would more data help?", "not_run", n=0),
         ],
     )  # fmt: skip
+
+
+def suspicious_diagnosis(tests: int) -> Diagnosis:
+    """Leaked images, an exact copy and two near duplicates, and wrong labels; every check has a picture to show."""
+    keep = Remedy(action="Keep copies in one split.", expected_gain=None, ci=None, unit=None, source="Distances.")
+    candidates = {"rows": [7, 10, 13], "given_classes": [0, 1, 1], "suggested_classes": [1, 0, 0], "margin": [-9.5, -1.25, 0.5]}
+    found = diagnosis(tests)
+    return found.model_copy(update={
+        "verdict": "leakage", "flags": ["leakage", "label_noise"],
+        "headline": "Images leaked. Fix: keep copies in one split.\nAlso flagged: label noise.",
+        "findings": [
+            finding("integrity", "Exact duplicates", "flag", n=tests, unit="fraction", estimate=0.003, verdict="leakage", minor=True,
+                    remedy=keep, evidence={"leaked_test_rows": [19]}),
+            finding("near_duplicates", "Near duplicates", "flag", n=tests, unit="fraction", estimate=0.006, verdict="leakage",
+                    remedy=keep, evidence={"leaked_test_rows": [10, 16], "training_rows_they_are_near_to": [3, 9]}),
+            finding("label_noise", "Wrong labels", "flag", n=tests, unit="fraction", estimate=0.1, ci_low=0.07, ci_high=0.13,
+                    reference=0.02, reference_name="smallest that matters", verdict="label_noise",
+                    evidence={f"test_candidate_{name}": values for name, values in candidates.items()}),
+            *found.findings[1:],
+        ],
+    })  # fmt: skip
 
 
 def compression(*, smaller: bool) -> Compression:
@@ -323,9 +348,48 @@ def test_shows_findings_with_status_estimate_and_remedy(tmp_path: Path) -> None:
         "−0.0031\u202fnats",
         "−0.0190 to 0.0128",
         "Stop early: restore epoch 18",
-        "expected gain 0.042\u202fnats",
+        "Expected gain: 0.042\u202fnats (0.019 to 0.066). Source: cross-fitted difference",
+        "smallest that matters: 0.050\u202fnats",
     ):
         assert part in text
+
+
+def test_says_what_to_do_next_and_each_flag_once_at_the_top(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path, suspicious=True))
+    top = text[: text.index('<section id="findings">')]
+    assert top.count("Keep copies in one split") == 1
+    assert "Fix:" not in text
+    assert "Basis: Distances." in top
+    assert "Also flagged:" not in text
+    assert '<a class="chip" href="#check-label_noise">' in top
+    assert 'class="chip" href="#check-near_duplicates"' not in top, "the verdict stands above"
+
+
+def test_shows_suspicious_labels_and_leaked_images_with_their_training_image(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path, suspicious=True))
+    labels = text[text.index('<section id="labels">') : text.index('<section id="leaks">')]
+    assert [part.partition("<")[0] for part in labels.split(">row ")[1:]] == ["7", "10", "13"]
+    assert "margin −9.50" in labels
+    assert "<details>" not in labels
+    leaked = text[text.index('<section id="leaks">') : text.index('<section id="explanations">')]
+    assert [part.partition("<")[0] for part in leaked.split(">test row ")[1:]] == ["19", "10", "16"]
+    assert [part.partition("<")[0] for part in leaked.split(">train row ")[1:]] == ["3", "9"]
+    assert (leaked.count("Exact copy</"), leaked.count("Near duplicate</")) == (1, 2)
+    assert '<a href="#leaks">See the images</a>' in text
+    plain = page(write_results(tmp_path / "plain"))
+    assert '<section id="labels">' not in plain
+    assert '<section id="leaks">' not in plain
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_names_the_diagnosis_whose_rows_are_not_in_the_data(tmp_path: Path, split: str) -> None:
+    path = write_results(tmp_path, suspicious=True) / "results/diagnosis.json"
+    document = json.loads(path.read_text())
+    found = document["findings"][0 if split == "test" else 1]["evidence"]
+    found["leaked_test_rows" if split == "test" else "training_rows_they_are_near_to"][0] = 5000
+    path.write_text(json.dumps(document))
+    with pytest.raises(ArtifactError, match=f"{split}.safetensors has no row 5000, which the stage 'diagnose' names"):
+        page(tmp_path)
 
 
 def test_a_descriptive_finding_is_never_shown_as_passed(tmp_path: Path) -> None:
@@ -539,7 +603,7 @@ def test_names_the_stage_whose_file_is_missing_or_damaged(tmp_path: Path, path: 
 def test_rejects_predictions_of_another_split(tmp_path: Path) -> None:
     path = write_results(tmp_path) / PREDICTIONS
     pd.read_parquet(path).assign(row=1).to_parquet(path)
-    with pytest.raises(ArtifactError, match="no row 1, which is predicted"):
+    with pytest.raises(ArtifactError, match="no row 1, which the stage 'evaluate' names"):
         page(tmp_path)
 
 
@@ -569,6 +633,7 @@ CASES: dict[str, dict[str, Any]] = {
     "two": {"classes": ["cat", "dog"]},
     "smaller models": {"smaller": True},
     "automatic learning rate": {"automatic": True},
+    "suspicious images": {"suspicious": True},
 }
 
 
@@ -598,7 +663,7 @@ def test_reads_well_in_a_browser(browser: Any, tmp_path: Path, case: str, scheme
         tables = tab.eval_on_selector_all(".scroll", "all => all.map(one => one.scrollWidth <= one.clientWidth)")
         assert all(tables), "a table is cut off at its right end"
         widths = tab.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
-        assert len(widths) == 24 + 5 * 4
+        assert len(widths) == 24 + 5 * 4 + (3 + 3 + 2 if case == "suspicious images" else 0)
         assert min(widths) > 0
     finally:
         context.close()

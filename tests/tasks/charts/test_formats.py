@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.charts.formats import count, decimals_of, evidence, fixed, p_value, percent, read_estimate, typeset, value, words
+from tasks.charts.formats import count, decimals_of, fixed, p_value, percent, read_estimate, typeset, value, without_fix, words
 from tasks.core.errors import ArtifactError
 
 THIN = "\u202f"
@@ -49,21 +49,13 @@ def test_prints_very_small_p_values_as_smaller_than_a_bound() -> None:
     assert [p_value(number) for number in (4e-132, 0.0318, 1.0)] == ["< 0.0001", "0.0318", "1.0000"]
 
 
-def test_evidence_shows_an_interval_beside_its_estimate() -> None:
-    found = {
-        "accuracy_gap": -0.0371,
-        "accuracy_gap_ci": [-0.0566, -0.0232],
-        "leaked_rows": [],
-        "error_p_value": 0.5,
-        "train_images": 754,
-    }
-    assert evidence(found) == [
-        ("Accuracy gap", "−0.037 (−0.057 to −0.023)"),
-        ("Leaked rows", "none"),
-        ("Error p value", "0.5000"),
-        ("Train images", "754"),
-    ]
-    assert evidence({"left_ci": [1, 2]}) == [("Left ci", "[1, 2]")]
+def test_leaves_the_fix_out_of_a_sentence_and_nothing_else() -> None:
+    text = (
+        "Loss is 0.1 nats higher. Fix: divide by T = 2.38 (gain 0.070 nats, 95 % CI 0.011 to 0.129). What remains is unknown."
+    )
+    assert without_fix(text) == "Loss is 0.1 nats higher. What remains is unknown."
+    assert without_fix("Too slow. Fix: raise the rate; or wait.") == "Too slow."
+    assert without_fix("Nothing to fix: all is well.") == "Nothing to fix: all is well."
 
 
 def test_turns_codes_into_words() -> None:
