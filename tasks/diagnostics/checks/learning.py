@@ -126,6 +126,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         Estimate(gain.estimate, gain.low, gain.high, gain.p_value),
         evidence=_evidence(learned, measured, limits),
         remedy=_remedy(cause, measured) if status == "flag" else None,
+        # Weights that stayed where they began do no harm of their own: that a simple reference learns, or that the loss still falls,
+        # says more about why.
+        minor=learned.nothing and not (learned.worse or learned.lost),
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
 
 VERDICT = "memorised"
-PRECEDENCE = 40
+PRECEDENCE = 28
 REQUIRED = False
 QUESTION = Question(
     code="memorised",
