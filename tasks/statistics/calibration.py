@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from tasks.statistics.arrays import Bools, Floats, Ints
-from tasks.statistics.intervals import Interval
 
 
 def log_probabilities(logits: NDArray[np.floating]) -> Floats:
@@ -72,7 +71,7 @@ def calibration_error(table: Sequence[Bin]) -> float:
 
 def calibration_error_interval(
     confidences: Floats, correct: Bools, bins: int, *, confidence: float, resamples: int, random: np.random.Generator
-) -> Interval:
+) -> tuple[float, float]:
     """Percentile bootstrap interval of the ECE of confidences (N,).
 
     The ECE is biased upwards, and its bootstrap more so: even a perfectly calibrated model has an interval above zero (Kumar et al.
