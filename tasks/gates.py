@@ -12,11 +12,14 @@ from pydantic import Field
 from tasks.contracts.findings import read_diagnosis
 from tasks.contracts.results import EVALUATION
 from tasks.core.errors import GateError
-from tasks.core.files import read_json
+from tasks.core.files import read_json, write_json
 from tasks.core.settings import Fraction, Section
 
 if TYPE_CHECKING:
     from tasks.contracts.findings import Diagnosis
+
+
+PASSED = Path("results/gates.json")
 
 
 class Gates(Section):
@@ -32,16 +35,18 @@ class Params(Section):
 
 
 def gates(params: Params, root: Path = Path()) -> None:
-    """Compare the diagnosis and the evaluation with the gates.
+    """Compare the diagnosis and the evaluation with the gates; write `results/gates.json` where all of them passed.
 
     Raises:
         GateError: a gate failed, or nothing that was run can answer it; all of them are named.
         ArtifactError: a result is missing or damaged.
     """
-    chosen = params.gates
-    failed = [*_raised(chosen, read_diagnosis(root)), *_too_low(chosen, read_json(root / EVALUATION, "evaluate"))]
+    chosen, diagnosis, evaluation = params.gates, read_diagnosis(root), read_json(root / EVALUATION, "evaluate")
+    failed = [*_raised(chosen, diagnosis), *_too_low(chosen, evaluation)]
     if failed:
         raise GateError(f"{'; '.join(failed)}. All results have been written and recorded")
+    found = {"flags": diagnosis.flags, "verdict": diagnosis.verdict, "accuracy_ci_low": evaluation["accuracy_ci_low"]}
+    write_json(root / PASSED, {"gates": chosen.model_dump(), "found": found})
     kept = len(chosen.fail_on) + (chosen.min_accuracy_lower_bound is not None)
     print(f"gates: {kept} of {kept} passed" if kept else "gates: none are set")
 

@@ -7,9 +7,9 @@ import pytest
 from tasks.contracts.findings import Diagnosis, write_diagnosis
 from tasks.contracts.results import EVALUATION
 from tasks.core.errors import GateError, ParamsError
-from tasks.core.files import write_json
+from tasks.core.files import read_json, write_json
 from tasks.core.settings import validate
-from tasks.gates import Params, gates
+from tasks.gates import PASSED, Params, gates
 from tests.conftest import Project
 
 
@@ -40,6 +40,10 @@ def test_without_gates_everything_passes(results: Path, capsys: pytest.CaptureFi
 def test_what_is_met_is_counted(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     judged(results, fail_on=["underfit", "inconclusive"], min_accuracy_lower_bound=0.88)
     assert capsys.readouterr().out == "gates: 3 of 3 passed\n"
+    assert read_json(results / PASSED, "gates") == {
+        "gates": {"fail_on": ["underfit", "inconclusive"], "min_accuracy_lower_bound": 0.88},
+        "found": {"flags": ["overtrained", "leakage"], "verdict": "overtrained", "accuracy_ci_low": 0.88},
+    }
 
 
 def test_every_gate_that_failed_is_named(results: Path) -> None:
