@@ -298,7 +298,7 @@ def test_what_cannot_run_is_said_before_anything_starts(fresh: Project, tmp_path
     assert "did you mean 'train'?" in unknown.stderr
     assert "did you mean 'epochs'?" in override.stderr
     assert (
-        "train.model.name: unknown name 'mpl'; expected one of cnn, imported, linear, mlp, resnet18; did you mean 'mlp'?"
+        "train.model.name: unknown name 'mpl'; expected one of cnn, imported, lenet, linear, mlp, resnet18; did you mean 'mlp'?"
         in invalid.stderr
     )
     assert all("server" not in done.stderr for done in (unknown, override, invalid))
