@@ -104,7 +104,7 @@ def test_changes_many_at_once(params_with: Callable[..., Path]) -> None:
         (["train.epochs=${nope}"], r"\$\{nope\}: there is no key nope; name one that exists, or give a value"),
         (
             ["train.model.name=linear"],
-            r"train.model.hidden: is an option of cnn, mlp, not of linear; drop it (?s:.)*-S '~train.model.hidden'",
+            r"train.model.hidden: is an option of cnn, lenet, mlp, not of linear; drop it (?s:.)*-S '~train.model.hidden'",
         ),
         (["train.epochs=2", "train.optimizer.name=adm"], r"unknown name 'adm'"),
     ],
