@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from tasks.contracts.trained import read_model
-from tasks.diagnostics.early_stopping import replayed, stopped_epoch
+from tasks.diagnostics.early_stopping import PATIENCE, replayed, stopped_epoch
 from tasks.learning.inference import Preparation, predict, rebuild
 from tasks.learning.stopping import Stopper
 from tasks.statistics.calibration import log_losses
+from tasks.train import EarlyStopping
 from tests.tasks.diagnostics.test_worlds import diagnosed
 from tests.tasks.diagnostics.trained import pictures, splits, trained
 
@@ -27,6 +28,10 @@ def test_the_rule_is_that_of_the_stopper() -> None:
             if stopper.should_stop(epoch, float(loss), model):
                 break
         assert stopped_epoch(losses, patience=3) == stopper.best_epoch - 1
+
+
+def test_the_patience_is_the_default_of_the_option() -> None:
+    assert EarlyStopping().patience == PATIENCE
 
 
 def loss_on(root: Path, fresh: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> float:
