@@ -14,11 +14,13 @@ import torch._dynamo  # the first optimizer of a process imports it, for over a 
 
 from benchmarks.loop_clock import loop_seconds
 from benchmarks.stages import call
+from flows.processes.leaving import collect_rarely
 from tasks.learning import penalties  # noqa: F401
 
 
 def main(root: Path, stage: str) -> dict[str, Any]:
     """Call the stage; the fields of `benchmarks.running.Ran`, except for the process's own seconds."""
+    collect_rarely()  # as the stage's own process does
     begin = time.perf_counter()
     with loop_seconds() as loops:
         call(stage, root)

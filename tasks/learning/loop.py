@@ -78,7 +78,7 @@ class Learner:
             loss = self.loss(logits.float(), wanted)
             objective = loss if self.penalty is None else loss + self.penalty()
             self.precision.scale(objective if weight == 1 else objective * weight).backward()
-            losses.append(loss.detach() * share)
+            losses.append(loss.detach() if share == 1 else loss.detach() * share)
         return self.group.sum(reduce(add, losses))
 
     def settle(self) -> None:

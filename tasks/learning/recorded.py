@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_arg
 from torch.optim import Optimizer
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -47,8 +49,7 @@ class RecordedStep:
         key = (images.shape, targets.shape, *self._rates())
         replay = self._replays.get(key)
         if replay is not None and self._compared[key] == COMPARED_STEPS:
-            with torch.no_grad():
-                return replay(images, targets)
+            return replay(images, targets)
         self._seen[key] += 1
         if self._seen[key] <= EAGER_STEPS:
             return self.step(images, targets)
@@ -70,8 +71,7 @@ class RecordedStep:
                 self._restore(before)
                 self._replays[key] = compiled(make_fx(partial(self.step))(images, targets))
             self._restore(before)
-            with torch.no_grad():
-                loss = self._replays[key](images, targets)
+            loss = self._replays[key](images, targets)
         except Exception as error:  # whatever tracing refuses: data-dependent control flow, operations without a record
             self._restore(after)
             self.optimizer.zero_grad()
@@ -113,8 +113,12 @@ class RecordedStep:
 
 
 def compiled(recorded: GraphModule) -> Step:
-    """One Python function of the recorded calls; operations and constants are local names, and a value goes after its last use."""
+    """One Python function of the recorded calls; operations and constants are local names, and a value goes after its last use.
+
+    It needs no `torch.no_grad()`: whatever is recorded is detached, and batches need no gradient.
+    """
     nodes = _needed(recorded)
+    fixed = _fixed(recorded, nodes)
     constants: dict[str, Any] = {}
     names: dict[Node, str] = {}
     last_use = {argument: node for node in nodes for argument in node.all_input_nodes}
@@ -136,8 +140,8 @@ def compiled(recorded: GraphModule) -> Step:
         if node.op == "placeholder":
             names[node] = f"x{number}"
             inputs.append(names[node])
-        elif node.op == "get_attr":
-            names[node] = constant(getattr(recorded, str(node.target)).detach())
+        elif node in fixed:
+            names[node] = constant(fixed[node])
         elif node.op == "output":
             lines.append(f"return {written(node.args[0])}")
         else:
@@ -145,7 +149,7 @@ def compiled(recorded: GraphModule) -> Step:
             arguments += [f"{key}={written(value)}" for key, value in node.kwargs.items()]
             names[node] = f"v{number}"
             lines.append(f"v{number} = {constant(node.target)}({', '.join(arguments)})")
-            done = [names[used] for used in node.all_input_nodes if last_use[used] is node and used.op == "call_function"]
+            done = [names[used] for used in node.all_input_nodes if last_use[used] is node and names[used] not in constants]
             if not node.users:
                 done.append(names[node])
             lines += [f"{' = '.join(done)} = None"] if done else []
@@ -155,6 +159,28 @@ def compiled(recorded: GraphModule) -> Step:
     exec(source, namespace)  # noqa: S102 (written above, from the operations that torch recorded)
     replay: Step = namespace["make"](**constants)
     return replay
+
+
+def _fixed(recorded: GraphModule, nodes: list[Node]) -> dict[Node, Tensor]:
+    """What is the same tensor at every step: weights and state, views of them, and the one with which the backward pass begins."""
+    fixed: dict[Node, Tensor] = {}
+    for node in nodes:
+        if node.op == "get_attr":
+            fixed[node] = getattr(recorded, str(node.target)).detach()
+        elif node.op != "call_function" or not isinstance(node.target, OpOverload):
+            continue
+        elif node.target.is_view and all(used in fixed for used in node.all_input_nodes):
+            arguments, options = map_arg((node.args, node.kwargs), fixed.__getitem__)
+            fixed[node] = node.target(*arguments, **options)
+        elif node.target is aten.ones_like.default and _is_read_only_scalar(node):
+            fixed[node] = torch.ones((), dtype=node.meta["tensor_meta"].dtype)
+    return fixed
+
+
+def _is_read_only_scalar(node: Node) -> bool:
+    users = [user.target for user in node.users]
+    reads = all(isinstance(user, OpOverload) and not user.is_view and not user._schema.is_mutable for user in users)
+    return reads and node.meta["tensor_meta"].shape == ()
 
 
 def _needed(recorded: GraphModule) -> list[Node]:
