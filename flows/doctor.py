@@ -1,7 +1,6 @@
 """`goodfit doctor`: find what killed runs left behind, and mend what can be mended without losing anything."""
 
 import os
-import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -17,14 +16,13 @@ from flows.processes.lock_file import replace_torn
 from flows.processes.locks import end_orphan, held_stages, read_holder
 from flows.processes.run_cache import mend_run_cache
 from flows.processes.rwlock import mend_rwlock
+from flows.processes.unfinished import unfinished_by_dvc
 from flows.repository import PIPELINE_FILE
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
 # What `tasks.core.files.whole` and the download write to before they rename it, and what the download keeps while it does so.
 ENDINGS = ("partial", "old")
-# DVC's own temporary files beside the outputs: 22 letters and digits.
-DVC_TEMPORARY = re.compile(r"\.[\w-]{22}\.tmp")
 
 
 def mend(root: Path) -> list[str]:
@@ -88,8 +86,7 @@ def _remove_leftovers(root: Path, busy: list[str]) -> list[str]:
             path = root / out
             found = [path.with_name(f".{path.name}.{ending}") for ending in ENDINGS]
             found += [file for ending in ENDINGS for file in path.rglob(f".*.{ending}")] if path.is_dir() else []
-            beside = path.parent.iterdir() if path.parent.is_dir() else ()
-            found += [file for file in beside if DVC_TEMPORARY.fullmatch(file.name)]
+            found += unfinished_by_dvc(path.parent)
             for leftover in filter(os.path.lexists, found):
                 if leftover.is_dir() and not leftover.is_symlink():
                     shutil.rmtree(leftover)

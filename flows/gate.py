@@ -29,6 +29,7 @@ from flows.processes.locks import end_orphan, is_held
 from flows.processes.run_cache import mend_run_cache, remove_entry
 from flows.processes.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
 from flows.processes.rwlock import mend_rwlock
+from flows.processes.unfinished import unfinished_by_dvc
 from flows.processes.watch import WATCHED_RUN
 from flows.repository import PIPELINE_FILE
 from tasks.contracts.statement import Digest
@@ -172,6 +173,7 @@ class _Passage:
             _probe(repo)
             with lock_repo(repo):
                 stage = find_stage(repo, self.name)
+                self._clear_up(stage)
                 with _spawning(self):
                     changed = self._reproduce(stage, self.force and not stage.frozen)
                 if not changed:
@@ -179,6 +181,13 @@ class _Passage:
                 self._check_record(stage)
                 stage.dump(update_pipeline=False)
         return "ran" if self.ran else "restored"
+
+    def _clear_up(self, stage: Any) -> None:
+        """Remove what a killed run of DVC has left beside the outputs; this one holds the repository's lock."""
+        for folder in {Path(out.fs_path).parent for out in stage.outs if out.protocol == "local"}:
+            for file in unfinished_by_dvc(folder):
+                file.unlink()
+                self.say(f"{self.name}: removed {file.relative_to(self.root)}, which an interrupted run had not finished")
 
     def _reproduce(self, stage: Any, force: bool) -> bool:
         """DVC's own logic; whether the stage had changed."""

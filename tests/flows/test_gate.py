@@ -362,3 +362,13 @@ def test_a_run_that_waits_for_another_can_be_ended(ran: Project) -> None:
     printed = ran.run(sys.executable, "-c", WAITING).stdout
     assert "waiting for another run to finish" in printed
     assert printed.splitlines()[-1] == "ended True"
+
+
+@pytest.mark.slow
+def test_what_a_killed_dvc_left_beside_an_output_goes(ran: Project) -> None:
+    left, kept = ran.root / "models/.ecuxjJ2KRxebZ0qs5O4CCQ.tmp", ran.root / "models/.notes.tmp"
+    for file in (left, kept):
+        file.write_text("half a model")
+    assert ran.gate("train") == {"train": "unchanged"}
+    assert not left.exists()
+    assert kept.exists()
