@@ -13,7 +13,7 @@ from tasks.core.settings import Fraction, NotNegative, Positive, Section, Seed, 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.contracts.splits import Split
+    from tasks.contracts.splits import Dataset, Split
     from tasks.contracts.trained import Epoch, TrainedModel
     from tasks.learning.distributed import Group
     from tasks.learning.loop import Learner
@@ -147,57 +147,21 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
     import torch
 
     from tasks.contracts.splits import read_dataset, read_split
-    from tasks.contracts.trained import TrainedModel, write_dynamics, write_history, write_model
-    from tasks.learning import device
+    from tasks.contracts.trained import write_dynamics, write_history, write_model
     from tasks.learning.checkpoint import Checkpoint
     from tasks.learning.inference import use_threads
-    from tasks.learning.learning_rate import is_auto
     from tasks.learning.live import Live
     from tasks.learning.loop import fit
-    from tasks.learning.range_test import range_test
-    from tasks.learning.small_batches import warn_of_small_batches
 
-    settings = params.train
-    dataset, train_split, val_split = read_dataset(root), read_split(root, "train"), read_split(root, "val")
-    if settings.early_stopping.enabled and not len(val_split):
-        raise ParamsError(
-            "train.early_stopping.enabled is true without a validation split; set preprocess.val_fraction above 0"
-        )
-    if settings.schedule.name == "plateau" and not len(val_split):
-        raise ParamsError("train.schedule is plateau without a validation split; set preprocess.val_fraction above 0")
-    channels = dataset.shape[0]
-    scaled_only = ([0.0] * channels, [1.0] * channels)
-    mean, deviation = (dataset.mean, dataset.deviation) if settings.standardise else scaled_only
-
+    train_split, val_split = read_split(root, "train"), read_split(root, "val")
+    require_validation(params.train, len(val_split))
+    described = describe(params.train, read_dataset(root))
     use_threads(params.threads)
     with torch.random.fork_rng():  # first weights and dropout draw from torch's global generator: give it back as it was
-        described = TrainedModel(
-            model=settings.model,
-            shape=dataset.shape,
-            classes=dataset.classes,
-            mean=mean,
-            deviation=deviation,
-            resize=dataset.resize,
-        )
-        divided = settings.accumulate * (joined.size if device.choose(settings.device).type == "cpu" else 1)
-        untrained = build(settings.model, dataset.shape, len(dataset.classes))
-        warn_of_small_batches(untrained, dataset.shape, len(train_split), settings.batch_size, divided)
-
-        def fresh(stated: Params) -> "Learner":
-            torch.manual_seed(params.seed)
-            return assemble(stated, described, train_split, val_split, joined)
-
-        tested = None
-        if is_auto(getattr(settings.optimizer.settings, "learning_rate", None)):
-            # With a learner of its own, not compiled. What is trained afterwards is made anew, with the chosen number: whatever the
-            # test has changed, in torch's tensors or in a component's Python, cannot reach it.
-            tested = range_test(fresh(with_rate(params, 1.0, compile=False)))
-            params = with_rate(params, tested.chosen)
-        learner = fresh(params)
-        learner.recorder.range_test = tested
+        params, learner = prepare(params, described, train_split, val_split, joined)
         live = Live(root)
         show = live.show if joined.rank == 0 else None
-        history = fit(learner, settings.epochs, Checkpoint.of_stage(joined), on_epoch=show)
+        history = fit(learner, params.train.epochs, Checkpoint.of_stage(joined), on_epoch=show)
     if joined.rank > 0:
         return
     with learner.measured() as kept:
@@ -212,6 +176,75 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
     write_dynamics(root, learner.recorder.dynamics())
     print(summary(trained, history[chosen_epoch - 1]))
     measure_gain(params, trained, weights, (train_split, val_split), root=root, devices=joined.size)
+
+
+def require_validation(settings: Train, rows: int) -> None:
+    """Some choices need validation images.
+
+    Raises:
+        ParamsError: there are none.
+    """
+    if rows:
+        return
+    if settings.early_stopping.enabled:
+        raise ParamsError(
+            "train.early_stopping.enabled is true without a validation split; set preprocess.val_fraction above 0"
+        )
+    if settings.schedule.name == "plateau":
+        raise ParamsError("train.schedule is plateau without a validation split; set preprocess.val_fraction above 0")
+
+
+def describe(settings: Train, dataset: "Dataset") -> "TrainedModel":
+    """What is known of the model before it is trained."""
+    from tasks.contracts.trained import TrainedModel
+
+    channels = dataset.shape[0]
+    mean, deviation = (dataset.mean, dataset.deviation) if settings.standardise else ([0.0] * channels, [1.0] * channels)
+    return TrainedModel(
+        model=settings.model,
+        shape=dataset.shape,
+        classes=dataset.classes,
+        mean=mean,
+        deviation=deviation,
+        resize=dataset.resize,
+    )
+
+
+def prepare(
+    params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split", joined: "Group"
+) -> tuple[Params, "Learner"]:
+    """A learner with its first weights, and the parameters with the learning rate that a range test has chosen where it is auto.
+
+    Raises:
+        TrainingError: no learning rate lowers the loss.
+    """
+    from tasks.learning import device
+    from tasks.learning.learning_rate import is_auto
+    from tasks.learning.range_test import range_test
+    from tasks.learning.small_batches import warn_of_small_batches
+
+    settings, parts = params.train, (described, train_split, val_split, joined)
+    divided = settings.accumulate * (joined.size if device.choose(settings.device).type == "cpu" else 1)
+    untrained = build(settings.model, described.shape, len(described.classes))
+    warn_of_small_batches(untrained, described.shape, len(train_split), settings.batch_size, divided)
+
+    tested = None
+    if is_auto(getattr(settings.optimizer.settings, "learning_rate", None)):
+        # With a learner of its own, not compiled. What is trained afterwards is made anew, with the chosen number: whatever the
+        # test has changed, in torch's tensors or in a component's Python, cannot reach it.
+        tested = range_test(seeded(with_rate(params, 1.0, compile=False), *parts))
+        params = with_rate(params, tested.chosen)
+    learner = seeded(params, *parts)
+    learner.recorder.range_test = tested
+    return params, learner
+
+
+def seeded(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split", joined: "Group") -> "Learner":
+    """Assemble a learner whose first weights follow from the seed."""
+    import torch
+
+    torch.manual_seed(params.seed)
+    return assemble(params, described, train_split, val_split, joined)
 
 
 def measure_gain(
