@@ -148,14 +148,15 @@ def _add_diagnose(added: Commands) -> None:
         added,
         "diagnose",
         commands.diagnose,
-        "Run the checks on numbers of your own, which needs tables alone and no pipeline; or list suspicious labels.\n\n"
+        "Run the checks on numbers of your own, which needs tables alone and no pipeline; list suspicious labels; or try remedies.\n\n"
         "The format of a file is recognised by its content: CSV, TSV, Parquet or JSON. A check whose numbers are not given\n"
         "is not run, and says what is missing. A history alone is only described: it cannot tell what is chance.\n\n"
         "exit codes: 0 done, whatever the verdict; 1 a file cannot be used, a flag of --fail-on is raised, or no check had\n"
         "the data to tell; 2 usage error",
         "  goodfit diagnose --history lightning_logs/version_0/metrics.csv\n"
         "  goodfit diagnose --history history.csv --predictions val.parquet --test test.parquet --train train.parquet\n"
-        "  goodfit diagnose --label-candidates 20 --split train --pictures labels.html",
+        "  goodfit diagnose --label-candidates 20 --split train --pictures labels.html\n"
+        "  goodfit diagnose --pilot                  what weight decay, dropout, augmentation … would bring",
     )
     own = diagnose.add_argument_group(
         "numbers of your own",
@@ -196,6 +197,20 @@ def _add_diagnose(added: Commands) -> None:
     )
     last.add_argument("--split", choices=("train", "val", "test"), default="test", help="of these rows (default: test)")
     last.add_argument("--pictures", metavar="FILE", type=Path, help="write their pictures into an HTML file as well")
+    remedies = diagnose.add_argument_group("remedies for the recipe of params.yaml")
+    remedies.add_argument(
+        "--pilot",
+        metavar="SEEDS",
+        nargs="?",
+        type=_several,
+        const=3,
+        help="train the recipe, the recipe with each remedy, and on parts of the data, with so many seeds (default: 3, the "
+        "fewest), and show what each remedy gains on validation; it takes about five trainings for each seed, writes nothing and "
+        "reads no test image",
+    )
+    remedies.add_argument(
+        "--pilot-epochs", metavar="N", type=_positive, help="of each of these trainings (default: those of params.yaml)"
+    )
     diagnose.add_argument("--json", action="store_true", help="print JSON: what was read, verdict, headline, flags, findings")
     _add_fail_on(diagnose)
     diagnose.set_defaults(anywhere=True)
@@ -309,6 +324,15 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise ValueError
+    return number
+
+
+def _several(text: str) -> int:
+    number = int(text)
+    if number < 3:
+        raise argparse.ArgumentTypeError(
+            f"found {number} seeds; expected 3 or more, as fewer give no interval that can be trusted"
+        )
     return number
 
 

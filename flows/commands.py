@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,13 @@ def diagnose(options: argparse.Namespace, _: Path) -> int:
         if given:
             raise UnknownNameError("--label-candidates looks at the last run of the pipeline; drop it or the files")
         return _label_candidates(options)
+    if options.pilot is not None:
+        if given:
+            raise UnknownNameError("--pilot trains the recipe of params.yaml; drop it or the files")
+        return _pilot(options)
     if not given:
         raise UnknownNameError(
-            "nothing to diagnose; expected --history, --predictions, --test or --train with a file, or --label-candidates"
+            "nothing to diagnose; expected --history, --predictions, --test or --train with a file, or --label-candidates or --pilot"
         )
     from flows.flags import raised_flags, unanswered_flags
     from tasks.diagnostics.frames import chosen, diagnose_numbers
@@ -177,6 +182,17 @@ def _label_candidates(options: argparse.Namespace) -> int:
     else:
         shown = table if table["path"].any() else table.drop(columns="path")
         print(shown.to_string(index=False, float_format="{:.3f}".format))
+    return 0
+
+
+def _pilot(options: argparse.Namespace) -> int:
+    """Try the remedies."""
+    from flows.pilot import as_json, as_text, run_pilot
+    from flows.repository import find_project
+
+    with redirect_stdout(sys.stderr):  # progress, where nobody sees a bar: the result alone goes to standard output
+        pilot = run_pilot(find_project(), options.pilot, options.pilot_epochs)
+    print(json.dumps(as_json(pilot), indent=2) if options.json else as_text(pilot))
     return 0
 
 

@@ -44,3 +44,11 @@ def bootstrap_mean(values: Floats, confidence: float, resamples: int, random: np
         means[start:stop] = values[random.integers(n, size=(stop - start, n))].mean(axis=1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def chi_square_interval(degrees: int, confidence: float) -> Interval:
+    """The factors by which a standard deviation with so many degrees of freedom is multiplied for the limits of its interval."""
+    from scipy.special import chdtri
+
+    tail = (1 - confidence) / 2
+    return float(np.sqrt(degrees / chdtri(degrees, tail))), float(np.sqrt(degrees / chdtri(degrees, 1 - tail)))

@@ -8,6 +8,7 @@ COMPRESSION = 7
 CALIBRATION, SELECTION = 40, 41
 NEIGHBOURS, SHIFT = 30, 31
 REFERENCES = 20
+PILOT = 50
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:

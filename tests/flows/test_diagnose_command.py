@@ -10,7 +10,7 @@ import pytest
 
 from tasks.diagnostics.frames import diagnose_frames
 from tasks.diagnostics.verdict import as_text
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT, Project, environment
 from tests.tasks.diagnostics.tables import tables, world
 
 GOODFIT = Path(sys.executable).with_name("goodfit")
@@ -130,3 +130,21 @@ def test_the_help_has_an_example(place: Path) -> None:
     said = diagnose(place, "--help").stdout
     assert "goodfit diagnose --history lightning_logs/version_0/metrics.csv" in said
     assert "numbers of your own:" in said
+
+
+def test_too_few_seeds_and_files_beside_a_pilot_are_usage_errors(place: Path) -> None:
+    assert "found 2 seeds; expected 3 or more" in diagnose(place, "--pilot", "2", code=2).stderr
+    assert "--pilot trains the recipe" in diagnose(place, "--pilot", "--test", "test.parquet", code=2).stderr
+
+
+@pytest.mark.slow
+def test_a_pilot_prints_what_each_remedy_brought_and_changes_nothing(ran: Project) -> None:
+    before = ran.outputs()
+    printed = ran.run("goodfit", "diagnose", "--pilot", "--pilot-epochs", "2").stdout
+    assert "3 seeds, 504 validation images; no test image was read" in printed
+    for remedy in ("weight decay", "dropout", "augmentation", "early stopping"):
+        assert f"\n{remedy}" in printed
+    found = json.loads(ran.run("goodfit", "diagnose", "--pilot", "--pilot-epochs", "2", "--json").stdout)
+    assert found["remedies"][0]["changes"] == {"train.regularisation.l2": 0.001}
+    assert ran.outputs() == before
+    assert ran.is_clean()

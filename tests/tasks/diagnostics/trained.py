@@ -59,6 +59,13 @@ def trained(root: Path, data: dict[SplitName, Arrays], seed: int = 0, **settings
 
 def trained_on(root: Path, data: Mapping[SplitName, Arrays], seed: int, settings: Mapping[str, Any], classes: int) -> Measured:
     """The same for data with another number of classes."""
+    write(root, data, classes)
+    train(validate(Params, {"seed": seed, "threads": 1, "train": {**DEFAULTS, **settings}}), root)
+    return measure(root, seed)
+
+
+def write(root: Path, data: Mapping[SplitName, Arrays], classes: int) -> None:
+    """Write the splits as `preprocess` does."""
     root.mkdir(parents=True, exist_ok=True)
     for name, rows in data.items():
         write_split(root, name, rows)
@@ -75,5 +82,3 @@ def trained_on(root: Path, data: Mapping[SplitName, Arrays], seed: int, settings
             rows="pictures of the world",
         ),
     )
-    train(validate(Params, {"seed": seed, "threads": 1, "train": {**DEFAULTS, **settings}}), root)
-    return measure(root, seed)
