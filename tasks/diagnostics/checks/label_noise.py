@@ -84,21 +84,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         mde=_detectable(found, limits),
         reference=settings.smallest_share,
     )
-    between = f"{percent(found.share)} ({percent_interval(found.low, found.high, limits.confidence)})"
-    images, matters = f"{len(labels)} validation and test images", percent(settings.smallest_share)
-    summaries = {
-        "flag": f"{between} of the labels have nothing to do with what the model sees, as mistaken labels have; measured on {images} "
-        f"by their likelihood beside a temperature. The test accuracy of {percent(accuracy)} is a lower bound: with right labels it "
-        f"would be about {percent(right[0])}, if the mistakes are random. Fix: look at the candidates in the evidence and correct "
-        "their labels; until they are looked at, their number is no rate.",
-        "pass": f"No share of randomly wrong labels that matters was found on {images}: {between}, below {matters}. Labels that are "
-        "wrong on train alone, or that always name a similar class, are not seen.",
-        "inconclusive": f"{images} do not show whether {matters} or more of the labels are wrong: {between}; the smallest detectable "
-        f"share is {percent(_detectable(found, limits))}. Use larger validation and test sets, or look at the candidates.",
-    }
     return QUESTION.answer(
         status,
-        summaries[status],
+        _summary(status, found, len(labels), (accuracy, right[0]), matters=settings.smallest_share, limits=limits),
         len(labels),
         estimate,
         evidence={
@@ -112,6 +100,30 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             **_candidates(measured, "test", settings.candidates),
         },
         remedy=_remedy() if status == "flag" else None,
+    )
+
+
+def _summary(
+    status: Status, found: "WrongLabels", n: int, accuracies: tuple[float, float], *, matters: float, limits: "Limits"
+) -> str:
+    """In words; `accuracies` are that on test, and what it would be with right labels."""
+    between = f"{percent(found.share)} ({percent_interval(found.low, found.high, limits.confidence)})"
+    images = f"{n} validation and test images"
+    if status == "flag":
+        return (
+            f"{between} of the labels have nothing to do with what the model sees, as mistaken labels have; measured on {images} by "
+            f"their likelihood beside a temperature. The test accuracy of {percent(accuracies[0])} is a lower bound: with right labels "
+            f"it would be about {percent(accuracies[1])}, if the mistakes are random. Fix: look at the candidates in the evidence and "
+            "correct their labels; until they are looked at, their number is no rate."
+        )
+    if status == "pass":
+        return (
+            f"No share of randomly wrong labels that matters was found on {images}: {between}, below {percent(matters)}. Labels that "
+            "are wrong on train alone, or that always name a similar class, are not seen."
+        )
+    return (
+        f"{images} do not show whether {percent(matters)} or more of the labels are wrong: {between}; the smallest detectable share is "
+        f"{percent(_detectable(found, limits))}. Use larger validation and test sets, or look at the candidates."
     )
 
 
