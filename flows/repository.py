@@ -5,6 +5,7 @@ from pathlib import Path
 from tasks.core.errors import GoodfitError
 
 PIPELINE_FILE = "dvc.yaml"  # read by flows/declaration.py, whose import takes longer
+CACHE = Path(".dvc/cache")
 
 
 def find_project() -> Path:
@@ -64,3 +65,13 @@ def require_dvc(root: Path) -> None:
 def _is_without_git(root: Path) -> bool:
     files = [root / ".dvc" / name for name in ("config", "config.local")]
     return any("no_scm = true" in file.read_text(encoding="utf-8").lower() for file in files if file.is_file())
+
+
+def cache_folder(root: Path) -> Path:
+    """Where DVC's cache is: `dvc cache dir` may have moved it out of the repository.
+
+    DVC's configuration says so without opening its databases, which may be damaged.
+    """
+    from dvc.config import Config
+
+    return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / CACHE)

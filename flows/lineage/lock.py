@@ -35,7 +35,29 @@ def read_lock(root: Path, only: Collection[str] | None = None) -> dict[str, Lock
     """
     if not (root / LOCK_FILE).exists():
         return {}
-    stages = load_yaml(root / LOCK_FILE).get("stages")
+    return _entries(load_yaml(root / LOCK_FILE), only)
+
+
+def parse_lock(text: str, only: Collection[str] | None = None) -> dict[str, Locked]:
+    """As `read_lock`, from the text of another dvc.lock, such as a committed one.
+
+    Raises:
+        LockFileError: it is not YAML, or not what DVC writes.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = YAML(typ="safe").load(text)
+    except (YAMLError, ValueError):  # ValueError: a date that does not exist, or a tag that does not fit its value
+        raise LockFileError(f"a recorded {LOCK_FILE} is not valid YAML; expected what DVC writes") from None
+    if not isinstance(document, dict):
+        raise LockFileError(f"a recorded {LOCK_FILE} holds {type(document).__name__}; expected a mapping with the key `stages`")
+    return _entries(document, only)
+
+
+def _entries(document: dict[str, Any], only: Collection[str] | None) -> dict[str, Locked]:
+    stages = document.get("stages")
     if stages is None:
         return {}
     if not isinstance(stages, dict):

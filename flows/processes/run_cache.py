@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 from flows.processes.dvc_locks import dvc_lock
+from flows.repository import cache_folder
 from tasks.core.errors import ParamsError
 from tasks.core.settings import load_yaml
 
-FOLDER = Path(".dvc/cache")
 UNFINISHED = ".tmp"
 # DVC needs some milliseconds from making the folder to renaming the entry.
 WRITING_SECONDS = 0.5
@@ -53,7 +53,7 @@ def _remove_unfinished(root: Path) -> list[str]:
 def _unfinished(root: Path) -> set[Path]:
     """Folders without a finished entry, and unfinished files beside finished entries: DVC would read the newest file."""
     found: set[Path] = set()
-    for folder in (_cache(root) / "runs").glob("*/*"):
+    for folder in (cache_folder(root) / "runs").glob("*/*"):
         if not folder.is_dir():
             continue
         files = set(folder.iterdir())
@@ -74,13 +74,3 @@ def remove_entry(file: Path) -> None:
     file.unlink(missing_ok=True)
     if file.parent.is_dir() and not any(file.parent.iterdir()):
         file.parent.rmdir()
-
-
-def _cache(root: Path) -> Path:
-    """Where the cache is: `dvc cache dir` may have moved it out of the repository.
-
-    DVC's configuration says so without opening its databases, which may be damaged.
-    """
-    from dvc.config import Config
-
-    return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / FOLDER)
