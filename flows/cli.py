@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
-from flows import commands
+from flows import commands, diagnosing
 from flows.repository import find_project
 from tasks.core.errors import GoodfitError, UnknownNameError
 
@@ -147,17 +147,35 @@ def _add_diagnose(added: Commands) -> None:
     diagnose = _command(
         added,
         "diagnose",
-        commands.diagnose,
-        "Run the checks on numbers of your own, which needs tables alone and no pipeline; list suspicious labels; or try remedies.\n\n"
-        "The format of a file is recognised by its content: CSV, TSV, Parquet or JSON. A check whose numbers are not given\n"
-        "is not run, and says what is missing. A history alone is only described: it cannot tell what is chance.\n\n"
+        diagnosing.diagnose,
+        "Run the checks on numbers of your own, list suspicious labels, try remedies, or count evaluations.\n\n"
+        "Numbers of your own need tables alone and no pipeline. The format of a file is recognised by its content: CSV,\n"
+        "TSV, Parquet or JSON. A check whose numbers are not given is not run, and says what is missing. A history alone\n"
+        "is only described: it cannot tell what is chance.\n\n"
         "exit codes: 0 done, whatever the verdict; 1 a file cannot be used, a flag of --fail-on is raised, or no check had\n"
         "the data to tell; 2 usage error",
         "  goodfit diagnose --history lightning_logs/version_0/metrics.csv\n"
         "  goodfit diagnose --history history.csv --predictions val.parquet --test test.parquet --train train.parquet\n"
         "  goodfit diagnose --label-candidates 20 --split train --pictures labels.html\n"
-        "  goodfit diagnose --pilot                  what weight decay, dropout, augmentation … would bring",
+        "  goodfit diagnose --pilot                  what weight decay, dropout, augmentation … would bring\n"
+        "  goodfit diagnose --evaluations            how often these validation images were used",
     )
+    _add_own_numbers(diagnose)
+    _add_labels(diagnose)
+    _add_remedies(diagnose)
+    history = diagnose.add_argument_group("the project's history")
+    history.add_argument(
+        "--evaluations",
+        action="store_true",
+        help="list every training in Git's history and DVC's experiments that was evaluated on the validation images of the current "
+        "one, and count the evaluations for the check `selection`",
+    )
+    diagnose.add_argument("--json", action="store_true", help="print JSON: what was read, verdict, headline, flags, findings")
+    _add_fail_on(diagnose)
+    diagnose.set_defaults(anywhere=True)
+
+
+def _add_own_numbers(diagnose: argparse.ArgumentParser) -> None:
     own = diagnose.add_argument_group(
         "numbers of your own",
         "predictions are tables with row, label, and probability_0, probability_1, ... or logit_0, logit_1, ...",
@@ -188,6 +206,9 @@ def _add_diagnose(added: Commands) -> None:
     own.add_argument(
         "--seed", metavar="N", type=_not_negative, default=0, help="of the halves of the validation set (default: 0)"
     )
+
+
+def _add_labels(diagnose: argparse.ArgumentParser) -> None:
     last = diagnose.add_argument_group("labels of the last run of the pipeline")
     last.add_argument(
         "--label-candidates",
@@ -197,6 +218,9 @@ def _add_diagnose(added: Commands) -> None:
     )
     last.add_argument("--split", choices=("train", "val", "test"), default="test", help="of these rows (default: test)")
     last.add_argument("--pictures", metavar="FILE", type=Path, help="write their pictures into an HTML file as well")
+
+
+def _add_remedies(diagnose: argparse.ArgumentParser) -> None:
     remedies = diagnose.add_argument_group("remedies for the recipe of params.yaml")
     remedies.add_argument(
         "--pilot",
@@ -211,9 +235,6 @@ def _add_diagnose(added: Commands) -> None:
     remedies.add_argument(
         "--pilot-epochs", metavar="N", type=_positive, help="of each of these trainings (default: those of params.yaml)"
     )
-    diagnose.add_argument("--json", action="store_true", help="print JSON: what was read, verdict, headline, flags, findings")
-    _add_fail_on(diagnose)
-    diagnose.set_defaults(anywhere=True)
 
 
 def _add_lineage(added: Commands) -> None:

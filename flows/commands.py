@@ -3,19 +3,16 @@
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from flows.repository import require_dvc
-from tasks.core.errors import ArtifactError, GoodfitError, UnknownNameError
+from tasks.core.errors import ArtifactError, GoodfitError
 
 PREDICTION_FORMATS = ("csv", "json", "parquet")
-PARAMETERS = "A name such as train.epochs is a parameter of goodfit's own pipeline: change its counterpart in your code."
 MISMATCHES = 20  # lines of `lineage verify`: where a folder is gone, each of its files is a mismatch
 PLAN_LINES = 5  # of the changes of a stage; a fresh clone has many
 
@@ -103,7 +100,7 @@ def check(_: argparse.Namespace, root: Path) -> int:
 
 def verdict(options: argparse.Namespace, root: Path) -> int:
     """Show the verdict; exit code 1 if it is out of date or a flag of --fail-on is raised."""
-    from flows.flags import raised_flags
+    from flows.flags import raised_flags, say_raised
     from flows.parameters.checking import own_stages
     from tasks.contracts.findings import read_diagnosis
 
@@ -121,79 +118,8 @@ def verdict(options: argparse.Namespace, root: Path) -> int:
         print(f"\nVerdict: {diagnosis.verdict.replace('_', ' ')}\n{diagnosis.headline}\nReport: report/index.html", flush=True)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    _say_raised(raised, options.fail_on)
+    say_raised(raised, options.fail_on)
     return int(bool(problems or raised))
-
-
-def _say_raised(raised: list[str], wanted: list[str]) -> None:
-    if raised:
-        print(f"error: raised: {', '.join(raised)} (--fail-on {','.join(wanted)})", file=sys.stderr)
-
-
-def diagnose(options: argparse.Namespace, _: Path) -> int:
-    """Run the checks on numbers from files; exit code 1 if a flag of --fail-on is raised, or no check could tell."""
-    given = any((options.history, options.predictions, options.test, options.train))
-    if options.label_candidates is not None:
-        if given:
-            raise UnknownNameError("--label-candidates looks at the last run of the pipeline; drop it or the files")
-        return _label_candidates(options)
-    if options.pilot is not None:
-        if given:
-            raise UnknownNameError("--pilot trains the recipe of params.yaml; drop it or the files")
-        return _pilot(options)
-    if not given:
-        raise UnknownNameError(
-            "nothing to diagnose; expected --history, --predictions, --test or --train with a file, or --label-candidates or --pilot"
-        )
-    from flows.flags import raised_flags, unanswered_flags
-    from tasks.diagnostics.frames import chosen, diagnose_numbers
-    from tasks.diagnostics.numbers import gather
-    from tasks.diagnostics.verdict import as_text
-
-    numbers = gather(options.history, options.predictions, options.test, options.train, saved_epoch=options.saved_epoch)
-    diagnosis = diagnose_numbers(numbers, chosen(None), seed=options.seed)
-    raised, unanswered = raised_flags(options.fail_on, diagnosis), unanswered_flags(options.fail_on, diagnosis)
-    if options.json:
-        print(
-            json.dumps({"read": numbers.described(), **json.loads(diagnosis.model_dump_json())}, indent=2, ensure_ascii=False)
-        )
-    else:
-        text = as_text(diagnosis)
-        named = ["", PARAMETERS] if re.search(r"\b(train|preprocess)\.[a-z]", text) else []
-        print(*numbers.described(), "", text, *named, sep="\n", flush=True)
-    for flag in unanswered:
-        print(f"error: --fail-on {flag}: no check had the data to tell", file=sys.stderr)
-    _say_raised(raised, options.fail_on)
-    return int(bool(unanswered or raised))
-
-
-def _label_candidates(options: argparse.Namespace) -> int:
-    """List the most suspicious labels of the last run."""
-    from flows.candidates import candidates, write_sheet
-    from flows.repository import find_project
-
-    root = find_project()
-    table = candidates(root, options.split, options.label_candidates)
-    if options.pictures is not None:
-        write_sheet(root, table, options.pictures)
-    table = table.drop(columns="position")
-    if options.json:
-        print(table.to_json(orient="records", indent=2))
-    else:
-        shown = table if table["path"].any() else table.drop(columns="path")
-        print(shown.to_string(index=False, float_format="{:.3f}".format))
-    return 0
-
-
-def _pilot(options: argparse.Namespace) -> int:
-    """Try the remedies."""
-    from flows.pilot import as_json, as_text, run_pilot
-    from flows.repository import find_project
-
-    with redirect_stdout(sys.stderr):  # progress, where nobody sees a bar: the result alone goes to standard output
-        pilot = run_pilot(find_project(), options.pilot, options.pilot_epochs)
-    print(json.dumps(as_json(pilot), indent=2) if options.json else as_text(pilot))
-    return 0
 
 
 def _out_of_date(root: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """What `--fail-on` names: a check by its code, or the verdict that its flag means."""
 
+import sys
 from typing import TYPE_CHECKING
 
 from tasks.core.components import Component
@@ -33,6 +34,12 @@ def unanswered_flags(wanted: list[str], diagnosis: "Diagnosis") -> list[str]:
     """The names among `wanted` of which no check could tell whether their flag has to be raised."""
     codes = {finding.code for finding in diagnosis.findings if finding.status not in ("not_run", "inconclusive")}
     return [name for name in wanted if name not in (ANY, *codes, *diagnosis.answered)]
+
+
+def say_raised(raised: list[str], wanted: list[str]) -> None:
+    """On standard error, which flags that `--fail-on` names are raised."""
+    if raised:
+        print(f"error: raised: {', '.join(raised)} (--fail-on {','.join(wanted)})", file=sys.stderr)
 
 
 def _verdicts() -> dict[str, str]:

@@ -1,0 +1,98 @@
+"""What `goodfit diagnose` does: one of four jobs, each of which imports what it alone needs."""
+
+import argparse
+import json
+import re
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from flows.repository import find_project, require_dvc
+from tasks.core.errors import UnknownNameError
+
+FILES = ("history", "predictions", "test", "train")
+PARAMETERS = "A name such as train.epochs is a parameter of goodfit's own pipeline: change its counterpart in your code."
+
+
+def diagnose(options: argparse.Namespace, _: Path) -> int:
+    """Run the checks on numbers from files, list suspicious labels, try remedies, or count evaluations.
+
+    Exit code 1 if a flag of --fail-on is raised, or no check could tell.
+    """
+    files = [f"--{name}" for name in FILES if getattr(options, name)]
+    jobs = {"--label-candidates": _label_candidates, "--pilot": _pilot, "--evaluations": _evaluations}
+    asked = [name for name in jobs if getattr(options, name[2:].replace("-", "_")) not in (None, False)]
+    if len(asked) + bool(files) > 1:
+        raise UnknownNameError(f"found {' and '.join([*asked, *files])}; expected one of them, or files alone")
+    if asked and options.fail_on:
+        raise UnknownNameError(f"{asked[0]} raises no flag; drop --fail-on")
+    if asked:
+        return jobs[asked[0]](options)
+    if not files:
+        raise UnknownNameError(
+            f"nothing to diagnose; expected {', '.join(f'--{name}' for name in FILES)} with a file, or {', '.join(jobs)}"
+        )
+    return _files(options)
+
+
+def _files(options: argparse.Namespace) -> int:
+    """Run the checks on numbers of anybody's."""
+    from flows.flags import raised_flags, say_raised, unanswered_flags
+    from tasks.diagnostics.frames import chosen, diagnose_numbers
+    from tasks.diagnostics.numbers import gather
+    from tasks.diagnostics.verdict import as_text
+
+    numbers = gather(options.history, options.predictions, options.test, options.train, saved_epoch=options.saved_epoch)
+    diagnosis = diagnose_numbers(numbers, chosen(None), seed=options.seed)
+    raised, unanswered = raised_flags(options.fail_on, diagnosis), unanswered_flags(options.fail_on, diagnosis)
+    if options.json:
+        print(
+            json.dumps({"read": numbers.described(), **json.loads(diagnosis.model_dump_json())}, indent=2, ensure_ascii=False)
+        )
+    else:
+        text = as_text(diagnosis)
+        named = ["", PARAMETERS] if re.search(r"\b(train|preprocess)\.[a-z]", text) else []
+        print(*numbers.described(), "", text, *named, sep="\n", flush=True)
+    for flag in unanswered:
+        print(f"error: --fail-on {flag}: no check had the data to tell", file=sys.stderr)
+    say_raised(raised, options.fail_on)
+    return int(bool(unanswered or raised))
+
+
+def _label_candidates(options: argparse.Namespace) -> int:
+    """List the most suspicious labels of the last run."""
+    from flows.candidates import candidates, write_sheet
+
+    root = find_project()
+    table = candidates(root, options.split, options.label_candidates)
+    if options.pictures is not None:
+        write_sheet(root, table, options.pictures)
+    table = table.drop(columns="position")
+    if options.json:
+        print(table.to_json(orient="records", indent=2))
+    else:
+        shown = table if table["path"].any() else table.drop(columns="path")
+        print(shown.to_string(index=False, float_format="{:.3f}".format))
+    return 0
+
+
+def _pilot(options: argparse.Namespace) -> int:
+    """Try the remedies."""
+    from flows.pilot import as_json, as_text, run_pilot
+
+    with redirect_stdout(sys.stderr):  # progress, where nobody sees a bar: the result alone goes to standard output
+        pilot = run_pilot(find_project(), options.pilot, options.pilot_epochs)
+    print(json.dumps(as_json(pilot), indent=2) if options.json else as_text(pilot))
+    return 0
+
+
+def _evaluations(options: argparse.Namespace) -> int:
+    """Count what was evaluated on the validation images of the current training."""
+    from flows.evaluations import as_json, as_text
+    from flows.lineage.family import find_family
+
+    root = find_project()
+    require_dvc(root)
+    family = find_family(root)
+    print(json.dumps(as_json(family, root), indent=2, ensure_ascii=False) if options.json else as_text(family, root))
+    return 0
