@@ -32,6 +32,7 @@ QUESTION = Question(
 
 class Settings(Section):
     # Evaluations on the validation set of the whole family of experiments, tuning included; where not stated, this run's epochs.
+    # `goodfit diagnose --evaluations` counts those that are recorded.
     evaluations: int | None = Field(ge=1, default=None)
 
 
@@ -63,7 +64,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     pass: every evaluation that is known of is shown to matter less, by the first or, where more evaluations are stated than this run
     has epochs, by the second or by Hoeffding's ceiling √(ln(2m / δ) / 2n) with δ = alpha.
 
-    What this cannot see: tuning runs and other experiments on the same validation images, unless `evaluations` states their number.
+    What this cannot see: tuning runs and other experiments on the same validation images, unless `evaluations` states their number,
+    which `goodfit diagnose --evaluations` counts. It does not read the history itself: a finding follows from the inputs of its stage.
     Cost: a few products of the recorded epochs with 30 random halves.
     """
 
@@ -116,7 +118,10 @@ def _summary(status: Status, seen: Seen, n: int, n_test: int, limits: "Limits") 
     best, matters = seen.best, points(limits.harm_accuracy)
     between = points_interval(best.low, best.high, limits.confidence)
     gap = f"{change(seen.gap[0])} ({points_interval(seen.gap[1], seen.gap[2], limits.confidence)})"
-    unseen = "Tuning runs and other experiments are not seen; the option evaluations states their number."
+    unseen = (
+        "Tuning runs and other experiments are not seen: goodfit diagnose --evaluations counts those on record, and the option "
+        "evaluations states their number."
+    )
     if status == "flag" and seen.chosen and best.low > limits.harm_accuracy:
         return (
             f"The validation accuracy of the best epoch flatters by {points(best.estimate)} ({between}), by cross-fitting over "
