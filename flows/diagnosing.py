@@ -23,7 +23,7 @@ def diagnose(options: argparse.Namespace, _: Path) -> int:
     jobs = {"--label-candidates": _label_candidates, "--pilot": _pilot, "--evaluations": _evaluations}
     asked = [name for name in jobs if getattr(options, name[2:].replace("-", "_")) not in (None, False)]
     if len(asked) + bool(files) > 1:
-        raise UnknownNameError(f"found {' and '.join([*asked, *files])}; expected one of them, or files alone")
+        raise UnknownNameError(f"found {' and '.join([*asked, *files])}; expected one of them: drop it or the others")
     if asked and options.fail_on:
         raise UnknownNameError(f"{asked[0]} raises no flag; drop --fail-on")
     if asked:
