@@ -148,3 +148,23 @@ def test_every_optimizer_ends_with_the_same_bits_recorded_or_not(name: str) -> N
     )
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert history == expected_history
+
+
+def test_the_replay_keeps_no_graph_and_calls_operations_without_their_wrapper() -> None:
+    """Without `no_grad` a weight that needs a gradient would let autograd keep every step; `_op` is a private name of torch's."""
+    weight = nn.Parameter(torch.zeros(2))
+
+    def step(images: Tensor, targets: Tensor) -> Tensor:
+        loss = ((images * weight - targets) ** 2).mean()
+        loss.backward()
+        with torch.no_grad():
+            weight.sub_(weight.grad)  # type: ignore[arg-type]
+        weight.grad = None
+        return loss.detach()
+
+    batch = torch.ones(2), torch.ones(2)
+    replay = recorded.compiled(recorded.make_fx(step)(*batch))
+    before = weight.detach().clone()
+    assert not replay(*batch).requires_grad
+    assert not torch.equal(weight, before)
+    assert recorded.called(torch.ops.aten.mul.Tensor) is torch.ops.aten.mul.Tensor._op
