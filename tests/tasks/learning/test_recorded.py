@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from tasks.learning import recorded
 from tasks.learning.gradients import Clip, Sharpness
@@ -162,8 +163,8 @@ def test_the_replay_keeps_no_graph_and_calls_operations_without_their_wrapper() 
         weight.grad = None
         return loss.detach()
 
-    batch = torch.ones(2), torch.ones(2)
-    replay = recorded.compiled(recorded.make_fx(step)(*batch))
+    batch = torch.full((2,), 0.5), torch.ones(2)
+    replay = recorded.compiled(make_fx(step)(*batch))
     before = weight.detach().clone()
     assert not replay(*batch).requires_grad
     assert not torch.equal(weight, before)
