@@ -218,18 +218,13 @@ def prepare(
     Raises:
         TrainingError: no learning rate lowers the loss.
     """
-    from tasks.learning import device
     from tasks.learning.learning_rate import is_auto
     from tasks.learning.range_test import range_test
-    from tasks.learning.small_batches import warn_of_small_batches
 
-    settings, parts = params.train, (described, train_split, val_split, joined)
-    divided = settings.accumulate * (joined.size if device.choose(settings.device).type == "cpu" else 1)
-    untrained = build(settings.model, described.shape, len(described.classes))
-    warn_of_small_batches(untrained, described.shape, len(train_split), settings.batch_size, divided)
-
+    parts = described, train_split, val_split, joined
+    warn_of_batches(params.train, described, train_split, joined)
     tested = None
-    if is_auto(getattr(settings.optimizer.settings, "learning_rate", None)):
+    if is_auto(getattr(params.train.optimizer.settings, "learning_rate", None)):
         # With a learner of its own, not compiled. What is trained afterwards is made anew, with the chosen number: whatever the
         # test has changed, in torch's tensors or in a component's Python, cannot reach it.
         tested = range_test(seeded(with_rate(params, 1.0, compile=False), *parts))
@@ -237,6 +232,23 @@ def prepare(
     learner = seeded(params, *parts)
     learner.recorder.range_test = tested
     return params, learner
+
+
+def warn_of_batches(settings: Train, described: "TrainedModel", train_split: "Split", joined: "Group") -> None:
+    """Say before the first step what in the batches lets the model learn badly: too few examples for batch norm, too few classes.
+
+    Raises:
+        ParamsError: a part of a batch has one example, and the model cannot be trained with one.
+    """
+    from tasks.learning import device
+    from tasks.learning.class_order import warn_of_class_order
+    from tasks.learning.small_batches import warn_of_small_batches
+
+    divided = settings.accumulate * (joined.size if device.choose(settings.device).type == "cpu" else 1)
+    untrained = build(settings.model, described.shape, len(described.classes))
+    warn_of_small_batches(untrained, described.shape, len(train_split), settings.batch_size, divided)
+    if not settings.shuffle:
+        warn_of_class_order(train_split.labels.numpy(), settings.batch_size)
 
 
 def seeded(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split", joined: "Group") -> "Learner":

@@ -1,0 +1,34 @@
+"""Rows in class order that are trained on in that order: each step then follows the gradient of a few classes alone."""
+
+import numpy as np
+
+from tasks.statistics.arrays import Ints
+
+# Below this share of what random order gives, the order of the classes counts: rows sorted by class come near 0, shuffled ones near 1.
+ENOUGH = 0.5
+
+
+def warn_of_class_order(labels: Ints, batch_size: int) -> None:
+    """Print one line where batches in the order of the rows hold far fewer classes than rows in random order would.
+
+    What is compared is the mean number of classes beyond the first, as one class is in every batch. In random order, n rows hold
+    sum over k of 1 - (1 - p_k) ** n classes on average, with p_k the share of class k.
+
+    Args:
+        labels: (N,) of the train split, in the order in which its rows are trained on.
+        batch_size: examples of each step.
+    """
+    size = max(2, batch_size)  # one row is of one class in any order; two tell whether the classes alternate
+    whole = len(labels) // size
+    if whole < 2:
+        return
+    ordered = np.sort(labels[: whole * size].reshape(whole, size), axis=1)
+    found = 1 + np.count_nonzero(np.diff(ordered, axis=1), axis=1).mean()
+    shares = np.bincount(labels) / len(labels)
+    expected = (1 - (1 - shares) ** size).sum()
+    if found - 1 < ENOUGH * (expected - 1):
+        print(
+            f"train: train.shuffle is false, and the rows come in class order: {size} consecutive rows hold {found:.1f} classes on "
+            f"average, and {expected:.1f} in random order; each step sees few classes, and the model may learn badly; set "
+            "train.shuffle to true"
+        )
