@@ -204,6 +204,13 @@ def _add_own_numbers(diagnose: argparse.ArgumentParser) -> None:
         help="the epoch whose weights are used, as the files count it (default: the last)",
     )
     own.add_argument(
+        "--metadata",
+        metavar="COLUMN[,COLUMN]",
+        type=_names,
+        default=[],
+        help="columns of the table of --test, such as camera,site, by whose values the check slices compares the rows",
+    )
+    own.add_argument(
         "--seed", metavar="N", type=_not_negative, default=0, help="of the halves of the validation set (default: 0)"
     )
 

@@ -42,7 +42,14 @@ def _files(options: argparse.Namespace) -> int:
     from tasks.diagnostics.numbers import gather
     from tasks.diagnostics.verdict import as_text
 
-    numbers = gather(options.history, options.predictions, options.test, options.train, saved_epoch=options.saved_epoch)
+    numbers = gather(
+        options.history,
+        options.predictions,
+        options.test,
+        options.train,
+        saved_epoch=options.saved_epoch,
+        metadata=options.metadata,
+    )
     diagnosis = diagnose_numbers(numbers, chosen(None), seed=options.seed)
     raised, unanswered = raised_flags(options.fail_on, diagnosis), unanswered_flags(options.fail_on, diagnosis)
     if options.json:

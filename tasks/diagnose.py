@@ -87,8 +87,13 @@ def diagnose(params: Params, root: Path = Path()) -> None:
 
 
 def measure(root: Path, seed: int) -> "Measured":
-    """What the checks need: the splits, the recorded epochs, and the logits of the saved weights on recorded train, val and test."""
-    from tasks.contracts.splits import read_dataset, read_split
+    """What the checks need: the splits, the recorded epochs, and the logits of the saved weights on recorded train, val and test.
+
+    Raises:
+        ArtifactError: a file of an earlier stage is missing, damaged or belongs to another run.
+        DataError: the test or the train split is empty.
+    """
+    from tasks.contracts.splits import read_dataset, read_metadata, read_split
     from tasks.contracts.trained import read_dynamics, read_history, read_model
     from tasks.diagnostics.measured import Dynamics, Measured
     from tasks.learning.inference import Preparation, predict, rebuild
@@ -101,6 +106,7 @@ def measure(root: Path, seed: int) -> "Measured":
     for name, split in (("train", train), ("test", test)):
         if len(split) == 0:
             raise DataError(f"the {name} split is empty; expected images in it: see preprocess.test_fraction")
+    metadata = read_metadata(root, "test", len(test))  # before anything that takes time
 
     prepare = Preparation(trained.mean, trained.deviation)
     with Progress("diagnose", len(dynamics.train_index) + len(val) + len(test), "image") as progress:
@@ -123,6 +129,7 @@ def measure(root: Path, seed: int) -> "Measured":
         saved=trained.chosen_epoch - 1,
         chosen_by=trained.chosen_by,
         seed=seed,
+        metadata=metadata,
     )
 
 

@@ -66,7 +66,7 @@ def preprocess(params: Params, root: Path = Path()) -> None:
             counted = counting(batches, histogram) if name == "train" else batches
             stream_split(root, name, shape=shape, batches=counted, labels=part.labels, rows=part.numbers)
     mean, deviation = moments(histogram)
-    write_rows(root, named_rows(splits))
+    write_rows(root, named_rows(splits), list(source.train.metadata))
     write_dataset(
         root,
         Dataset(
@@ -126,13 +126,14 @@ def moments(histogram: "NDArray[np.int64]") -> tuple[list[float], list[float]]:
     return mean, deviation
 
 
-def named_rows(splits: dict[SplitName, Part]) -> Iterator[tuple[SplitName, int, str, str]]:
-    """Split, row number, path and group of each row, where the source has files."""
+def named_rows(splits: dict[SplitName, Part]) -> Iterator[tuple[str | int, ...]]:
+    """Split, row number, path, group and metadata of each row, where the source has files."""
     for name, part in splits.items():
         rows = part.rows
         if rows.paths:
             for number, index in zip(part.numbers.tolist(), part.index.tolist(), strict=True):
-                yield name, number, rows.paths[index], rows.groups[index] if rows.groups else ""
+                group = rows.groups[index] if rows.groups else ""
+                yield name, number, rows.paths[index], group, *(values[index] for values in rows.metadata.values())
 
 
 def row_words(source: Source) -> str:

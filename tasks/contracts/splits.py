@@ -2,14 +2,15 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.core.files import expecting, missing, read_text, whole, write_json
+from tasks.core.errors import ArtifactError
+from tasks.core.files import expecting, missing, read_text, repair, whole, write_json
 from tasks.core.tensors import map_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FOLDER = Path("data/processed")
-# split, row, path, group: one line per row, in the order of the splits, where the source has files; only the header where not.
+# One line per row, in the order of the splits, where the source has files; only the header where not. Columns of metadata follow, if
+# there are any.
 ROWS = FOLDER / "rows.csv"
+ROW_COLUMNS = ("split", "row", "path", "group")
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -141,16 +144,18 @@ def read_dataset(root: Path) -> Dataset:
         return Dataset.model_validate_json(read_text(path, "preprocess"))
 
 
-def write_rows(root: Path, lines: Iterable[tuple[SplitName, int, str, str]]) -> None:
-    """Write split, row number, path and group of every row whose source has files."""
+def write_rows(root: Path, lines: Iterable[tuple[str | int, ...]], metadata: Sequence[str] = ()) -> None:
+    """Write split, row number, path, group and the named columns of metadata of every row whose source has files."""
     with whole(root / ROWS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("split", "row", "path", "group"))
+        writer.writerow((*ROW_COLUMNS, *metadata))
         writer.writerows(lines)
 
 
 def read_rows(root: Path) -> "pd.DataFrame":
-    """The table of rows: split, row, path and group; empty where the source has no files. A path is relative to the user's folder.
+    """The table of rows without their metadata: split, row, path and group; empty where the source has no files.
+
+    A path is relative to the user's folder.
 
     Raises:
         ArtifactError: the file is missing or damaged.
@@ -161,4 +166,31 @@ def read_rows(root: Path) -> "pd.DataFrame":
         raise missing(root / ROWS, "preprocess")
     with expecting(root / ROWS, "preprocess"):
         # A folder may be called "NA".
-        return pd.read_csv(root / ROWS, dtype={"split": str, "path": str, "group": str}, keep_default_na=False)
+        text = {"split": str, "path": str, "group": str}
+        return pd.read_csv(root / ROWS, usecols=range(len(ROW_COLUMNS)), dtype=text, keep_default_na=False)
+
+
+def read_metadata(root: Path, split: SplitName, count: int) -> "dict[str, NDArray[np.str_]]":
+    """The metadata of a split of `count` rows, by column: (count,) in the order of the split. Empty where the source has none.
+
+    Raises:
+        ArtifactError: the table of rows is missing or damaged, or belongs to other splits.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if not (root / ROWS).exists():
+        raise missing(root / ROWS, "preprocess")
+    with expecting(root / ROWS, "preprocess"):
+        # Columns are found by their place, as one of the user's may be called "group" too.
+        header = pd.read_csv(root / ROWS, header=None, nrows=1, dtype=str, keep_default_na=False)
+        names = header.iloc[0, len(ROW_COLUMNS) :].tolist()
+        if not names:
+            return {}
+        table = pd.read_csv(root / ROWS, dtype=str, keep_default_na=False)
+    own = table[table["split"] == split]
+    if len(own) != count:
+        raise ArtifactError(
+            f"{root / ROWS} has {len(own)} rows of {split}, and the split itself {count}; expected as many: {repair('preprocess')}"
+        )
+    return {name: own.iloc[:, place].to_numpy(dtype=np.str_) for place, name in enumerate(names, len(ROW_COLUMNS))}

@@ -1,8 +1,9 @@
 """The user's own images, listed in a table: a CSV file with one line per image, beside the images in one folder.
 
 The table has a column of paths, relative to its folder, and a column of labels; it may have a column of groups (a patient, a camera,
-a burst), which never come into two splits, and a column that states the split of each row. Images may have any size and mode;
-`tasks.sources.images` states how they are decoded, and `preprocess.image` what they become.
+a burst), which never come into two splits, a column that states the split of each row, and columns of metadata (a camera, a site), by
+whose values the diagnosis compares the test rows. Images may have any size and mode; `tasks.sources.images` states how they are
+decoded, and `preprocess.image` what they become.
 """
 
 import csv
@@ -12,6 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
+from tasks.contracts.metadata import FEWER, too_many_values
 from tasks.core.errors import DataError
 from tasks.core.settings import Section
 from tasks.sources.images import named
@@ -33,6 +37,9 @@ class Settings(Section):
     label_column: str = "label"
     group_column: str | None = None  # rows of one group never come into two splits
     split_column: str | None = None  # train, val or test; without val (or test) rows, that split is drawn from train
+    metadata: list[str] = Field(
+        default=[]
+    )  # columns, such as [camera, site], by whose values the check slices compares test rows
     skip_unreadable: bool = (
         False  # leave out rows whose file is missing or not a readable image, and count them, rather than stop
     )
@@ -50,6 +57,7 @@ class Table:
         self.labels = [row[settings.label_column] for _, row in rows]
         self.groups = [row[settings.group_column] for _, row in rows] if settings.group_column else []
         self.splits = [row[settings.split_column] for _, row in rows] if settings.split_column else []
+        self.metadata = {name: [row[name] for _, row in rows] for name in settings.metadata}
 
 
 def fetch(settings: Settings, path: Path, raw: Path) -> None:
@@ -81,7 +89,8 @@ def check(table: Table) -> None:
     """Look for what cannot be learned from, before any image is read.
 
     Raises:
-        DataError: an empty cell, a path that leaves the folder or stands twice, an unknown split, a group in two splits.
+        DataError: an empty cell (other than of metadata), a path that leaves the folder or stands twice, an unknown split, a group in
+            two splits, a column of metadata with too many values.
     """
     columns = {"path": table.paths, "label": table.labels, "group": table.groups, "split": table.splits}
     stated = [(name, line, cell) for name, cells in columns.items() for line, cell in zip(table.lines, cells, strict=False)]
@@ -108,6 +117,8 @@ def check(table: Table) -> None:
         homes[group].add(split)
     torn = [f"{group}: in {' and '.join(s for s in SPLITS if s in home)}" for group, home in homes.items() if len(home) > 1]
     _refuse(table, torn, "groups in more than one split", "expected each group in one split: correct the split column")
+    many = too_many_values(table.metadata)
+    _refuse(table, many, "columns of download.dataset.metadata with too many values", f"{FEWER}, or leave the column out")
 
 
 def _found(path: Path, settings: Settings) -> Path:
@@ -131,13 +142,13 @@ def _found(path: Path, settings: Settings) -> Path:
 
 def _read(file: Path, settings: Settings) -> list[tuple[int, dict[str, str]]]:
     """The rows with the number of their last line in the file; cells without spaces around them."""
-    columns = [settings.path_column, settings.label_column, settings.group_column, settings.split_column]
+    columns = [settings.path_column, settings.label_column, settings.group_column, settings.split_column, *settings.metadata]
     wanted = [name for name in columns if name is not None]
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:
             reader = csv.DictReader(opened, strict=True)
             header = list(reader.fieldnames or [])
-            options = ("path_column", "label_column", "group_column", "split_column")
+            options = ["path_column", "label_column", "group_column", "split_column", *("metadata" for _ in settings.metadata)]
             lacking = [
                 f"{name} (download.dataset.{option})"
                 for option, name in zip(options, columns, strict=True)
@@ -202,7 +213,8 @@ def _rows_of(table: Table, raw: Path, left_out: dict[str, str]) -> Source:
 def _part(table: Table, raw: Path, numbers: "NDArray[np.int64]", labels: "NDArray[np.int64]") -> Rows:
     paths = [table.paths[number] for number in numbers]
     groups = [table.groups[number] for number in numbers] if table.groups else []
-    return Rows([raw / IMAGES / path for path in paths], labels, numbers, paths, groups)
+    metadata = {name: [values[number] for number in numbers] for name, values in table.metadata.items()}
+    return Rows([raw / IMAGES / path for path in paths], labels, numbers, paths, groups, metadata)
 
 
 def _in_order(labels: set[str]) -> list[str]:

@@ -27,6 +27,7 @@ def diagnose_frames(
     train: Table | None = None,
     *,
     saved_epoch: float | None = None,
+    metadata: Sequence[str] = (),
     checks: Sequence[str | dict[str, Any]] | None = None,
     limits: Limits = DEFAULT,
     seed: int = 0,
@@ -43,6 +44,7 @@ def diagnose_frames(
         test: the answers of the saved epoch on test: row, label, and probabilities or logits.
         train: the same on train, with epoch where every epoch was recorded; with row and label alone, the majority class is known.
         saved_epoch: the epoch whose weights are used, as the tables count it; the last one where it is not stated.
+        metadata: columns of test, such as camera or site, by whose values the check slices compares the rows.
         checks: names of checks, or mappings with their options as in `diagnose.checks`; all that there are where it is not stated.
         limits: error rates, and the smallest harms that matter.
         seed: of the halves of the validation set, and of the checks that draw random numbers.
@@ -51,7 +53,7 @@ def diagnose_frames(
         DataError: a table is not recognised, is damaged, or does not belong to the others.
         ParamsError: there is no such check, or it does not have such an option.
     """
-    numbers = gather(history, predictions, test, train, saved_epoch=saved_epoch)
+    numbers = gather(history, predictions, test, train, saved_epoch=saved_epoch, metadata=metadata)
     return diagnose_numbers(numbers, chosen(checks), limits, seed)
 
 

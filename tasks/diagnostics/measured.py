@@ -1,6 +1,7 @@
 """What the checks are given: plain arrays and plain values, so that a notebook can call them too."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -35,7 +36,8 @@ class Measured:
     saved weights on them; val_logits (V, K) of the saved weights on val; train_epochs (E, M) and val_epochs (E, V), what each epoch
     answered there, its scaled losses by the halves val_half (V,); rates (E,), the learning rate of each epoch's last step; watched
     (E,), the mean of `train.loss` on val, which early stopping watches. `saved` is the position of the saved epoch, the one whose
-    weights were saved, counted from 0; `seed` is for checks that draw random numbers.
+    weights were saved, counted from 0; `seed` is for checks that draw random numbers. `metadata` has, by column of the user's table
+    (camera, site), a value of each test row (N,), which is empty where the table does not state it.
     """
 
     train: Arrays
@@ -54,6 +56,7 @@ class Measured:
     saved: int
     chosen_by: str
     seed: int
+    metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     @cached_property
     def comparison(self) -> Comparison | str:

@@ -1,5 +1,6 @@
 """Someone's own tables, read, checked and held to each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -38,7 +39,8 @@ class Numbers:
         for name, records in (("validation", self.val), ("test", self.test), ("train", self.train)):
             if records is not None:
                 every = f", {len(records.epochs)} epochs" if records.epochs is not None else ""
-                lines.append(f"{name} predictions: {records.kind}, {len(records.labels)} examples{every}")
+                described = f", metadata {', '.join(records.metadata)}" if records.metadata else ""
+                lines.append(f"{name} predictions: {records.kind}, {len(records.labels)} examples{every}{described}")
         if self.epochs is not None:
             last = ", the last one; state another if its weights are used" if self.saved == self.epochs[-1] else ""
             lines.append(f"saved epoch: {self.saved:g}{last}")
@@ -57,6 +59,7 @@ def gather(
     train: Table | None,
     *,
     saved_epoch: float | None = None,
+    metadata: Sequence[str] = (),
 ) -> Numbers:
     """Read and check what was given; see `diagnose_frames`."""
     tables = {
@@ -66,8 +69,10 @@ def gather(
     }
     if history is None and not tables:
         raise DataError("neither a history nor predictions were given; expected one of them")
+    if metadata and test is None:
+        raise DataError(f"metadata names {', '.join(metadata)}, but no test was given; expected the table with these columns")
     classes = classes_of(list(tables.values()))
-    records = {name: read_records(table, name, classes) for name, table in tables.items()}
+    records = {name: read_records(table, name, classes, metadata if name == "test" else ()) for name, table in tables.items()}
     logged = None if history is None else recognise(_frame(history))
     val, tested, trained = (records.get(name) for name in ("validation", "test", "train"))
     if tested is not None and tested.epochs is not None:

@@ -62,6 +62,7 @@ def measured(numbers: Numbers, seed: int) -> Measured:
         saved=saved,
         chosen_by=_chosen_by(numbers, watched),
         seed=seed,
+        metadata={} if test is None else test.metadata,
     )
 
 

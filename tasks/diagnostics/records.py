@@ -1,12 +1,14 @@
 """One answer per example, and where it was recorded per epoch: tables of probabilities, logits, or losses."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tasks.contracts.metadata import FEWER, too_many_values
 from tasks.core.errors import DataError
 from tasks.statistics.arrays import Bools, Floats, Ints
 from tasks.statistics.calibration import log_losses
@@ -25,7 +27,7 @@ class Records:
 
     Shapes: rows, labels (N,); logits (E, N, K), or None; loss in nats and correct (E, N), or None where only labels were given.
     `epochs` (E,) are as the file counts them, or None where the table has the answers of one model only: E is 1 then. `kind` says
-    which columns were found.
+    which columns were found. `metadata` has the values (N,) of the columns that were named as such.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Records:
     logits: NDArray[np.float32] | None
     loss: Floats | None
     correct: Bools | None
+    metadata: dict[str, NDArray[np.str_]] = field(default_factory=dict)
 
 
 def classes_of(tables: list[pd.DataFrame]) -> list[str]:
@@ -55,7 +58,7 @@ def classes_of(tables: list[pd.DataFrame]) -> list[str]:
     return first
 
 
-def read_records(table: pd.DataFrame, split: str, classes: list[str]) -> Records:
+def read_records(table: pd.DataFrame, split: str, classes: list[str], metadata: Sequence[str] = ()) -> Records:
     """Check a table and arrange it by epoch and row.
 
     Args:
@@ -63,9 +66,11 @@ def read_records(table: pd.DataFrame, split: str, classes: list[str]) -> Records
             no answers but only labels.
         split: its name in errors.
         classes: those of `classes_of`.
+        metadata: columns by whose values the rows are compared; of a table without epochs.
 
     Raises:
-        DataError: a column is missing, a number is impossible, or the epochs do not have the same rows and labels.
+        DataError: a column is missing, a column of metadata has too many values, a number is impossible, or the epochs do not have the
+            same rows and labels.
     """
     given = {str(name) for name in table.columns}
     answered = any(name.startswith((PROBABILITY, LOGIT)) for name in given) or {"loss", "correct"} <= given or split == "train"
@@ -89,7 +94,8 @@ def read_records(table: pd.DataFrame, split: str, classes: list[str]) -> Records
         raise DataError(f"row {row} of {split} changes its label between epochs; expected the same rows in every epoch")
     kind, logits, loss, correct = _answers(table, labels, split, classes)
     rows = table["row"].to_numpy(dtype=np.int64)[: labels.shape[1]]
-    return Records(kind, epochs if by_epoch else None, rows, labels[0], logits, loss, correct)
+    described = _metadata(table, split, metadata)
+    return Records(kind, epochs if by_epoch else None, rows, labels[0], logits, loss, correct, described)
 
 
 def _answers(
@@ -127,6 +133,19 @@ def _losses(table: pd.DataFrame, labels: Ints, split: str) -> tuple[str, None, F
     if (wrong := ~np.isin(correct, (0, 1))).any():
         raise DataError(_at(table, wrong, split, "a value of correct other than true, false, 1 and 0"))
     return "losses, without probabilities", None, loss.reshape(labels.shape), (correct == 1).reshape(labels.shape)
+
+
+def _metadata(table: pd.DataFrame, split: str, names: Sequence[str]) -> dict[str, NDArray[np.str_]]:
+    """The named columns of a sorted table as text; empty where nothing is stated."""
+    if lacking := [name for name in names if name not in table]:
+        raise DataError(
+            f"{split} has no column {', '.join(lacking)}, only {', '.join(map(str, table.columns[:12]))}; expected the columns that "
+            "metadata names"
+        )
+    columns = {name: ["" if pd.isna(value) else _label(value) for value in table[name]] for name in names}
+    if many := too_many_values(columns):
+        raise DataError(f"{split} has metadata with too many values: {', '.join(many)}; {FEWER}")
+    return {name: np.array(values, dtype=np.str_) for name, values in columns.items()}
 
 
 def _grid(table: pd.DataFrame, split: str) -> Floats:

@@ -1,7 +1,7 @@
 """What every dataset gives: images and labels in one form, read only when they are used."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ class Rows:
     Shapes: images (N, C, H, W) uint8, or the N image files, which are decoded when they are used; labels (N,) int64, numbers of
     `Source.classes`; numbers (N,) int64, the number of each row in the source, 0..N-1 unless stated. `paths` and `groups`, N each,
     are empty where the source has no files or groups. A path is relative to the user's folder; rows of one group (a patient, a
-    camera, a burst) never come into two splits.
+    camera, a burst) never come into two splits. `metadata` has, by column, N values by which the diagnosis compares the test rows.
     """
 
     images: "NDArray[np.uint8] | Sequence[Path]"
@@ -27,6 +27,7 @@ class Rows:
     numbers: "NDArray[np.int64] | None" = None
     paths: Sequence[str] = ()
     groups: Sequence[str] = ()
+    metadata: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

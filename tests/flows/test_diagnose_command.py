@@ -109,6 +109,7 @@ def test_fail_on_does_not_pass_where_no_check_could_tell(place: Path) -> None:
         (("--history", "test.parquet"), "has neither epoch nor step; expected a column epoch"),
         (("--predictions", "metrics.csv"), "validation has the columns epoch, lr-Adam, step"),
         (("--test", "predictions.parquet"), "test has a column epoch; expected the answers of the saved epoch alone"),
+        (("--test", "test.parquet", "--metadata", "label, site"), "test has no column site, only row, label, logit_0"),
         ((*TABLES, "--saved-epoch", "7"), "the saved epoch 7 is not among what was recorded; expected one of epochs 1 to 6"),
     ],
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tasks.contracts.calibration import read_temperature
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
-from tasks.contracts.splits import Split, SplitName, write_split
+from tasks.contracts.splits import Split, SplitName, write_rows, write_split
 from tasks.core.errors import ArtifactError, ParamsError
 from tasks.core.settings import validate
 from tasks.diagnose import CHECKS, Params, diagnose
@@ -62,6 +62,23 @@ def test_writes_a_diagnosis_and_prints_its_headline_and_its_findings(
 def test_only_the_checks_that_are_listed_run_in_their_order(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
     diagnose(params(checks=["performance", {"name": "integrity"}]), write_project(tmp_path, splits, even(4, N)))
     assert [found.code for found in read_diagnosis(tmp_path).findings] == ["performance", "integrity"]
+
+
+def test_metadata_of_the_test_rows_reaches_the_slices(tmp_path: Path, splits: dict[SplitName, Split]) -> None:
+    root = write_project(tmp_path, splits, even(4, N))
+    right = splits["test"].images.flatten(1).argmax(1) == splits["test"].labels  # the model says which pixel is the brightest
+    cameras = ["good" if answer else "bad" for answer in right]
+    lines = [("test", row, f"{row}.png", "", camera) for row, camera in enumerate(cameras)]
+    write_rows(root, [("train", 0, "a.png", "", "other"), *lines], ["camera"])
+    diagnose(params(checks=["slices"]), root)
+    (found,) = read_diagnosis(root).findings
+    assert (found.status, found.estimate, found.n) == ("flag", 1.0, cameras.count("bad"))
+    assert "images with camera = bad" in str(found.evidence["weak_slices"])
+    assert found.evidence["slices_compared"] == 3 + 3 + 2
+
+    write_rows(root, lines[1:], ["camera"])
+    with pytest.raises(ArtifactError, match="119 rows of test, and the split itself 120"):
+        diagnose(params(checks=["slices"]), root)
 
 
 def test_leaves_the_temperature_beside_the_model_whatever_the_checks(tmp_path: Path, splits: dict[SplitName, Split]) -> None:

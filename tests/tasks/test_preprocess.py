@@ -18,6 +18,7 @@ from tasks.contracts.splits import (
     Split,
     SplitName,
     read_dataset,
+    read_metadata,
     read_rows,
     read_split,
     stream_split,
@@ -306,6 +307,33 @@ def test_groups_of_a_table_stay_whole_and_rows_have_names(tmp_path: Path) -> Non
         assert rows[rows["split"] == name]["path"].tolist() == [f"{row}.png" for row in part.rows.tolist()]
 
 
+def test_metadata_follows_its_rows_into_the_splits(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    lines = ["path,label,group,camera, note"]
+    sites = ["01", "1", "1.0", "NA", "", "a, b"]
+    for number in range(48):
+        Image.new("L", (4, 4), number).save(own / f"{number}.png")
+        lines.append(f'{number}.png,{"ab"[number % 2]},p{number // 4},{"AB"[number // 24]},"{sites[number % 6]}"')
+    (own / "table.csv").write_text("\n".join(lines))
+    prepare(tmp_path, "csv", "own", group_column="group", metadata=["camera", " note", "group"])
+
+    assert (tmp_path / "data/processed/rows.csv").read_text().startswith("split,row,path,group,camera, note,group\n")
+    assert list(read_rows(tmp_path)) == ["split", "row", "path", "group"]
+    for name in SPLITS:
+        rows = read_split(tmp_path, name).rows.tolist()
+        found = read_metadata(tmp_path, name, len(rows))
+        assert {column: values.tolist() for column, values in found.items()} == {
+            "camera": ["AB"[row // 24] for row in rows],
+            " note": [sites[row % 6] for row in rows],
+            "group": [f"p{row // 4}" for row in rows],
+        }
+    with pytest.raises(
+        ArtifactError, match=r"rows.csv has 12 rows of test, and the split itself 11; .*run the stage 'preprocess'"
+    ):
+        read_metadata(tmp_path, "test", 11)
+
+
 def test_a_validation_split_of_the_source_is_used_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = np.random.default_rng(0).integers(256, size=(9, 4, 5), dtype=np.uint8)
     labels = np.array([2, 0, 1] * 3)
@@ -363,6 +391,7 @@ def test_digits_take_a_form_too_and_are_as_before_without_one(root: Path, tmp_pa
     assert "unreadable" not in json.loads((root / "data/processed/dataset.json").read_text())
     assert (root / "data/processed/rows.csv").read_text() == "split,row,path,group\n"
     assert len(read_rows(root)) == 0
+    assert read_metadata(root, "test", len(part)) == {}
 
 
 def test_rejects_a_form_that_cannot_be() -> None:

@@ -1,6 +1,6 @@
-"""Is the model significantly and materially worse on some class, or when it predicts some class, than on the rest?"""
+"""Is the model significantly and materially worse on some class, when it predicts some class, or on some value of the metadata?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
@@ -28,6 +28,12 @@ QUESTION = Question(
     "interval of the difference, at the level of Bonferroni's method over all slices.",
     unit="fraction",
 )
+WITH_METADATA = replace(
+    QUESTION,
+    definition="A part of the test set on which the model is much less accurate than on the rest: the images of one class (low "
+    "recall), those for which it predicts one class (low precision), or those with one value of the metadata, such as one camera. The "
+    "accuracy of the whole hides it.",
+)
 
 
 class Settings(Section):
@@ -50,6 +56,7 @@ class Slice:
     high: float
     mde: float
     p_value: float
+    of_metadata: bool
     p_holm: float = 1.0
 
 
@@ -62,7 +69,7 @@ class Levels(NamedTuple):
 
 
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
-    """Compare each true class and each predicted class with the rest of the test set.
+    """Compare each true class, each predicted class and each value of the metadata with the rest of the test set.
 
     flag: Fisher's exact test (1935) rejects "not worse than the rest" at `alpha` after Holm's adjustment over all slices, and the
     slice is behind by at least `gap`. pass: otherwise, if for each slice the interval excludes a difference of `gap`, or the test
@@ -73,15 +80,16 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     Cost: none to speak of.
     """
     slices = compare(measured, limits, settings)
+    question = WITH_METADATA if measured.metadata else QUESTION
     if not slices:
         reason = "All test images are of one class, and the model predicts one class for all: there are no slices to compare."
-        return QUESTION.not_run(reason, len(measured.test.labels))
+        return question.not_run(reason, len(measured.test.labels))
     weak = [part for part in slices if part.p_holm <= settings.alpha and part.behind >= settings.gap]
     weak.sort(key=lambda part: -part.behind)
     small = [part for part in slices if part.high >= settings.gap and part.mde > settings.gap]
     status: Status = "flag" if weak else "inconclusive" if small else "pass"
     worst = weak[0] if weak else max(slices, key=lambda part: part.behind)
-    return QUESTION.answer(
+    return question.answer(
         status,
         _flag(weak, limits) if weak else _unflagged(slices, small, limits, settings),
         worst.n,
@@ -94,7 +102,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
 
 def compare(measured: "Measured", limits: "Limits", settings: Settings) -> list[Slice]:
     """Every slice that neither is empty nor holds all of test, with its adjusted p-value."""
-    from dataclasses import replace
+    import numpy as np
 
     from tasks.statistics.comparisons import holm
 
@@ -102,15 +110,18 @@ def compare(measured: "Measured", limits: "Limits", settings: Settings) -> list[
     right = predicted == labels
     members = [(f"images of class {k}", labels == k) for k in classes]
     members += [(f"images predicted as class {k}", predicted == k) for k in classes]
-    parts = [(name, own) for name, own in members if 0 < own.sum() < len(own)]
+    of_class = len(members)
+    for column, values in measured.metadata.items():
+        members += [(f"images with {column} = {value or '(empty)'}", values == value) for value in np.unique(values).tolist()]
+    parts = [(name, own, place >= of_class) for place, (name, own) in enumerate(members) if 0 < own.sum() < len(own)]
     count = max(1, len(parts))
     levels = Levels(settings.alpha / count, limits.power, 1 - (1 - limits.confidence) / count)
-    tested = [_slice(name, right[own], right[~own], levels) for name, own in parts]
+    tested = [_slice(name, right[own], right[~own], levels, of_metadata) for name, own, of_metadata in parts]
     adjusted = holm([part.p_value for part in tested])
     return [replace(part, p_holm=p_holm) for part, p_holm in zip(tested, adjusted, strict=True)]
 
 
-def _slice(name: str, own: "Bools", rest: "Bools", levels: Levels) -> Slice:
+def _slice(name: str, own: "Bools", rest: "Bools", levels: Levels, of_metadata: bool) -> Slice:
     """One slice, from which images are right in it (n,) and in the rest (m,)."""
     import numpy as np
     from scipy.stats import hypergeom
@@ -125,7 +136,7 @@ def _slice(name: str, own: "Bools", rest: "Bools", levels: Levels) -> Slice:
     error = float(np.sqrt(share * (1 - share) * (1 / n + 1 / m)))
     p_value = float(hypergeom.cdf(right, n + m, right + right_rest, n))
     mde = detectable(error, levels.alpha, levels.power)
-    return Slice(name, n, right / n, right_rest / m - right / n, low, high, mde, p_value)
+    return Slice(name, n, right / n, right_rest / m - right / n, low, high, mde, p_value, of_metadata)
 
 
 def _flag(weak: list[Slice], limits: "Limits") -> str:
@@ -149,9 +160,9 @@ def _behind(part: Slice, limits: "Limits") -> str:
 def _unflagged(slices: list[Slice], small: list[Slice], limits: "Limits", settings: Settings) -> str:
     if not small:
         worst = max(slices, key=lambda part: part.behind)
-        return (
-            f"No class and no predicted class is shown to be {points(settings.gap)} below the rest. {_behind(worst, limits)}."
-        )
+        described = any(part.of_metadata for part in slices)
+        none = "No class, no predicted class and no value of the metadata" if described else "No class and no predicted class"
+        return f"{none} is shown to be {points(settings.gap)} below the rest. {_behind(worst, limits)}."
     named = ", ".join(f"{part.name} ({part.n})" for part in sorted(small, key=lambda part: part.n)[:3])
     return (
         f"{len(small)} of {len(slices)} slices have too few test images to show a difference of {points(settings.gap)} from the "
@@ -173,9 +184,15 @@ def _evidence(slices: list[Slice], weak: list[Slice], small: list[Slice], settin
 
 
 def _remedy(worst: Slice) -> Remedy:
+    of_class = (
+        f"Look at the errors on {worst.name} in the confusion matrix, correct wrong labels, and add training images of the "
+        "classes that are confused there."
+    )
+    of_metadata = (
+        f"Look at what sets {worst.name} apart from the rest, correct wrong labels, and add such images to the training set."
+    )
     return Remedy(
-        action=f"Look at the errors on {worst.name} in the confusion matrix, correct wrong labels, and add training images of the "
-        "classes that are confused there.",
+        action=of_metadata if worst.of_metadata else of_class,
         expected_gain=None,
         ci=None,
         unit=None,

@@ -74,6 +74,32 @@ def test_columns_may_have_other_names_and_others_are_ignored(own: Path, raw: Pat
     assert source.train.groups == ["p1", "p1", "p2", "p2"]
 
 
+def test_keeps_the_named_columns_of_metadata_with_their_rows(own: Path, raw: Path) -> None:
+    lines = [
+        ("0.png", "x", "B", "", "train"),
+        ("1.png", "y", " A ", "01", "train"),
+        ("2.png", "x", "B", "1", "test"),
+        ("3.png", "y", "C", "NA", "train"),
+    ]
+    write(own, lines, "path,label,camera,site,split")
+    source = fetched(own, raw, split_column="split", metadata=["site", "camera"])
+
+    assert source.train.metadata == {"site": ["", "01", "NA"], "camera": ["B", "A", "C"]}
+    assert source.test is not None
+    assert source.test.metadata == {"site": ["1"], "camera": ["B"]}
+    assert fetched(own, raw, split_column="split").train.metadata == {}
+
+
+def test_rejects_columns_of_metadata_that_are_missing_or_have_too_many_values(own: Path, raw: Path) -> None:
+    write(own, [(f"{number}.png", "xy"[number % 2], str(number)) for number in range(51)], "path,label,age")
+
+    rejected(own, raw, r"has no column site \(download\.dataset\.metadata\), only path, label, age", metadata=["age", "site"])
+    message = r"(?s)metadata with too many values \(1\):\n  age: 51 different values\nexpected at most 50 in each.*leave the column out"
+    rejected(own, raw, message, metadata=["age"])
+    (own / "images.csv").write_text((own / "images.csv").read_text().replace("y,49", "y,1"))
+    assert len(set(fetched(own, raw, metadata=["age"]).train.metadata["age"])) == 50
+
+
 def test_reads_what_a_spreadsheet_writes(own: Path, raw: Path) -> None:
     write(own, PLAIN)
     text = 'path,label\r\n./a/1.png, "cat, big" \r\n"a/2.png","dog"\r\nb/3.png,"cat, big"\r\n4.png,dog\r\n'

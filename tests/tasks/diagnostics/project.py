@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_split
+from tasks.contracts.splits import Dataset, Split, SplitName, write_dataset, write_rows, write_split
 from tasks.contracts.trained import Dynamics, Epoch, TrainedModel, write_dynamics, write_history, write_model
 from tasks.core.components import Component
 from tests.tasks.diagnostics.worlds import recorded as kept_of
@@ -32,6 +32,7 @@ def write_project(root: Path, splits: dict[SplitName, Split], val_logits: Tensor
     """Write every file; the model's logits are `gain` times the pixels in [0, 1], and it predicts the class of the bright one."""
     for name, rows in splits.items():
         write_split(root, name, rows)
+    write_rows(root, [])
     counts = {name: torch.bincount(rows.labels, minlength=3).tolist() for name, rows in splits.items()}
     write_dataset(
         root,

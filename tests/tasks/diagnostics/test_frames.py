@@ -215,6 +215,36 @@ def test_tables_that_do_not_belong_together_are_refused(change: dict[str, pd.Dat
         diagnose_frames(**{**tables(*world(n=50)), **change})
 
 
+def test_named_columns_of_test_are_metadata_and_others_are_not() -> None:
+    given = tables(*world(n=50))["test"]
+    right = given.filter(like="logit").to_numpy().argmax(axis=1) == given["label"]
+    given = given.assign(site=np.where(right, 1.0, np.nan), note=range(len(given)))[::-1]
+    (found,) = diagnose_frames(test=given, metadata=["site"], checks=["slices"]).findings
+    assert (found.status, found.estimate) == ("flag", 1.0)
+    assert found.evidence["weak_slices"] == ["images with site = (empty)"]
+    (plain,) = diagnose_frames(test=given, checks=["slices"]).findings
+    assert plain == diagnose_frames(test=given.drop(columns=["site", "note"]), checks=["slices"]).findings[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"metadata": ["camera"]},
+            "test has no column camera, only row, label, logit_0, .*; expected the columns that metadata names",
+        ),
+        (
+            {"metadata": ["row"]},
+            "test has metadata with too many values: row: 2000 different values; expected at most 50 in each",
+        ),
+        ({"metadata": ["row"], "test": None}, "metadata names row, but no test was given"),
+    ],
+)
+def test_metadata_that_cannot_be_used_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        diagnose_frames(**{**tables(*world(n=50)), **change})
+
+
 def test_nothing_given_and_unknown_names_are_refused() -> None:
     with pytest.raises(DataError, match="neither a history nor predictions were given"):
         diagnose_frames()

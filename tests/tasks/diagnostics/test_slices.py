@@ -59,6 +59,49 @@ def test_equally_good_classes_pass_and_small_ones_are_inconclusive() -> None:
     assert "have too few test images to show a difference of 10.0 percentage points" in small.summary
 
 
+def described(world: Measured, seed: int, weak: float | None = None) -> Measured:
+    """The same with two columns of metadata; of the images of camera B, those from `weak` on are answered wrongly instead."""
+    random = np.random.default_rng([seed, 1])
+    n = len(world.test.labels)
+    cameras, sites = random.choice(["A", "B", "C"], n, p=[0.4, 0.2, 0.4]), random.choice(["", "north"], n)
+    spoilt = (cameras == "B") & (random.random(n) >= (1 if weak is None else weak))
+    logits = world.test_logits.copy()
+    logits[spoilt] = np.eye(CLASSES, dtype=np.float32)[
+        (world.test.labels[spoilt] + random.integers(1, CLASSES, n)[spoilt]) % CLASSES
+    ]
+    return replace(world, test_logits=logits, metadata={"camera": cameras, "site": sites})
+
+
+def test_a_weak_value_of_the_metadata_is_flagged_and_in_one_family_with_the_classes() -> None:
+    world = described(answered(3000, 0), 0, weak=0.8)
+    finding = found("slices", world)
+    own, right = world.metadata["camera"] == "B", world.test_logits.argmax(-1) == world.test.labels
+    assert (finding.status, finding.evidence["weak_slices"]) == ("flag", ["images with camera = B"])
+    assert finding.estimate == pytest.approx(right[~own].mean() - right[own].mean())
+    assert finding.evidence["slices_compared"] == 2 * CLASSES + 5
+    assert finding.p_value is not None
+    assert finding.p_holm == pytest.approx((2 * CLASSES + 5) * finding.p_value)
+    assert finding.summary.startswith(f"On images with camera = B ({own.sum()} test images) accuracy is ")
+    assert finding.remedy is not None
+    assert finding.remedy.action.startswith("Look at what sets images with camera = B apart from the rest")
+
+
+def test_equally_good_values_pass_and_a_value_that_is_not_stated_is_a_slice_too() -> None:
+    finding = found("slices", described(answered(6000, 2), 2))
+    assert finding.status == "pass"
+    assert finding.summary.startswith("No class, no predicted class and no value of the metadata is shown to be 10.0")
+    names = finding.evidence["name_of_each_slice"]
+    assert isinstance(names, list)
+    assert names[-2:] == ["images with site = (empty)", "images with site = north"]
+    assert "metadata" not in found("slices", answered(6000, 2)).model_dump_json()
+
+
+def test_a_value_that_all_test_images_share_is_no_slice() -> None:
+    world = answered(500, 0)
+    same = replace(world, metadata={"camera": np.full(500, "A")})
+    assert found("slices", same).evidence == found("slices", world).evidence
+
+
 def test_a_single_class_in_labels_and_predictions_is_not_run() -> None:
     world = answered(50, 0, accuracy=1.0)
     same = replace(world.test, labels=np.full(50, 2))
@@ -67,11 +110,19 @@ def test_a_single_class_in_labels_and_predictions_is_not_run() -> None:
 
 
 def test_sensitivity_and_false_alarms() -> None:
-    """Measured: equally good classes 0 flagged of 100; a class 20 points weaker 20 of 20; 200 images 20 of 20 inconclusive."""
+    """Measured: equally good classes 0 flagged of 100; a class 20 points weaker 20 of 20; 200 images 20 of 20 inconclusive.
+
+    With metadata: equally good values 0 flagged of 50; a camera 18 points weaker 20 of 20.
+    """
     equal = Counter(found("slices", answered(n, seed)).status for seed in range(50) for n in (500, 2000))
     weak = Counter(found("slices", answered(2000, seed, weak=0.7)).status for seed in range(20))
     few = Counter(found("slices", answered(200, seed)).status for seed in range(20))
+    cameras = Counter(found("slices", described(answered(2000, seed), seed)).status for seed in range(50))
+    weak_camera = Counter(found("slices", described(answered(2000, seed), seed, weak=0.8)).status for seed in range(20))
+    print(f"with metadata: equal {dict(cameras)}, weak {dict(weak_camera)}")
     print(f"equal {dict(equal)}, weak {dict(weak)}, 200 images {dict(few)}")
     assert equal["flag"] <= 2
     assert weak["flag"] >= 19
     assert few["inconclusive"] >= 19
+    assert cameras["flag"] <= 1
+    assert weak_camera["flag"] >= 19

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.contracts.splits import SPLITS, Arrays, Dataset, SplitName, write_dataset, write_split
+from tasks.contracts.splits import SPLITS, Arrays, Dataset, SplitName, write_dataset, write_rows, write_split
 from tasks.core.settings import validate
 from tasks.diagnose import measure
 from tasks.diagnostics.measured import Measured
@@ -69,6 +69,7 @@ def write(root: Path, data: Mapping[SplitName, Arrays], classes: int) -> None:
     root.mkdir(parents=True, exist_ok=True)
     for name, rows in data.items():
         write_split(root, name, rows)
+    write_rows(root, [])
     train_images = data["train"].images / 255
     write_dataset(
         root,
