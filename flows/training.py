@@ -37,6 +37,7 @@ from flows.processes.run_lock import RunLock, run_lock
 from flows.processes.watch import end_with_parent
 from flows.repository import require_project
 from flows.selection import Graph, check_overrides, chosen_stages, direct, pipeline
+from flows.unchanged import unchanged_stages
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
@@ -95,7 +96,8 @@ def _run(root: Path, stages: list[str] | None, force: bool, overrides: list[str]
         params = read_params(root)
         tags = [*choice_tags(params or {}), *(["forced"] if force else []), *(["overrides"] if overrides else [])]
         _shown(add_tags, tags)
-        states = run_stages(graph, chosen, force, params)
+        unchanged = frozenset[str]() if force else unchanged_stages(root, graph, chosen, _warn)
+        states = run_stages(graph, chosen, force, params, unchanged)
     if _ending.is_set():
         _ending.clear()
         return Cancelled(message="interrupted")
@@ -112,8 +114,10 @@ def _warn(line: str) -> None:
     get_run_logger().warning(line)
 
 
-def run_stages(graph: Graph, chosen: list[str], force: bool, params: Any) -> dict[str, State[Any]]:
-    """Submit the stages, each to begin when those it waits for have completed, and wait for all.
+def run_stages(
+    graph: Graph, chosen: list[str], force: bool, params: Any, unchanged: frozenset[str] = frozenset()
+) -> dict[str, State[Any]]:
+    """Submit the stages, each to begin when those it waits for have completed, and wait for all. Some are known to be unchanged.
 
     After Ctrl-C the stages that run are ended, and the states returned. SIGTERM, of a worker or of `kill`, ends them too, and is then
     left to Prefect, which knows what was meant by it.
@@ -122,7 +126,7 @@ def run_stages(graph: Graph, chosen: list[str], force: bool, params: Any) -> dic
     try:
         for name in chosen:
             earlier = [runs[before] for before in direct(graph, name)]
-            runs[name] = stage_task(name).submit(name, force, params, wait_for=earlier, return_state=False)
+            runs[name] = stage_task(name).submit(name, force, params, name in unchanged, wait_for=earlier, return_state=False)
         wait(list(runs.values()))
     except KeyboardInterrupt:
         _end(runs)
@@ -134,8 +138,10 @@ def run_stages(graph: Graph, chosen: list[str], force: bool, params: Any) -> dic
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{name}")
-def stage(name: str, force: bool, params: Any) -> State[Any]:
-    """One stage through the gate. The state says what was done: Unchanged, Restored, Ran, or Failed with the stage's message.
+def stage(name: str, force: bool, params: Any, unchanged: bool = False) -> State[Any]:
+    """One stage through the gate, unless it was found to be unchanged.
+
+    The state says what was done: Unchanged, Restored, Ran, or Failed with the stage's message.
 
     `params` are those that the run began with: with others the stage would do what the run was not asked for.
     """
@@ -149,7 +155,10 @@ def stage(name: str, force: bool, params: Any) -> State[Any]:
                 f"{name}: {PARAMS_FILE} changed after this run had started; the stages that had completed are kept: run it again"
             )
         with journaled(root, name, door="flow", **_origin()) as entry, shown(name) as progress:
-            entry.outcome = pass_gate(name, root, force=force, say=log.info, output=log.info, progress=progress)
+            if unchanged:
+                entry.outcome = "unchanged"
+            else:
+                entry.outcome = pass_gate(name, root, force=force, say=log.info, output=log.info, progress=progress)
     except (GoodfitError, DvcException, OSError) as error:
         if _ending.is_set():
             return Cancelled(message=f"{name}: interrupted")
@@ -160,7 +169,7 @@ def stage(name: str, force: bool, params: Any) -> State[Any]:
     return Completed(name=STATES[entry.outcome])
 
 
-def stage_task(name: str) -> Task[[str, bool, Any], State[Any]]:
+def stage_task(name: str) -> Task[[str, bool, Any, bool], State[Any]]:
     """The task of a stage, by the stage's name. A failed download is tried again by the stage itself, through either door."""
     return stage.with_options(name=name)
 

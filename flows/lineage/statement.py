@@ -8,6 +8,7 @@ would give every statement other bytes, and dvc.lock with them. What computes is
 
 import json
 import platform
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -70,7 +71,7 @@ def write_statement(
                 "buildDefinition": {
                     "buildType": BUILD_TYPE,
                     "externalParameters": {"stage": declared.name, "command": declared.command, "parameters": params},
-                    "internalParameters": environment(resolved, computes="threads" in declared.params) | {RESOLVED: resolved},
+                    "internalParameters": environment(resolved, computes=_computed(declared)) | {RESOLVED: resolved},
                     "resolvedDependencies": [_resource(name, digest) for name, digest in inputs.items()]
                     + _packages(root, resolved),
                 },
@@ -91,6 +92,11 @@ def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def shown(value: Any) -> str:
     """A parameter's value as params.yaml would state it: `true`, `null`, a text without quotation marks."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _computed(declared: Declaration) -> bool:
+    """Whether the stage can compute with torch and did: `compress` without a method does not, and need not wait for torch's import."""
+    return "threads" in declared.params and "torch" in sys.modules
 
 
 def environment(resolved: dict[str, Any], *, computes: bool) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_a_stage_refuses_parameters_that_its_run_did_not_begin_with(tmp_path: Pa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("flows.training.get_run_logger", lambda: logging.getLogger("test"))
     (tmp_path / "params.yaml").write_text("seed: 1\n")
-    state = stage_task("train").fn("train", False, {"seed": 0})
+    state = stage_task("train").fn("train", False, {"seed": 0}, False)
     assert state.is_failed()
     assert str(state.message).startswith("train: params.yaml changed after this run had started;")
 
