@@ -12,7 +12,7 @@ from tasks.core.errors import ArtifactError
 from tasks.core.files import repair
 
 # Of a batch that is only predicted. The values, as float32 16 MiB, bound the memory where images are large.
-BATCH_IMAGES, BATCH_VALUES = 1000, 2**22
+BATCH_IMAGES, BATCH_VALUES = 250, 2**22
 
 
 def use_threads(threads: int) -> None:
