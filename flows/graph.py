@@ -18,10 +18,13 @@ def read_graph(root: Path) -> dict[str, frozenset[str]]:
     with Repo(str(root.resolve())) as repo:
         graph = repo.index.graph
         stages = [stage for stage in repo.index.stages if stage.cmd]
-        return {_name(stage): frozenset(_name(before) for before in graph.successors(stage) if before.cmd) for stage in stages}
+        return {
+            stage_name(stage): frozenset(stage_name(before) for before in graph.successors(stage) if before.cmd)
+            for stage in stages
+        }
 
 
-def _name(stage: Any) -> str:
+def stage_name(stage: Any) -> str:
     """A stage's name relative to the repository; DVC's own `addressing` is relative to the current folder."""
     from dvc.dvcfile import PROJECT_FILE
 

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from flows.gate import find_stage
+from flows.graph import stage_name
 from flows.processes.locks import end_orphan
 from flows.selection import Graph
 
@@ -29,8 +29,9 @@ def unchanged_stages(root: Path, graph: Graph, chosen: Sequence[str], say: Calla
     found: set[str] = set()
     try:
         with Repo(str(root)) as repo, lock_repo(repo):
+            stages = {stage_name(stage): stage for stage in repo.index.stages}
             for name in chosen:
-                if graph[name] <= found and not find_stage(repo, name).changed():
+                if graph[name] <= found and not stages[name].changed():
                     found.add(name)
     except (DvcException, sqlite3.DatabaseError, OSError):
         return frozenset()
