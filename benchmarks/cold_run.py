@@ -12,7 +12,7 @@ from flows.declaration import read_declarations
 from flows.lineage.journal import JOURNAL
 
 GOAL_SECONDS = 20.0
-ROUNDS = 3
+ROUNDS = 2
 GATE = """
 import sys, time
 from flows.gate import pass_gate

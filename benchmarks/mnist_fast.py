@@ -5,8 +5,12 @@ outside. In our time the images are also shuffled, scaled and standardised, whic
 answers on 5,000 training images are recorded for the diagnosis. Both take turns in one process with the same number of threads, after a
 warm-up of both that is not counted.
 
-Seeds 0 to 9 for each side, all of them counted. The test images are seen once, after training, with one forward pass each in float32:
-no test-time augmentation, no averaging of models, no choice of an epoch or seed by them.
+Our recipe differs from the published form by shuffling, channels_last, bf16-mixed precision and a label smoothing of 0.05, which was
+chosen on 10,000 training images that were kept apart.
+
+Seeds 0 to 9 for our accuracy, 0 to 3 for the published form's and for both times, all of them counted. The test images are seen
+once, after training, with one forward pass each in float32: no test-time augmentation, no averaging of models, no choice of an epoch
+or seed by them.
 """
 
 from collections.abc import Iterator
@@ -19,6 +23,7 @@ from benchmarks.workplace import workplace
 GOAL_ACCURACY = 0.99
 GOAL_TIME = 0.5
 SEEDS = 10
+PAIRS = 4  # of these seeds, in which both sides take turns: the published form takes most of the time
 RECIPE = "mnist-fast"
 LIMIT_SECONDS = (
     3600.0  # two minutes where the machine is idle; on a busy one two threads that wait for each other take many times that
@@ -26,13 +31,13 @@ LIMIT_SECONDS = (
 
 
 def measure() -> Iterator[Figure | str]:
-    """Train with ten seeds on both sides; yields the times, the accuracies and whether both goals are reached."""
+    """Train with ten seeds, four of them on both sides; yields the times, the accuracies and whether both goals are reached."""
     if why := missing():
         yield NotMeasured("time to 99 % on MNIST", why)
         return
     with workplace() as place:
         folder = prepared(place, RECIPE)
-        turns = said(place, "mnist_fast_turns", str(folder), str(SEEDS), limit_seconds=LIMIT_SECONDS)
+        turns = said(place, "mnist_fast_turns", str(folder), str(SEEDS), str(PAIRS), limit_seconds=LIMIT_SECONDS)
     ours, peer = turns["ours"], turns["published"]
     what, peer_name = f"MNIST in one epoch, {turns['threads']} thread(s) each", "one-epoch speed recipe as published"
     time = Comparison(f"{what}: time", peer_name, GOAL_TIME, tuple(ours["seconds"]), tuple(peer["seconds"]))

@@ -1,4 +1,4 @@
-"""Both sides of `mnist_fast` in turns in one process: `python -m benchmarks.mnist_fast_turns FOLDER SEEDS`."""
+"""Both sides of `mnist_fast` in turns in one process: `python -m benchmarks.mnist_fast_turns FOLDER SEEDS PAIRS`."""
 
 import json
 import sys
@@ -35,8 +35,11 @@ class Side:
         self.accuracies.append((answered == test.labels).double().mean().item())
 
 
-def main(root: Path, seeds: int) -> dict[str, Any]:
-    """Train with the seeds 0, 1, … on both sides, after a warm-up with another; the seconds of the loops and the test accuracies."""
+def main(root: Path, seeds: int, pairs: int) -> dict[str, Any]:
+    """Train with the seeds 0, 1, … after a warm-up with another; the seconds of the loops and the test accuracies.
+
+    The first `pairs` seeds train both sides in turns, and only these are timed; the rest trains ours alone.
+    """
     params = params_of("train", root)
     use_threads(params.threads)
     train_split, test = read_split(root, "train"), read_split(root, "test")
@@ -56,7 +59,9 @@ def main(root: Path, seeds: int) -> dict[str, Any]:
         peer.scored(model, published, test)
         return seconds
 
-    our_seconds, peer_seconds = in_turns(run_ours, run_peer, rounds=seeds)
+    our_seconds, peer_seconds = in_turns(run_ours, run_peer, rounds=pairs)
+    for _ in range(seeds - pairs):
+        run_ours()
     return {
         "ours": {"seconds": our_seconds, "accuracies": ours.accuracies[1:]},
         "published": {"seconds": peer_seconds, "accuracies": peer.accuracies[1:]},
@@ -65,4 +70,4 @@ def main(root: Path, seeds: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]))))
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))

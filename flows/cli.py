@@ -170,7 +170,9 @@ def _add_diagnose(added: Commands) -> None:
         help="list every training in Git's history and DVC's experiments that was evaluated on the validation images of the current "
         "one, and count the evaluations for the check `selection`",
     )
-    diagnose.add_argument("--json", action="store_true", help="print JSON: what was read, verdict, headline, flags, findings")
+    diagnose.add_argument(
+        "--json", action="store_true", help="print JSON, of the checks: what was read, verdict, headline, flags, findings"
+    )
     _add_fail_on(diagnose)
     diagnose.set_defaults(anywhere=True)
 

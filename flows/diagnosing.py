@@ -11,6 +11,15 @@ from flows.repository import find_project, require_dvc
 from tasks.core.errors import UnknownNameError
 
 FILES = ("history", "predictions", "test", "train")
+FILES_JOB = "the checks on files"
+# Options that belong to one job; those with a default (--split, --seed) mean nothing elsewhere.
+OWNERS = {
+    "--fail-on": FILES_JOB,
+    "--metadata": FILES_JOB,
+    "--saved-epoch": FILES_JOB,
+    "--pictures": "--label-candidates",
+    "--pilot-epochs": "--pilot",
+}
 PARAMETERS = "A name such as train.epochs is a parameter of goodfit's own pipeline: change its counterpart in your code."
 
 
@@ -24,10 +33,12 @@ def diagnose(options: argparse.Namespace, _: Path) -> int:
     asked = [name for name in jobs if getattr(options, name[2:].replace("-", "_")) not in (None, False)]
     if len(asked) + bool(files) > 1:
         raise UnknownNameError(f"found {' and '.join([*asked, *files])}; expected one of them: drop it or the others")
-    if asked and options.fail_on:
-        raise UnknownNameError(f"{asked[0]} raises no flag; drop --fail-on")
+    job = asked[0] if asked else FILES_JOB
+    for name, owner in OWNERS.items():
+        if owner != job and getattr(options, name[2:].replace("-", "_")):
+            raise UnknownNameError(f"{name} is an option of {owner}, not of {job}; drop it")
     if asked:
-        return jobs[asked[0]](options)
+        return jobs[job](options)
     if not files:
         raise UnknownNameError(
             f"nothing to diagnose; expected {', '.join(f'--{name}' for name in FILES)} with a file, or {', '.join(jobs)}"

@@ -54,7 +54,7 @@ def as_json(family: Family, root: Path) -> dict[str, Any]:
 
 
 def _seen(family: Family) -> list[str]:
-    """Where there are any: how many of the trainings only the journal knows."""
+    """A sentence on the trainings that only the journal knows, where there are any."""
     number = int((family.trainings["training"] == UNRECORDED).sum())
     if not number:
         return []
@@ -68,7 +68,7 @@ def not_seen(family: Family) -> list[str]:
     """What may have been evaluated on these images beyond what is counted, in sentences."""
     sentences = [
         "Runs that were neither committed nor kept as an experiment, unless the journal of this folder saw them "
-        f"({JOURNAL.as_posix()}); experiments that were removed; commits that no branch or tag leads to.",
+        f"({JOURNAL.as_posix()}); experiments that were removed; older stashes, and commits that no branch or tag leads to.",
         "Runs in other clones, whatever notebooks or other programs evaluated, and on test what the stage compress measured.",
     ]
     if family.lost:
@@ -77,6 +77,11 @@ def not_seen(family: Family) -> list[str]:
         sentences.append(
             f"{_count(len(family.lost), 'run')} of train in this folder, begun at {times}{more} (UTC): no dvc.lock in Git has them, "
             "and DVC's cache no longer holds what they read and wrote. They are not counted."
+        )
+    if family.uncounted:
+        sentences.append(
+            f"{_count(family.uncounted, 'recorded training')} whose history is not in DVC's cache and whose parameters state no "
+            "train.epochs: `dvc fetch --all-commits` brings the files of a remote."
         )
     if family.failed:
         sentences.append(

@@ -183,8 +183,8 @@ class _Passage:
         return "ran" if self.ran else "restored"
 
     def _clear_up(self, stage: Any) -> None:
-        """Remove what a killed run of DVC has left beside the outputs; this one holds the repository's lock."""
-        for folder in {Path(out.fs_path).parent for out in stage.outs if out.protocol == "local"}:
+        """Remove what a killed run of DVC has left beside the outputs in this repository, whose lock this one holds."""
+        for folder in {Path(out.fs_path).parent for out in stage.outs if out.is_in_repo}:
             for file in unfinished_by_dvc(folder):
                 file.unlink()
                 self.say(f"{self.name}: removed {file.relative_to(self.root)}, which an interrupted run had not finished")

@@ -1,6 +1,7 @@
 """`goodfit diagnose --pilot`: try the remedies for the recipe of params.yaml on the data that are there, and say what they brought."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,8 @@ def run_pilot(root: Path, seeds: int, epochs: int | None = None) -> "Pilot":
     trainings = planned(params, tried)
     chosen = range(params.seed, params.seed + seeds)
     with Progress("pilot", len(trainings) * seeds, "training") as progress:
-        kept = run(trainings, chosen, splits, progress.advance)
+        kept, failed = run(trainings, chosen, splits, progress.advance)
+    tried = [replace(trial, unused=failed.get(trial.name, trial.unused)) for trial in tried]
     judged = judging.diagnose
     limits = Limits(judged.confidence, judged.alpha, judged.power, judged.harm_nats, judged.harm_accuracy)
     return conclude(kept, tried, chosen, limits)
@@ -57,7 +59,7 @@ def as_text(pilot: "Pilot") -> str:
     rows = [COLUMNS, *(_row(gain) for gain in shown)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    unused = [f"{gain.remedy.name}: not tried, {gain.remedy.unused}" for gain in pilot.gains if gain.loss is None]
+    unused = [f"{gain.trial.name}: not compared, because {gain.trial.unused}" for gain in pilot.gains if gain.loss is None]
     head = (
         f"{len(pilot.seeds)} seeds, {pilot.images} validation images; no test image was read. Gains are against the recipe with the "
         f"same seed; their intervals hold together at {100 * pilot.confidence:g} %, for new seeds and new images."
@@ -71,8 +73,8 @@ def best(shown: Sequence["Gain"]) -> str:
     helps = [gain for gain in shown if gain.loss and gain.loss.low > 0]
     if not helps:
         return "No remedy is shown to lower the log-loss. More seeds (--pilot 10) or more validation images would show smaller gains."
-    names = ", ".join(gain.remedy.name for gain in helps)
-    return f"Shown to lower the log-loss: {names}. Try the first: goodfit run {helps[0].remedy.as_options()}"
+    names = ", ".join(gain.trial.name for gain in helps)
+    return f"Shown to lower the log-loss: {names}. Try the first: goodfit run {helps[0].trial.as_options()}"
 
 
 def as_json(pilot: "Pilot") -> dict[str, Any]:
@@ -84,9 +86,9 @@ def as_json(pilot: "Pilot") -> dict[str, Any]:
         "source": "pilot run",
         "remedies": [
             {
-                "remedy": gain.remedy.name,
-                "changes": gain.remedy.changes,
-                "not_tried": gain.remedy.unused or None,
+                "remedy": gain.trial.name,
+                "changes": gain.trial.changes,
+                "not_tried": gain.trial.unused or None,
                 "log_loss_gain": _numbers(gain.loss),
                 "accuracy_gain": _numbers(gain.accuracy),
             }
@@ -97,7 +99,7 @@ def as_json(pilot: "Pilot") -> dict[str, Any]:
 
 
 def _row(gain: "Gain") -> tuple[str, str, str, str]:
-    return gain.remedy.name, gain.remedy.as_options(), _between(gain.loss, 1, 3), _between(gain.accuracy, 100, 1)
+    return gain.trial.name, gain.trial.as_options(), _between(gain.loss, 1, 3), _between(gain.accuracy, 100, 1)
 
 
 def _between(contrast: "Contrast | None", factor: float, digits: int) -> str:

@@ -10,9 +10,9 @@ from flows.selection import Graph
 
 
 def unchanged_stages(root: Path, graph: Graph, chosen: Sequence[str], say: Callable[[str], None]) -> frozenset[str]:
-    """Those of the chosen stages that DVC finds unchanged, and that wait for no other than such.
+    """Those of the chosen stages that DVC finds unchanged, and so are all stages that they wait for.
 
-    Where DVC cannot tell now, because another process holds its lock or a file is damaged, there are none: the gate waits and mends.
+    None where DVC cannot tell now, because another process holds its lock or a file is damaged: each stage's gate then waits or mends.
 
     Args:
         root: the repository.
@@ -31,7 +31,7 @@ def unchanged_stages(root: Path, graph: Graph, chosen: Sequence[str], say: Calla
         with Repo(str(root)) as repo, lock_repo(repo):
             stages = {stage_name(stage): stage for stage in repo.index.stages}
             for name in chosen:
-                if graph[name] <= found and not stages[name].changed():
+                if name in stages and graph[name] <= found and not stages[name].changed():
                     found.add(name)
     except (DvcException, sqlite3.DatabaseError, OSError):
         return frozenset()

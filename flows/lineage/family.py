@@ -37,19 +37,21 @@ Cached = Callable[[str | None], str | None]  # the text of an object in DVC's ca
 class Family:
     """What was evaluated on the validation images of the current training, and on its test images, as far as there is a record.
 
-    `trainings` has a row for each training, the oldest first:
+    `trainings` has a row for each training, the oldest first; the working tree's comes after those of commits and experiments, and what
+    only the journal knows comes last:
 
     - `training`: the commit or experiment that recorded it first, "working tree" or "not recorded"; `date`: ISO 8601, or empty
     - `epochs`, and `exact`: whether there were so many, and not only at most
     - `best_val_accuracy`: the highest of its epochs, a fraction; NaN where DVC's cache lacks its history
-    - `repeats`: the earlier training whose history is the same bit for bit, or empty
+    - `repeats`: the training of a row above whose history is the same bit for bit, or empty
     """
 
     trainings: "pd.DataFrame"
     test_evaluations: int  # distinct predictions of the stage `evaluate` on the current test images
     current_epochs: int
     elsewhere: int  # recorded trainings with other validation images
-    lost: list[str]  # when those runs of `train` began of which this folder's journal is all that is left
+    lost: list[str]  # the times at which runs of `train` began that only the journal of this folder knows
+    uncounted: int  # recorded trainings whose epochs nothing says
     failed: int  # runs of `train` in this folder that failed or were interrupted
     unreadable: list[str]  # commits whose dvc.lock is not what DVC writes
     shallow: bool
@@ -75,7 +77,8 @@ def find_family(root: Path) -> Family:
     stopping may not have used up.
 
     Raises:
-        GoodfitError: there is no Git repository, or the current dvc.lock records no training with validation images.
+        GoodfitError: there is no Git repository, or the current dvc.lock records no training with validation images, or not how many
+            epochs it had.
     """
     stages = (PREPROCESS, TRAIN, EVALUATE)
     now, history = read_lock(root, stages), read_history(root, stages)
@@ -90,14 +93,22 @@ def find_family(root: Path) -> Family:
     recorded = [*history.snapshots, Snapshot(WORKING_TREE, "", now)]
     unrecorded, lost = _unrecorded(root, recorded, cached)
     snapshots = [*recorded, *unrecorded]
+    current = _epochs(now[TRAIN], cached)
+    if current is None:
+        raise GoodfitError(
+            f"the current training has no {HISTORY.as_posix()} in DVC's cache and states no train.epochs, so that its epochs cannot be "
+            "counted: `dvc repro train` or `goodfit run train`"
+        )
+    on_these = [one for one in _entries(snapshots, TRAIN) if val in one.deps.values()]
     return Family(
         trainings=trainings(snapshots, val, cached),
         test_evaluations=len(
             {_answers(EVALUATE, one) for one in _entries(snapshots, EVALUATE) if tested.get(TEST) in one.deps.values()}
         ),
-        current_epochs=_epochs(now[TRAIN], cached)[0],
+        current_epochs=current[0],
         elsewhere=len({_identity(one) for one in _entries(snapshots, TRAIN) if val not in one.deps.values()}),
         lost=lost,
+        uncounted=len({_identity(one) for one in on_these if _epochs(one, cached) is None}),
         failed=sum(line["stage"] == TRAIN and line["outcome"] == "failed" for line in read_journal(root)),
         unreadable=history.unreadable,
         shallow=history.shallow,
@@ -105,7 +116,9 @@ def find_family(root: Path) -> Family:
 
 
 def trainings(snapshots: Iterable[Snapshot], val: str, cached: Cached) -> "pd.DataFrame":
-    """The rows of `Family.trainings`, of those snapshots whose training read a file with the MD5 `val`."""
+    """The rows of `Family.trainings`: the snapshots whose training read a file with the MD5 `val`, and of which something says how
+    many epochs they had.
+    """
     import pandas as pd
 
     rows: dict[str, tuple[object, ...]] = {}
@@ -114,10 +127,13 @@ def trainings(snapshots: Iterable[Snapshot], val: str, cached: Cached) -> "pd.Da
         locked = snapshot.stages.get(TRAIN)
         if locked is None or val not in locked.deps.values() or _identity(locked) in rows:
             continue
+        epochs = _epochs(locked, cached)
+        if epochs is None:
+            continue
         answers = _answers(TRAIN, locked)
         repeats = first.get(answers, "")
         first.setdefault(answers, snapshot.name)
-        rows[_identity(locked)] = (snapshot.name, snapshot.date, *_epochs(locked, cached), repeats)
+        rows[_identity(locked)] = (snapshot.name, snapshot.date, *epochs, repeats)
     return pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
 
 
@@ -134,22 +150,16 @@ def _answers(stage: str, locked: Locked) -> str:
     return locked.outs.get(ANSWERS[stage]) or _identity(locked)
 
 
-def _epochs(locked: Locked, cached: Cached) -> tuple[int, bool, float]:
+def _epochs(locked: Locked, cached: Cached) -> tuple[int, bool, float] | None:
     """Epochs that validation looked at, whether that is exact, and the highest validation accuracy among them.
 
-    Raises:
-        GoodfitError: neither a history nor `train.epochs` says how many.
+    None where neither a history nor `train.epochs` says how many.
     """
     accuracies = _accuracies(cached(locked.outs.get(HISTORY.as_posix())))
     if accuracies is not None:
         return len(accuracies), True, max(accuracies, default=float("nan"))
     stated = flat(locked.params).get("train.epochs")
-    if not isinstance(stated, int):
-        raise GoodfitError(
-            f"a training that {LOCK_FILE} records has no {HISTORY.as_posix()} in DVC's cache and states no train.epochs (found "
-            f"{stated!r}), so that its epochs cannot be counted: `dvc fetch --all-commits` brings the files of a remote"
-        )
-    return stated, False, float("nan")
+    return (stated, False, float("nan")) if isinstance(stated, int) else None
 
 
 def _accuracies(history: str | None) -> list[float] | None:

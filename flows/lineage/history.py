@@ -1,4 +1,4 @@
-"""Every dvc.lock that Git still holds: of branches, tags and stashes, and of DVC's experiments, which are Git commits as well."""
+"""Every dvc.lock that Git still holds: of branches, tags, the newest stash, and DVC's experiments, which are Git commits too."""
 
 import subprocess
 from collections.abc import Collection, Iterator

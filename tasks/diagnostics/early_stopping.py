@@ -23,11 +23,11 @@ class Replay:
     stopped: tuple[int, int]
 
 
-def stopped_epoch(losses: Floats, patience: int) -> int:
+def stopped_epoch(losses: Floats, patience: int, min_delta: float = 0.0) -> int:
     """The epoch (from 0) that early stopping restores, given the validation loss of every epoch (E,)."""
     best = 0
     for epoch, loss in enumerate(losses):
-        if loss < losses[best]:
+        if loss < losses[best] - min_delta:
             best = epoch
         if epoch - best >= patience:
             break

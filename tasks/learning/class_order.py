@@ -1,4 +1,4 @@
-"""Rows in class order that are trained on in that order: each step then follows the gradient of a few classes alone."""
+"""Training rows that are sorted by class and not shuffled: each step then follows the gradient of a few classes alone."""
 
 import numpy as np
 

@@ -8,27 +8,28 @@ from tasks.core.settings import keys_of, validate
 if TYPE_CHECKING:
     from tasks.train import Params, Train
 
-WEIGHT_DECAY = 0.1  # decoupled: it is multiplied with the learning rate
-L2 = 0.001
+# Where it is decoupled it is multiplied with the learning rate; elsewhere it is added to the gradient, times the weight.
+DECOUPLED, ADDED = 0.1, 0.001
+DECOUPLE = ("adafactor", "adamw", "lion", "muon", "schedulefree_adamw")  # optimizers; nadam and radam have an option
 DROPOUT = 0.5  # Srivastava et al. 2014
 STRONGER = 10.0  # times what the recipe has already
 
 
 @dataclass(frozen=True)
-class Remedy:
+class Trial:
     """A change to try; `unused` says why it cannot be, where that is so."""
 
     name: str
     changes: dict[str, Any] = field(default_factory=dict)  # keys of params.yaml and their values
-    unused: str = ""
+    unused: str = ""  # in words that follow "because"
     replayed: bool = False  # needs no training of its own: it keeps another epoch of the recipe's
 
     def as_options(self) -> str:
-        """As `goodfit run` and `dvc exp run` take it."""
+        """As `goodfit run` takes it."""
         return " ".join(f"-S {key}={_written(value)}" for key, value in self.changes.items())
 
 
-def remedies(train: "Train") -> list[Remedy]:
+def remedies(train: "Train") -> list[Trial]:
     """Weight decay, dropout, augmentation and early stopping, as the recipe allows."""
     return [_weight_decay(train), _dropout(train), _augmentation(train), _early_stopping(train)]
 
@@ -49,37 +50,45 @@ def changed(params: "Params", changes: dict[str, Any]) -> "Params":
     return validate(type(params), document)
 
 
-def _weight_decay(train: "Train") -> Remedy:
-    decay = getattr(train.optimizer.settings, "weight_decay", None)
-    if decay is not None:
-        return Remedy(
-            "weight decay", {"train.optimizer.weight_decay": STRONGER * decay if decay >= WEIGHT_DECAY else WEIGHT_DECAY}
-        )
-    l2 = train.regularisation.l2
-    return Remedy("weight decay", {"train.regularisation.l2": STRONGER * l2 if l2 >= L2 else L2})
+def _weight_decay(train: "Train") -> Trial:
+    options = train.optimizer.settings
+    decoupled = train.optimizer.name in DECOUPLE or getattr(options, "decoupled_weight_decay", False)
+    usual = DECOUPLED if decoupled else ADDED
+    own = "weight_decay" in keys_of(type(options))
+    found = getattr(options, "weight_decay", train.regularisation.l2)
+    key = "train.optimizer.weight_decay" if own else "train.regularisation.l2"
+    return Trial("weight decay", {key: STRONGER * found if found >= usual else usual})
 
 
-def _dropout(train: "Train") -> Remedy:
+def _dropout(train: "Train") -> Trial:
     name = "dropout"
     if name not in keys_of(type(train.model.settings)):
-        return Remedy(name, unused=f"the model {train.model.name} has no option dropout")
+        return Trial(name, unused=f"the model {train.model.name} has no option dropout")
     found = getattr(train.model.settings, name)
     if found >= DROPOUT:
-        return Remedy(name, unused=f"the recipe has {found:g} already")
-    return Remedy(name, {"train.model.dropout": DROPOUT})
+        return Trial(name, unused=f"the recipe has {found:g} already")
+    return Trial(name, {"train.model.dropout": DROPOUT})
 
 
-def _augmentation(train: "Train") -> Remedy:
+def _augmentation(train: "Train") -> Trial:
     if train.augmentation.name != "none":
-        return Remedy("augmentation", unused=f"the recipe has {train.augmentation.name} already")
-    return Remedy("augmentation", {"train.augmentation": {"name": "geometric"}})
+        return Trial("augmentation", unused=f"the recipe has {train.augmentation.name} already")
+    return Trial("augmentation", {"train.augmentation": {"name": "geometric"}})
 
 
-def _early_stopping(train: "Train") -> Remedy:
+def _early_stopping(train: "Train") -> Trial:
     name = "early stopping"
     if train.early_stopping.enabled:
-        return Remedy(name, unused="the recipe has it already")
-    return Remedy(name, {"train.early_stopping.enabled": True}, replayed=True)
+        return Trial(name, unused="the recipe has it already")
+    if not _watches_the_log_loss(train):
+        return Trial(name, unused="it would watch the loss of the recipe, of which nothing is kept for each image")
+    return Trial(name, {"train.early_stopping.enabled": True}, replayed=True)
+
+
+def _watches_the_log_loss(train: "Train") -> bool:
+    """Whether the validation loss of the recipe is the log-loss, which is kept for each image."""
+    options = train.loss.settings.model_dump()
+    return train.loss.name == "cross_entropy" and not any(options.values())
 
 
 def _written(value: Any) -> str:

@@ -6,18 +6,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from tasks.contracts.findings import Finding
-from tasks.contracts.findings import Remedy as Advice
+from tasks.contracts.findings import Finding, Remedy
 from tasks.diagnostics.limits import Limits
 from tasks.diagnostics.question import Estimate, Question
 from tasks.diagnostics.words import interval, percent
-from tasks.pilot.remedies import Remedy
+from tasks.pilot.remedies import Trial
 from tasks.pilot.trainings import FRACTIONS, RECIPE, Kept
 from tasks.statistics.comparisons import Contrast
 from tasks.statistics.crossed import crossed_mean
-from tasks.statistics.intervals import chi_square_interval
+from tasks.statistics.intervals import chi_square_interval, quantile
 from tasks.statistics.learning_curve import next_gain, next_gain_interval
-from tasks.statistics.random import PILOT, generator
+from tasks.statistics.random import EXTRAPOLATION, generator
 
 RESAMPLES = 1000
 SEED_VARIANCE = Question(
@@ -36,7 +35,7 @@ DATA_LIMITED = Question(
     estimand="log-loss with the training images that there are, minus that with twice as many, each at its best epoch",
     method="Trainings on an eighth, a quarter, a half and all of the training images, each judged at the epoch that the other half of "
     "validation chooses, so that overtraining does not count; a power law (Hestness et al. 2017) through the "
-    "gains of each doubling, with a bootstrap interval over seeds and validation images.",
+    "gains of each doubling; the interval has the standard errors over seeds and over validation images, each by the bootstrap.",
     unit="nats",
 )
 
@@ -45,7 +44,7 @@ DATA_LIMITED = Question(
 class Gain:
     """What a remedy brought, as far as it could be tried: less log-loss (nats), and more accuracy (fraction)."""
 
-    remedy: Remedy
+    trial: Trial
     loss: Contrast | None = None
     accuracy: Contrast | None = None
 
@@ -61,20 +60,20 @@ class Pilot:
     findings: list[Finding]
 
 
-def conclude(kept: Mapping[str, Kept], tried: Sequence[Remedy], seeds: Sequence[int], limits: Limits) -> Pilot:
-    """Compare each training with the recipe's of the same seed, image by image."""
+def conclude(kept: Mapping[str, Kept], tried: Sequence[Trial], seeds: Sequence[int], limits: Limits) -> Pilot:
+    """Compare each training with the recipe's of the same seed, image by image; those without answers are not compared."""
     recipe = kept[RECIPE]
-    run = [remedy for remedy in tried if not remedy.unused]
-    confidence = 1 - (1 - limits.confidence) / max(1, len(run))  # Bonferroni's method
+    run = [trial for trial in tried if trial.name in kept]
+    confidence = 1 - (1 - limits.confidence) / max(1, 2 * len(run))  # Bonferroni's method: two intervals for each
     gains = [
         Gain(
-            remedy,
-            crossed_mean(recipe.loss - kept[remedy.name].loss, confidence),
-            crossed_mean(kept[remedy.name].correct.astype(float) - recipe.correct, confidence),
+            trial,
+            crossed_mean(recipe.loss - kept[trial.name].loss, confidence),
+            crossed_mean(kept[trial.name].correct.astype(float) - recipe.correct, confidence),
         )
-        for remedy in run
+        for trial in run
     ]
-    gains += [Gain(remedy) for remedy in tried if remedy.unused]
+    gains += [Gain(trial) for trial in tried if trial.name not in kept]
     findings = [seed_variance(recipe, limits), data_limited(kept, seeds[0], limits)]
     return Pilot(list(seeds), recipe.loss.shape[1], limits.confidence, gains, findings)
 
@@ -85,12 +84,13 @@ def seed_variance(recipe: Kept, limits: Limits) -> Finding:
     seeds, spread = len(accuracy), float(accuracy.std(ddof=1))
     low, high = (spread * factor for factor in chi_square_interval(seeds - 1, limits.confidence))
     loss = recipe.loss.mean(axis=1)
+    alone = quantile((1 + limits.confidence) / 2, seeds - 1) * 2**0.5 * spread  # of the difference of two runs
     return SEED_VARIANCE.answer(
         "info",
         f"Over {seeds} seeds the validation accuracy has a standard deviation of {100 * spread:.2f} percentage points "
         f"({100 * low:.2f} to {100 * high:.2f}), around {percent(float(accuracy.mean()))}; the log-loss has one of "
         f"{float(loss.std(ddof=1)):.4f} nats. Informational: a difference of two single runs below "
-        f"{100 * 2.8 * spread:.1f} points may be the seed alone.",
+        f"{100 * alone:.1f} points may be the seed alone.",
         seeds,
         Estimate(spread, low, high),
         evidence={"accuracies": [float(value) for value in accuracy], "log_losses": [float(value) for value in loss]},
@@ -102,7 +102,7 @@ def data_limited(kept: Mapping[str, Kept], seed: int, limits: Limits) -> Finding
     sizes = [*(kept[f"{fraction:g}"].best_loss for fraction in FRACTIONS), kept[RECIPE].best_loss]
     gains = np.stack([smaller - larger for smaller, larger in pairwise(sizes)])
     expected = next_gain(gains.mean(axis=(1, 2)))
-    low, high = next_gain_interval(gains, limits.confidence, RESAMPLES, generator(seed, PILOT))
+    low, high = next_gain_interval(gains, limits.confidence, RESAMPLES, generator(seed, EXTRAPOLATION))
     matters, n = limits.harm_nats, gains.shape[2]
     status = "flag" if low >= matters else "pass" if high < matters else "inconclusive"
     doublings = ", ".join(f"{gain:+.3f}" for gain in gains.mean(axis=(1, 2)))
@@ -113,7 +113,7 @@ def data_limited(kept: Mapping[str, Kept], seed: int, limits: Limits) -> Finding
         "inconclusive": f"Whether twice the training images would help is open: they would lower the log-loss by about {foreseen}. Use "
         "more seeds or more validation images.",
     }
-    advice = Advice(
+    advice = Remedy(
         action="Collect more data of the same kind.",
         expected_gain=expected,
         ci=(low, high),

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.core.errors import ParamsError
+from tasks.core.errors import GoodfitError, ParamsError
 from tasks.diagnostics.early_stopping import stopped_epoch
-from tasks.pilot.remedies import Remedy, changed
+from tasks.pilot.remedies import Trial, changed
 from tasks.statistics.arrays import Bools, Floats, Ints
 from tasks.statistics.halves import stratified_halves
-from tasks.statistics.random import HALVES, PILOT, generator
+from tasks.statistics.random import HALVES, PARTS, generator
 
 if TYPE_CHECKING:
     from tasks.contracts.splits import Dataset, Split
     from tasks.train import Params
 
-RECIPE = "recipe"
+RECIPE = "the recipe"
 FRACTIONS = (0.125, 0.25, 0.5)  # of the training images; each is a part of the next
 SMALLEST = 40  # validation images
 
@@ -45,12 +45,16 @@ class Training:
     params: "Params"
     fraction: float = 1.0  # of the training images
     replayed: bool = False  # on the epochs of the recipe, which are the same: it only keeps another of them
+    is_remedy: bool = False
+
+    def __str__(self) -> str:
+        return self.name if self.fraction == 1 else f"the recipe on {self.fraction:g} of the training images"
 
 
-def planned(params: "Params", tried: Sequence[Remedy]) -> list[Training]:
+def planned(params: "Params", tried: Sequence[Trial]) -> list[Training]:
     """The recipe first, then the remedies, then the parts of the data."""
     with_remedies = [
-        Training(remedy.name, changed(params, remedy.changes), replayed=remedy.replayed)
+        Training(remedy.name, changed(params, remedy.changes), replayed=remedy.replayed, is_remedy=True)
         for remedy in tried
         if not remedy.unused
     ]
@@ -59,16 +63,43 @@ def planned(params: "Params", tried: Sequence[Remedy]) -> list[Training]:
 
 def run(
     trainings: Sequence[Training], seeds: Sequence[int], splits: "tuple[Dataset, Split, Split]", advance: Callable[[], object]
-) -> dict[str, Kept]:
-    """Train everything with every seed, in this process; what was kept of each, by its name.
+) -> tuple[dict[str, Kept], dict[str, str]]:
+    """Train everything with every seed, in this process; what was kept of each by its name, and why others failed.
 
     With one seed all trainings see the same first weights and order of batches as far as their parameters allow, so that their
     difference is that of the remedy. The seeds also draw the parts of the data. Test images are not read.
 
     Raises:
         ParamsError: there are too few validation images, or too few training images for the smallest part.
-        TrainingError: a training cannot learn.
+        GoodfitError: the recipe itself fails, on all of the data or on a part; the message says with which seed.
     """
+    require_enough(splits)
+    dataset, train, val = splits
+    half = stratified_halves(val.labels.numpy(), generator(seeds[0], HALVES))
+    found: dict[str, list[tuple[Floats, Bools, Floats]]] = {training.name: [] for training in trainings}
+    failed: dict[str, str] = {}
+    for seed in seeds:
+        of_recipe: tuple[Floats, Bools] | None = None
+        for training in trainings:
+            advance()
+            if training.name in failed:
+                continue
+            part = dataset, _part(train, training.fraction, seed), val
+            try:
+                recorded = of_recipe if training.replayed and of_recipe else _recorded(training.params, seed, part)
+            except GoodfitError as error:
+                if not training.is_remedy:
+                    raise type(error)(f"{training} with seed {seed}: {error}") from error
+                failed[training.name] = f"it failed with seed {seed}: {error}"
+                continue
+            of_recipe = of_recipe or recorded  # the recipe comes first
+            found[training.name].append(_kept(training.params, recorded, half))
+    done = {name: answers for name, answers in found.items() if name not in failed}
+    return {name: Kept(*map(np.stack, zip(*answers, strict=True))) for name, answers in done.items()}, failed
+
+
+def require_enough(splits: "tuple[Dataset, Split, Split]") -> None:
+    """Raise a ParamsError where there are too few images for a pilot."""
     dataset, train, val = splits
     if len(val) < SMALLEST:
         raise ParamsError(
@@ -79,26 +110,13 @@ def run(
             f"there are {len(train)} training images of {len(dataset.classes)} classes; a pilot trains on an eighth of them, and needs "
             "one of each class"
         )
-    labels = val.labels.numpy()
-    half = stratified_halves(labels, generator(seeds[0], HALVES))
-    found: dict[str, list[tuple[Floats, Bools, Floats]]] = {training.name: [] for training in trainings}
-    for seed in seeds:
-        of_recipe = _recorded(trainings[0].params, seed, splits)
-        for training in trainings:
-            if training.replayed or training is trainings[0]:
-                recorded = of_recipe
-            else:
-                recorded = _recorded(training.params, seed, (dataset, _part(train, training.fraction, seed), val))
-            found[training.name].append(_kept(training.params, recorded, half))
-            advance()
-    return {name: Kept(*map(np.stack, zip(*answers, strict=True))) for name, answers in found.items()}
 
 
 def _kept(params: "Params", recorded: tuple[Floats, Bools], half: Bools) -> tuple[Floats, Bools, Floats]:
     """The fields of `Kept` of one training, each (V,).
 
     What is chosen by validation is chosen on one half for the answers on the other (cross-fitting), as a choice on the same images
-    would flatter it.
+    would flatter it. It is chosen by the log-loss, also where a recipe with early stopping watches another loss.
     """
     loss, correct = recorded
     stopping = params.train.early_stopping
@@ -107,7 +125,7 @@ def _kept(params: "Params", recorded: tuple[Floats, Bools], half: Bools) -> tupl
         by_epoch = loss[:, ~score].mean(axis=1)
         best[score] = by_epoch.argmin()
         if stopping.enabled:
-            kept[score] = stopped_epoch(by_epoch, stopping.patience)
+            kept[score] = stopped_epoch(by_epoch, stopping.patience, stopping.min_delta)
     images = np.arange(len(half))
     return loss[kept, images], correct[kept, images], loss[best, images]
 
@@ -140,7 +158,7 @@ def _part(split: "Split", fraction: float, seed: int) -> "Split":
     if fraction == 1:
         return split
     labels = split.labels.numpy()
-    rows = _stratified(labels, fraction, generator(seed, PILOT))
+    rows = _stratified(labels, fraction, generator(seed, PARTS))
     return Split(split.images[rows], split.labels[rows], split.rows[rows])
 
 

@@ -27,9 +27,8 @@ def crossed_mean(values: Floats, confidence: float) -> Contrast:
     of_examples = seeds * float(by_example.var(ddof=1))
     of_rest = float((left**2).sum()) / ((seeds - 1) * (n - 1))
     total = of_seeds + of_examples - of_rest
-    parts = {seeds - 1: of_seeds, n - 1: of_examples}
     if total <= max(of_seeds, of_examples):
-        degrees, total = max(parts.items(), key=lambda part: part[1])
+        total, degrees = max((of_seeds, seeds - 1), (of_examples, n - 1))
     else:
         squares = of_seeds**2 / (seeds - 1) + of_examples**2 / (n - 1) + of_rest**2 / ((seeds - 1) * (n - 1))
         degrees = total**2 / squares

@@ -8,7 +8,7 @@ COMPRESSION = 7
 CALIBRATION, SELECTION = 40, 41
 NEIGHBOURS, SHIFT = 30, 31
 REFERENCES = 20
-PILOT = 50
+PARTS, EXTRAPOLATION = 50, 51
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:

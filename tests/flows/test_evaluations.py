@@ -23,6 +23,7 @@ FAMILY = Family(
         columns=list(COLUMNS),
     ),
     test_evaluations=1,
+    uncounted=0,
     current_epochs=20,
     elsewhere=0,
     lost=[],

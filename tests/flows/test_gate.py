@@ -372,3 +372,14 @@ def test_what_a_killed_dvc_left_beside_an_output_goes(ran: Project) -> None:
     assert ran.gate("train") == {"train": "unchanged"}
     assert not left.exists()
     assert kept.exists()
+
+
+@pytest.mark.slow
+def test_what_lies_beside_an_output_outside_of_the_repository_stays(foreign: Project) -> None:
+    outside = foreign.root.parent / "outside"
+    outside.mkdir()
+    (outside / ".ecuxjJ2KRxebZ0qs5O4CCQ.tmp").write_text("of somebody else")
+    declared = {"stages": {"away": {"cmd": "echo 1 > ../outside/out.txt", "outs": [{"../outside/out.txt": {"cache": False}}]}}}
+    (foreign.root / "dvc.yaml").write_text(json.dumps(declared))
+    assert foreign.gate("away") == {"away": "ran"}
+    assert (outside / ".ecuxjJ2KRxebZ0qs5O4CCQ.tmp").exists()

@@ -212,3 +212,15 @@ def test_real_runs_are_counted_and_the_option_that_is_printed_suffices(ran: Proj
     (line,) = (line for line in ran.text("params.yaml").splitlines() if line.startswith("  checks: "))
     ran.edit("params.yaml", line, stated.splitlines()[1])
     assert "The check selection counts 21 evaluations: there is nothing to set." in ran.run(*diagnose).stdout
+
+
+def test_a_training_of_which_nothing_says_its_epochs_is_not_counted_and_said(world: World) -> None:
+    without = json.loads(lock(20))
+    del without["stages"]["train"]["params"]["params.yaml"]["train"]
+    world.commit(json.dumps(without))
+    world.commit(lock(5))
+    family = find_family(world.root)
+    assert (counted(family), family.uncounted) == ((5, False), 1)
+    world.commit(json.dumps(without))
+    with pytest.raises(GoodfitError, match="so that its epochs cannot be counted"):
+        find_family(world.root)

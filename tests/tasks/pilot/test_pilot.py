@@ -1,20 +1,27 @@
 """Which remedies are tried, what is trained for them, and what is concluded: with real, small trainings."""
 
+import operator
+import shlex
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flows.parameters.overrides import overridden_params
+from flows.pilot import best
 from tasks.contracts.splits import Split, read_dataset, read_split
-from tasks.core.errors import ParamsError
+from tasks.core.errors import ParamsError, TrainingError
 from tasks.core.settings import validate
 from tasks.diagnostics.limits import DEFAULT
-from tasks.pilot.remedies import changed, remedies
-from tasks.pilot.results import conclude
+from tasks.pilot.remedies import Trial, changed, remedies
+from tasks.pilot.results import Gain, conclude
 from tasks.pilot.trainings import FRACTIONS, RECIPE, Kept, planned, run
+from tasks.statistics.comparisons import Contrast
 from tasks.train import Params
+from tests.conftest import ROOT
 from tests.tasks.diagnostics.trained import DEFAULTS, splits, write
 
 SEEDS = range(3)
@@ -51,11 +58,52 @@ def test_remedies_follow_the_recipe() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "decay"),
+    [
+        ({"name": "radam"}, 0.001),
+        ({"name": "radam", "decoupled_weight_decay": True}, 0.1),
+        ({"name": "lamb"}, 0.001),
+        ({"name": "muon"}, 1.0),
+    ],
+)
+def test_weight_decay_is_as_strong_as_its_form_allows(optimizer: dict[str, Any], decay: float) -> None:
+    assert tried(optimizer=optimizer)["weight decay"] == {"train.optimizer.weight_decay": decay}
+
+
+def test_early_stopping_is_not_tried_where_it_would_watch_another_loss() -> None:
+    for loss in ({"name": "focal"}, {"name": "cross_entropy", "label_smoothing": 0.1}):
+        assert "it would watch the loss of the recipe" in tried(loss=loss)["early stopping"]
+
+
+def test_a_remedy_that_fails_is_told_and_the_others_are_compared(place: Path) -> None:
+    recipe = params(epochs=3)
+    breaking = Trial("breaking", {"train.optimizer.learning_rate": 1e30})
+    found, failed = run(planned(recipe, [breaking]), SEEDS[:1], _splits(place), lambda: None)
+    assert "it failed with seed 0: " in failed["breaking"]
+    assert set(found) == {RECIPE, *(f"{part:g}" for part in FRACTIONS)}
+
+
+def test_a_recipe_that_fails_is_told_with_its_seed(place: Path) -> None:
+    recipe = params(epochs=3, optimizer={"name": "adam", "learning_rate": 1e30})
+    with pytest.raises(TrainingError, match="the recipe with seed 0: "):
+        run(planned(recipe, []), SEEDS, _splits(place), lambda: None)
+
+
+def test_what_shows_nothing_is_said_so() -> None:
+    nothing = Gain(Trial("dropout"), Contrast(0.0, 1.0, -1.0, 1.0, 0.5), Contrast(0.0, 1.0, -1.0, 1.0, 0.5))
+    assert "No remedy is shown to lower the log-loss" in best([nothing])
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_each_change_is_one_that_params_yaml_could_state(number: int) -> None:
     remedy = remedies(params().train)[number]
     assert changed(params(), remedy.changes) != params()
-    assert remedy.as_options().startswith("-S train.")
+    flag, override = shlex.split(remedy.as_options())
+    assert flag == "-S"
+    stated = overridden_params(ROOT, [override])
+    for key, value in remedy.changes.items():
+        assert reduce(operator.getitem, key.split("."), stated) == value
 
 
 def test_a_change_that_is_not_valid_is_refused() -> None:
@@ -74,16 +122,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def kept(place: Path) -> dict[str, Kept]:
     recipe = params(**OVERFITTING)
-    return run(planned(recipe, remedies(recipe.train)), SEEDS, _splits(place), lambda: None)
+    answers, failed = run(planned(recipe, remedies(recipe.train)), SEEDS, _splits(place), lambda: None)
+    assert failed == {}
+    return answers
 
 
 def _splits(place: Path) -> Any:
     return read_dataset(place), read_split(place, "train"), read_split(place, "val")
 
 
-def test_early_stopping_and_weight_decay_are_shown_to_help_where_the_recipe_overfits(kept: dict[str, Kept]) -> None:
+def test_early_stopping_is_shown_to_help_where_the_recipe_overfits(kept: dict[str, Kept]) -> None:
     found = conclude(kept, remedies(params(**OVERFITTING).train), SEEDS, DEFAULT)
-    gains = {gain.remedy.name: gain for gain in found.gains}
+    gains = {gain.trial.name: gain for gain in found.gains}
     stopping = gains["early stopping"].loss
     assert stopping is not None
     assert stopping.low > 0
@@ -101,7 +151,7 @@ def test_all_trainings_answer_for_every_seed_and_image(kept: dict[str, Kept]) ->
 
 
 def test_the_same_seeds_give_the_same_numbers(place: Path, kept: dict[str, Kept]) -> None:
-    again = run(planned(params(**OVERFITTING), [])[:1], SEEDS[:1], _splits(place), lambda: None)
+    again, _ = run(planned(params(**OVERFITTING), [])[:1], SEEDS[:1], _splits(place), lambda: None)
     assert np.array_equal(again[RECIPE].loss[0], kept[RECIPE].loss[0])
 
 
