@@ -21,7 +21,7 @@ PRECEDENCE = 20
 REQUIRED = True
 Cause = Literal["too high", "too low", "too short"]
 SEEN: dict[Cause, str] = {
-    "too high": "The training loss rose between epochs instead of falling.",
+    "too high": "The training loss did not fall: it rose between epochs, or never came below that of the class frequencies.",
     "too low": "The training loss hardly changed in any epoch.",
     "too short": "The training loss had not come down far enough by the last epoch.",
 }
@@ -63,6 +63,7 @@ class Learned:
     """What the saved weights know of the M recorded training images; accuracies and recalls are fractions."""
 
     gain: "Contrast"  # in log-loss, over the class frequencies; in nats
+    reference: float  # the log-loss of the class frequencies
     accuracy: float
     majority: float  # the accuracy of the majority class
     best: float  # the accuracy of the best epoch, chosen and scored on different images
@@ -86,6 +87,11 @@ class Learned:
 
         with np.errstate(invalid="ignore"):  # the difference of two infinite losses
             return float(np.nan_to_num(self.losses - np.minimum.accumulate(self.losses), nan=np.inf, posinf=np.inf).max())
+
+    @property
+    def never_below(self) -> bool:
+        """No epoch had a lower training loss than the class frequencies have."""
+        return not self.losses.min() < self.reference
 
     def still(self, least: float) -> bool:
         """The loss never changed by `least` nats."""
@@ -126,9 +132,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         Estimate(gain.estimate, gain.low, gain.high, gain.p_value),
         evidence=_evidence(learned, measured, limits),
         remedy=_remedy(cause, measured) if status == "flag" else None,
-        # Weights that stayed where they began do no harm of their own: that a simple reference learns, or that the loss still falls,
-        # says more about why.
-        minor=learned.nothing and not (learned.worse or learned.lost),
+        # A model that comes near the frequencies and can do no better does no harm of its own: that a simple reference learns, or that
+        # the loss still falls, says more about why. One that never came below them is broken.
+        minor=learned.nothing and not (learned.worse or learned.lost or learned.never_below),
     )
 
 
@@ -151,6 +157,7 @@ def _learned(measured: "Measured", limits: "Limits", settings: Settings) -> Lear
     none = all(gain.contrast.low <= 0 and gain.contrast.high < settings.least_gain * gain.reference for gain in gains)
     return Learned(
         gain=gains[0].contrast,
+        reference=gains[0].reference,
         accuracy=float(right.mean()),
         majority=float((labels == np.bincount(measured.train.labels).argmax()).mean()),
         best=float(best.mean()),
@@ -218,7 +225,7 @@ def _best(correct: "Bools") -> "tuple[Bools, int]":
 def _cause(learned: Learned, limits: "Limits") -> Cause:
     """What the records say of the learning rate."""
     still = learned.still(limits.harm_nats)
-    if learned.lost or learned.rose >= limits.harm_nats:
+    if learned.lost or learned.rose >= limits.harm_nats or (learned.never_below and not still):
         return "too high"
     return "too low" if still and len(learned.losses) > 1 else "too short"
 
