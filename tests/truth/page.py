@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from tasks.statistics.intervals import wilson
-from tests.truth.campaign import Outcome, checks
+from tests.truth.campaign import Outcome, checks, verdict_of
 from tests.truth.coverage import INTERVALS
 from tests.truth.data import FRESH_ROWS
 from tests.truth.rules import RULES
@@ -147,20 +147,33 @@ def _flags(flags: Sequence[Flag], worlds: Sequence[World]) -> list[str]:
     ]
 
 
+def is_right(outcome: Outcome, world: World) -> bool:
+    """Whether the verdict is right; where nothing was planted, so is one of a flag whose harm was measured to be real."""
+    if outcome.verdict in world.verdicts:
+        return True
+    real = {verdict_of(check) for check, harm in outcome.harms.items() if harm.real}
+    return "good_fit" in world.verdicts and outcome.verdict in world.may & real
+
+
 def _verdicts(outcomes: Sequence[Outcome], worlds: Sequence[World]) -> list[str]:
     given = {world.name: Counter(outcome.verdict for outcome in outcomes if outcome.world == world.name) for world in worlds}
+    right = {
+        world.name: Counter(outcome.verdict for outcome in outcomes if outcome.world == world.name and is_right(outcome, world))
+        for world in worlds
+    }
     order = [*known_flags(), "inconclusive", "good_fit"]
     used = [verdict for verdict in order if any(counts[verdict] for counts in given.values())]
-    right = sum(given[world.name][verdict] for world in worlds for verdict in world.verdicts)
 
     def cell(world: World, verdict: str) -> str:
-        count = given[world.name][verdict]
-        return "" if not count else f"**{count}**" if verdict in world.verdicts else str(count)
+        good = right[world.name][verdict]
+        wrong = given[world.name][verdict] - good
+        return " ".join([*([f"**{good}**"] if good else []), *([str(wrong)] if wrong else [])])
 
     return [
         "## Verdicts",
         "",
-        f"How many runs of each world got which verdict; right ones are bold. {Rate(right, len(outcomes))} are right.",
+        f"How many runs of each world got which verdict; right ones are bold. {Rate(sum(map(Counter.total, right.values())), len(outcomes))} "
+        "are right. Where nothing was planted, a verdict is right too if the harm that it names was measured on the new rows.",
         "",
         *_table(
             ["world", *map(_spelled, used)],

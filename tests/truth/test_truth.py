@@ -13,7 +13,7 @@ from tests.truth.campaign import Outcome, campaign, checks, run
 from tests.truth.coverage import Harm, Interval
 from tests.truth.data import flipped, imbalanced, in_class_order, leaking, pictures, with_rare_class
 from tests.truth.known import train
-from tests.truth.page import known_flags, page, rates, without_check
+from tests.truth.page import is_right, known_flags, page, rates, without_check
 from tests.truth.worlds import STOPPED, WORLDS, World
 
 QUICK = ("clean, stopped early", "leak of 5 %", "5 % wrong labels, stopped", "overconfident, not worse", "too small to tell")
@@ -30,18 +30,18 @@ def test_a_world_gets_its_flags_and_no_other_one(name: str) -> None:
     world = next(world for world in WORLDS if world.name == name)
     runs = list(campaign([name], (100, 101), jobs=1))
     assert wrong(world, runs) == []
-    assert all(outcome.verdict in world.verdicts for outcome in runs)
+    assert all(is_right(outcome, world) for outcome in runs)
 
 
 @pytest.mark.slow
 def test_most_worlds_get_their_flags_and_a_right_verdict() -> None:
     runs = list(campaign([world.name for world in WORLDS], (200,), jobs=1))
-    verdicts = {world.name: world.verdicts for world in WORLDS}
+    worlds = {world.name: world for world in WORLDS}
     due = [world for world in WORLDS if world.must <= set(known_flags())]
     mistakes = {world.name: found for world in due if (found := wrong(world, [run for run in runs if run.world == world.name]))}
     assert len(mistakes) <= 4, mistakes
     names = {world.name for world in due}
-    assert sum(run.verdict in verdicts[run.world] for run in runs if run.world in names) >= len(names) - 4
+    assert sum(is_right(run, worlds[run.world]) for run in runs if run.world in names) >= len(names) - 4
     accuracy = [run.intervals["accuracy"].holds for run in runs if "accuracy" in run.intervals]
     assert sum(accuracy) >= len(accuracy) - 4
 
@@ -110,6 +110,16 @@ def test_the_page_names_what_is_missed_and_is_the_same_whatever_the_times_were()
         "| overtrained | scaled log-loss (0.05 nats) or errors (2 points) above those of the best epoch | 1 / 0 / 2 |" in text
     )
     assert text == page([replace(one, train_seconds=9.9, check_seconds=7.7) for one in runs], 2)
+
+
+def test_a_verdict_where_nothing_was_planted_is_right_if_its_harm_is_real() -> None:
+    clean = next(world for world in WORLDS if world.name == "clean, stopped early")
+    said = outcome(clean.name, 0, "weak_slice")
+    assert is_right(replace(said, harms={"slices": Harm(0.15, 0, 0.1)}), clean)
+    assert not is_right(replace(said, harms={"slices": Harm(0.05, 0, 0.1)}), clean)
+    assert not is_right(replace(said, harms={}), clean)
+    leak = next(world for world in WORLDS if world.name == "leak of 5 %")
+    assert not is_right(replace(said, world=leak.name, harms={"slices": Harm(0.15, 0, 0.1)}), leak)
 
 
 def test_a_flag_that_no_check_can_raise_is_named() -> None:
