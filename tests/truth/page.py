@@ -169,10 +169,11 @@ def _verdicts(outcomes: Sequence[Outcome], worlds: Sequence[World]) -> list[str]
         wrong = given[world.name][verdict] - good
         return " ".join([*([f"**{good}**"] if good else []), *([str(wrong)] if wrong else [])])
 
+    rate = Rate(sum(map(Counter.total, right.values())), len(outcomes))
     return [
         "## Verdicts",
         "",
-        f"How many runs of each world got which verdict; right ones are bold. {Rate(sum(map(Counter.total, right.values())), len(outcomes))} "
+        f"How many runs of each world got which verdict; right ones are bold. {rate} "
         "are right. Where nothing was planted, a verdict is right too if the harm that it names was measured on the new rows.",
         "",
         *_table(
