@@ -262,6 +262,17 @@ def _add_lineage(added: Commands) -> None:
         "path", metavar="PATH", nargs="?", default=None, help="a file that a stage writes (default: report/index.html)"
     )
     show.add_argument("--json", action="store_true", help="print JSON, with complete digests")
+    diff = _command(
+        verbs,
+        "diff",
+        commands.diff_lineage,
+        "Compare two recorded runs. Metrics with the interval of their difference, parameters, data and code.\n\n"
+        "A run is a commit, a branch, a tag or one of DVC's experiments; without a second one, what dvc.lock records here.",
+        "  goodfit lineage diff main my-experiment",
+    )
+    diff.add_argument("before", metavar="BEFORE", nargs="?", default="HEAD", help="a revision (default: HEAD)")
+    diff.add_argument("after", metavar="AFTER", nargs="?", help="a revision (default: the working tree)")
+    diff.add_argument("--json", action="store_true", help="print JSON")
     verify = _command(
         verbs,
         "verify",

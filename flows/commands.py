@@ -167,6 +167,17 @@ def show_lineage(options: argparse.Namespace, root: Path) -> int:
     return 0
 
 
+def diff_lineage(options: argparse.Namespace, root: Path) -> int:
+    """Compare two recorded runs."""
+    from dataclasses import asdict
+
+    from flows.lineage.diff import as_text, diff
+
+    found = diff(root, options.before, options.after)
+    print(json.dumps(asdict(found), indent=2) if options.json else as_text(found))
+    return 0
+
+
 def verify_lineage(options: argparse.Namespace, root: Path) -> int:
     """Verify a file, or everything; the exit code is the gravest of what was found."""
     from flows.lineage.verify import verify

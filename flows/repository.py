@@ -75,3 +75,8 @@ def cache_folder(root: Path) -> Path:
     from dvc.config import Config
 
     return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / CACHE)
+
+
+def object_path(cache: Path, md5: str) -> Path:
+    """Where DVC's cache keeps the file with this MD5."""
+    return cache / "files" / "md5" / md5[:2] / md5[2:]

@@ -8,6 +8,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from flows.lineage.history import Snapshot, read_history
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.statement import flat
-from flows.repository import cache_folder
+from flows.repository import cache_folder, object_path
 from tasks.contracts.results import PREDICTIONS
 from tasks.contracts.splits import FOLDER
 from tasks.contracts.statement import Statement
@@ -89,7 +90,7 @@ def find_family(root: Path) -> Family:
             "`dvc repro train` or `goodfit run train`"
         )
     tested = now[EVALUATE].deps if EVALUATE in now else now[PREPROCESS].outs if PREPROCESS in now else {}
-    cached = _reader(cache_folder(root))
+    cached = partial(_cached, cache_folder(root))
     recorded = [*history.snapshots, Snapshot(WORKING_TREE, "", now)]
     unrecorded, lost = _unrecorded(root, recorded, cached)
     snapshots = [*recorded, *unrecorded]
@@ -202,11 +203,8 @@ def _from_statement(text: str | None) -> Locked | None:
     return Locked(statement.command, deps, outs, statement.params)
 
 
-def _reader(cache: Path) -> Cached:
-    def cached(md5: str | None) -> str | None:
-        try:
-            return (cache / "files" / "md5" / md5[:2] / md5[2:]).read_text(encoding="utf-8") if md5 else None
-        except (OSError, UnicodeDecodeError):
-            return None
-
-    return cached
+def _cached(cache: Path, md5: str | None) -> str | None:
+    try:
+        return object_path(cache, md5).read_text(encoding="utf-8") if md5 else None
+    except (OSError, UnicodeDecodeError):
+        return None

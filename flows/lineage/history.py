@@ -64,6 +64,29 @@ def _experiments(root: Path) -> dict[str, str]:
     return {commit: parts[4] for commit, _, name in references if len(parts := name.split("/")) == 5}
 
 
+def lock_at(root: Path, revision: str) -> dict[str, Locked]:
+    """What dvc.lock records at a revision: a commit, branch, tag, or the name of one of DVC's experiments.
+
+    Raises:
+        GoodfitError: there is no such revision, or it has no dvc.lock.
+    """
+    names = {name: commit for commit, name in _experiments(root).items()}
+    commit = names.get(revision) or _commit(root, revision)
+    text = _text(root, commit) if commit else None
+    if commit is None:
+        known = f", or an experiment ({', '.join(sorted(names))})" if names else " (DVC has no experiment here)"
+        raise GoodfitError(f"there is no revision '{revision}'; expected a commit, a branch or a tag{known}")
+    if text is None:
+        raise GoodfitError(f"{LOCK_FILE} is not in {revision}: nothing was recorded there")
+    return parse_lock(text)
+
+
+def _commit(root: Path, revision: str) -> str | None:
+    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
 def _text(root: Path, commit: str) -> str | None:
     """dvc.lock at a commit; None where the commit removed it."""
     # `./`: the project may be a folder of the Git repository
