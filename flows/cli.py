@@ -213,7 +213,7 @@ def _add_own_numbers(diagnose: argparse.ArgumentParser) -> None:
         help="columns of the table of --test, such as camera,site, by whose values the check slices compares the rows",
     )
     own.add_argument(
-        "--seed", metavar="N", type=_not_negative, default=0, help="of the halves of the validation set (default: 0)"
+        "--seed", metavar="N", type=_at_least(0), default=0, help="of the halves of the validation set (default: 0)"
     )
 
 
@@ -222,7 +222,7 @@ def _add_labels(diagnose: argparse.ArgumentParser) -> None:
     last.add_argument(
         "--label-candidates",
         metavar="N",
-        type=_positive,
+        type=_at_least(1),
         help="list the N rows of a split whose labels are the most suspicious: row, given and suggested class, margin",
     )
     last.add_argument("--split", choices=("train", "val", "test"), default="test", help="of these rows (default: test)")
@@ -235,14 +235,14 @@ def _add_remedies(diagnose: argparse.ArgumentParser) -> None:
         "--pilot",
         metavar="SEEDS",
         nargs="?",
-        type=_several,
+        type=_at_least(3, ", as fewer give no interval that can be trusted"),
         const=3,
         help="train the recipe, the recipe with each remedy, and on parts of the data, with so many seeds (default: 3, the "
         "fewest), and show what each remedy gains on validation; it takes about five trainings for each seed, writes nothing and "
         "reads no test image",
     )
     remedies.add_argument(
-        "--pilot-epochs", metavar="N", type=_positive, help="of each of these trainings (default: those of params.yaml)"
+        "--pilot-epochs", metavar="N", type=_at_least(1), help="of each of these trainings (default: those of params.yaml)"
     )
 
 
@@ -315,7 +315,7 @@ def _add_predict(added: Commands) -> None:
     predict.add_argument(
         "--threads",
         metavar="N",
-        type=_positive,
+        type=_at_least(1),
         default=1,
         help="CPU threads; another number can change the last digit (default: 1)",
     )
@@ -361,26 +361,14 @@ def _completion(options: argparse.Namespace, _: Path) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+def _at_least(smallest: int, why: str = "") -> Callable[[str], int]:
+    """A whole number, as an option takes it."""
 
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f"found '{text}'; expected a whole number of at least {smallest}{why}")
+        return int(text)
 
-def _several(text: str) -> int:
-    number = int(text)
-    if number < 3:
-        raise argparse.ArgumentTypeError(
-            f"found {number} seeds; expected 3 or more, as fewer give no interval that can be trusted"
-        )
-    return number
-
-
-def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
     return number
 
 

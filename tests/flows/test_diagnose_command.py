@@ -134,7 +134,7 @@ def test_the_help_has_an_example(place: Path) -> None:
 
 
 def test_too_few_seeds_and_files_beside_a_pilot_are_usage_errors(place: Path) -> None:
-    assert "found 2 seeds; expected 3 or more" in diagnose(place, "--pilot", "2", code=2).stderr
+    assert "found '2'; expected a whole number of at least 3" in diagnose(place, "--pilot", "2", code=2).stderr
     assert (
         "found --pilot and --test; expected one of them" in diagnose(place, "--pilot", "--test", "test.parquet", code=2).stderr
     )
