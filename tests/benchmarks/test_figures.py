@@ -21,6 +21,8 @@ from tasks.learning.inference import Preparation
 from tasks.train import train
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 ROWS: dict[SplitName, int] = {"train": 600, "val": 0, "test": 50}
 MEAN, DEVIATION = 0.1307, 0.3081
 CROSS_ENTROPY = Component("tasks.learning.losses").choose({"name": "cross_entropy"})

@@ -13,6 +13,8 @@ from tasks.diagnostics.verdict import as_text
 from tests.conftest import ROOT, Project, environment
 from tests.tasks.diagnostics.tables import tables, world
 
+pytestmark = pytest.mark.slow
+
 GOODFIT = Path(sys.executable).with_name("goodfit")
 LOGS = ROOT / "tests/tasks/diagnostics/logs"
 

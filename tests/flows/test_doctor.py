@@ -17,6 +17,8 @@ from flows.processes.rwlock import mend_rwlock
 from tests.conftest import GATE, Project
 from tests.faults.world import World, build, command
 
+pytestmark = pytest.mark.slow
+
 RWLOCK = ".dvc/tmp/rwlock"
 
 

@@ -19,6 +19,8 @@ from tasks.core.components import Component
 from tasks.learning.prediction import predict_files
 from tests.conftest import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 GOODFIT = Path(sys.executable).with_name("goodfit")
 
 

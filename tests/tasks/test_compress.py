@@ -18,6 +18,8 @@ from tasks.evaluate import Params as EvaluateParams
 from tasks.evaluate import evaluate
 from tests.tasks.compression.project import CLASSES, SHAPE, write_project
 
+pytestmark = pytest.mark.slow
+
 ALL = ["prune", "quantize", {"name": "distill", "epochs": 5}]
 
 

@@ -16,6 +16,8 @@ from tests.truth.known import train
 from tests.truth.page import is_right, known_flags, page, rates, without_check
 from tests.truth.worlds import STOPPED, WORLDS, World
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("clean, stopped early", "leak of 5 %", "5 % wrong labels, stopped", "overconfident, not worse", "too small to tell")
 
 

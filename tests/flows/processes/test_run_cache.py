@@ -9,6 +9,8 @@ import pytest
 from flows.processes.run_cache import mend_run_cache
 from tests.conftest import Project
 
+pytestmark = pytest.mark.slow
+
 GATE = "from flows.gate import pass_gate; print(pass_gate('copy'))"
 HOLD = (
     "import time; from dvc.lock import make_lock\n"

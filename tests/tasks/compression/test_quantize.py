@@ -12,6 +12,8 @@ from tasks.exporting.cost import parameters, quantized_parameters
 from tasks.exporting.running import open_exported
 from tests.tasks.compression.project import split, subject
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "model", [{"name": "mlp", "hidden": [12]}, {"name": "cnn", "channels": [4], "hidden": 8}, {"name": "linear"}]

@@ -21,6 +21,8 @@ from tasks.exporting.running import in_batches, open_exported
 from tests.conftest import ROOT
 from tests.tasks.compression.project import SHAPE, split, subject
 
+pytestmark = pytest.mark.slow
+
 MODELS = [
     {"name": "linear"},
     {"name": "mlp", "hidden": [12, 8], "dropout": 0.5},
