@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.lineage.family import EVALUATE, TEST, WORKING_TREE
 from flows.lineage.history import lock_at
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.statement import flat
 from flows.repository import cache_folder, object_path
 from tasks.contracts.results import PREDICTIONS
-from tasks.contracts.splits import FOLDER
 from tasks.contracts.statement import FOLDER as STATEMENTS
 from tasks.core.errors import GoodfitError
 from tasks.diagnostics.words import level
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-WORKING_TREE = "working tree"
-EVALUATE = "evaluate"
-TEST = (FOLDER / "test.safetensors").as_posix()
 COLUMNS = ("row", "label", "predicted", "loss")
 
 
@@ -126,7 +123,7 @@ def _metrics(
         if table is None:
             return [], f"the predictions of {name} are not in DVC's cache: `dvc fetch --all-commits` brings them from a remote"
         tables.append(table)
-    same = entries[0].deps.get(TEST) == entries[1].deps.get(TEST)
+    same = TEST in entries[0].deps and entries[0].deps[TEST] == entries[1].deps.get(TEST)
     return list(moved(*tables, paired=same, confidence=confidence)), ""
 
 

@@ -80,10 +80,7 @@ def run(
     failed: dict[str, str] = {}
     for seed in seeds:
         of_recipe: tuple[Floats, Bools] | None = None
-        for training in trainings:
-            advance()
-            if training.name in failed:
-                continue
+        for training in [one for one in trainings if one.name not in failed]:
             part = dataset, _part(train, training.fraction, seed), val
             try:
                 recorded = of_recipe if training.replayed and of_recipe else _recorded(training.params, seed, part)
@@ -94,6 +91,7 @@ def run(
                 continue
             of_recipe = of_recipe or recorded  # the recipe comes first
             found[training.name].append(_kept(training.params, recorded, half))
+            advance()
     done = {name: answers for name, answers in found.items() if name not in failed}
     return {name: Kept(*map(np.stack, zip(*answers, strict=True))) for name, answers in done.items()}, failed
 
