@@ -4,11 +4,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TypeAlias
 
 from flows import commands, diagnosing
+from flows.lineage import verbs
 from flows.repository import find_project
 from tasks.core.errors import GoodfitError, UnknownNameError
 
@@ -250,39 +253,12 @@ def _add_lineage(added: Commands) -> None:
     text = "Inspect and verify provenance: the data, code, parameters and environment behind a result."
     lineage = added.add_parser("lineage", help=text.partition(":")[0], description=text)
     lineage.set_defaults(incomplete=lineage)
-    verbs = lineage.add_subparsers(dest="verb", metavar="VERB")
-    show = _command(
-        verbs,
-        "show",
-        commands.show_lineage,
-        "Show the tree from a file back to raw data, code, parameters and environment.",
-        "  goodfit lineage show models/model.safetensors",
-    )
-    show.add_argument(
-        "path", metavar="PATH", nargs="?", default=None, help="a file that a stage writes (default: report/index.html)"
-    )
-    show.add_argument("--json", action="store_true", help="print JSON, with complete digests")
-    diff = _command(
-        verbs,
-        "diff",
-        commands.diff_lineage,
-        "Compare two recorded runs. Metrics with the interval of their difference, parameters, data and code.\n\n"
-        "A run is a commit, a branch, a tag or one of DVC's experiments; without a second one, what dvc.lock records here.",
-        "  goodfit lineage diff main my-experiment",
-    )
-    diff.add_argument("before", metavar="BEFORE", nargs="?", default="HEAD", help="a revision (default: HEAD)")
-    diff.add_argument("after", metavar="AFTER", nargs="?", help="a revision (default: the working tree)")
-    diff.add_argument("--json", action="store_true", help="print JSON")
-    verify = _command(
-        verbs,
-        "verify",
-        commands.verify_lineage,
-        "Hash every file again and compare with the record.\n\n"
-        "exit codes: 0 proven, 1 mismatch, 2 missing (also a usage error), 3 no statement, 4 could not be checked",
-        "  goodfit lineage verify report/index.html",
-    )
-    verify.add_argument("path", metavar="PATH", nargs="?", help="a file that a stage writes (default: everything)")
-    verify.add_argument("--json", action="store_true", help="print JSON")
+    listed = lineage.add_subparsers(dest="verb", metavar="VERB")
+    for name in sorted(module.name for module in iter_modules(verbs.__path__)):
+        verb = import_module(f"{verbs.__name__}.{name}")
+        command = _command(listed, name.replace("_", "-"), verb.call, verb.TEXT, verb.EXAMPLE)
+        command.set_defaults(failure=getattr(verb, "FAILURE", 1))
+        verb.add_options(command)
 
 
 def _add_predict(added: Commands) -> None:
@@ -394,7 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
         return USAGE_ERROR
     except (GoodfitError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return commands.failure_code(options.call)
+        return int(getattr(options, "failure", 1))
     return code
 
 

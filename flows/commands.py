@@ -4,8 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from flows.repository import require_dvc
 from tasks.core.errors import ArtifactError, GoodfitError
 
 PREDICTION_FORMATS = ("csv", "json", "parquet")
-MISMATCHES = 20  # lines of `lineage verify`: where a folder is gone, each of its files is a mismatch
 PLAN_LINES = 5  # of the changes of a stage; a fresh clone has many
 
 
@@ -150,60 +148,6 @@ def _as_json(diagnosis: Any, problems: list[str]) -> Mapping[str, Any]:
     }
 
 
-def show_lineage(options: argparse.Namespace, root: Path) -> int:
-    """Show the tree behind a file."""
-    from flows.lineage.show import render, show
-
-    node = show(root, _output(options.path, root) if options.path else "report/index.html")
-    if options.json:
-        print(json.dumps(node, indent=2))
-    else:
-        from rich.console import Console
-
-        console = Console(highlight=False)
-        with console.capture() as captured:
-            console.print(render(node), width=None if console.is_terminal else 400)  # a pipe's reader wants whole lines
-        print(captured.get(), end="")
-    return 0
-
-
-def diff_lineage(options: argparse.Namespace, root: Path) -> int:
-    """Compare two recorded runs."""
-    from dataclasses import asdict
-
-    from flows.lineage.diff import as_text, diff
-
-    found = diff(root, options.before, options.after)
-    print(json.dumps(asdict(found), indent=2) if options.json else as_text(found))
-    return 0
-
-
-def verify_lineage(options: argparse.Namespace, root: Path) -> int:
-    """Verify a file, or everything; the exit code is the gravest of what was found."""
-    from flows.lineage.verify import verify
-
-    result = verify(root, _output(options.path, root) if options.path else None)
-    if options.json:
-        mismatches = [vars(mismatch) | {"kind": mismatch.kind.name.lower()} for mismatch in result.mismatches]
-        summary = {
-            "outcome": result.exit_code.name.lower(),
-            "stages": result.stages,
-            "files": result.files,
-            "mismatches": mismatches,
-        }
-        print(json.dumps(summary, indent=2))
-        return result.exit_code
-    for mismatch in result.mismatches[:MISMATCHES]:
-        print(mismatch, file=sys.stderr)
-    if len(result.mismatches) > MISMATCHES:
-        print(f"and {len(result.mismatches) - MISMATCHES} more; --json lists them all", file=sys.stderr)
-    outcome = result.exit_code.name.lower().replace("_", " ")
-    wrong = len({mismatch.path for mismatch in result.mismatches})
-    outcome += f": {wrong} {'item does' if wrong == 1 else 'items do'} not match what was recorded" if wrong else ""
-    print(f"{outcome}: {result.files} files of {len(result.stages)} stages hashed again")
-    return result.exit_code
-
-
 def predict(options: argparse.Namespace, _: Path) -> int:
     """Classify image files with the model of a folder."""
     from flows.prediction import find_model, write_predictions
@@ -249,38 +193,6 @@ def schema(_: argparse.Namespace, root: Path) -> int:
 
     print(json.dumps(params_schema(root), indent=2))
     return 0
-
-
-def failure_code(command: Callable[..., int]) -> int:
-    """The exit code of a command that could not do its work; 1 of `lineage verify` is a mismatch."""
-    from flows.lineage.verify import ExitCode
-
-    return ExitCode.NOT_CHECKED if command is verify_lineage else 1
-
-
-def _output(path: str, root: Path) -> str:
-    """A path as dvc.yaml writes it, from one as the user wrote it.
-
-    Raises:
-        GoodfitError: no stage writes it; the message names the nearest.
-    """
-    from flows.declaration import producer, read_declarations
-
-    found, declarations = _relative(path, root), read_declarations(root)
-    if producer(declarations, found) is None:
-        outputs = [output for stage in declarations.values() for output in stage.outs]
-        same_name = [output for output in outputs if Path(output).name == Path(found).name]
-        nearest = same_name or get_close_matches(found, outputs, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "the outputs of each stage stand in dvc.yaml"
-        raise GoodfitError(f"no stage writes '{found}'; {hint}")
-    return found
-
-
-def _relative(path: str, root: Path) -> str:
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows a link into DVC's cache
-    outside = not absolute.is_relative_to(root)
-    found = absolute.parent.resolve() / absolute.name if outside else absolute  # the project may be reached through a link
-    return found.relative_to(root).as_posix() if found.is_relative_to(root) else path
 
 
 def _print_columns(rows: Mapping[str, str]) -> None:

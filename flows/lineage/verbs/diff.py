@@ -1,0 +1,28 @@
+"""`goodfit lineage diff`: what differs between two recorded runs."""
+
+import argparse
+import json
+from pathlib import Path
+
+TEXT = (
+    "Compare two recorded runs. Metrics with the interval of their difference, parameters, data and code.\n\n"
+    "A run is a commit, a branch, a tag or one of DVC's experiments; without a second one, what dvc.lock records here."
+)
+EXAMPLE = "  goodfit lineage diff main my-experiment"
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("before", metavar="BEFORE", nargs="?", default="HEAD", help="a revision (default: HEAD)")
+    command.add_argument("after", metavar="AFTER", nargs="?", help="a revision (default: the working tree)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def call(options: argparse.Namespace, root: Path) -> int:
+    """Compare two recorded runs."""
+    from dataclasses import asdict
+
+    from flows.lineage.diff import as_text, diff
+
+    found = diff(root, options.before, options.after)
+    print(json.dumps(asdict(found), indent=2) if options.json else as_text(found))
+    return 0
