@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from flows.declaration import read_declaration
 from flows.lineage.lock import LOCK_FILE
+from flows.lineage.record import check_record
 from flows.parameters.checking import own_stages
 from flows.processes.dvc_locks import dvc_lock
 from flows.processes.lock_file import replace_torn
@@ -30,7 +31,7 @@ def mend(root: Path) -> list[str]:
 
     Processes of this repository whose run has ended are killed, DVC's record of locks is brought up to date, a damaged database of
     DVC (it only remembers what files were hashed to) is set aside, a torn dvc.lock is replaced by the committed one, and partial files
-    are removed. Files that hold anybody's work are only named.
+    are removed. Files that hold anybody's work are only named; so are stages that plain `dvc repro` has not recorded as they ran.
     """
     root = root.resolve()
     lines = [line for stage in held_stages(root) if (line := end_orphan(root, stage))]
@@ -39,7 +40,8 @@ def mend(root: Path) -> list[str]:
     lines += mend_rwlock(root)
     lines += mend_run_cache(root)
     lines += _mend_under_the_lock(root, busy)
-    return lines + list(_unreadable(root))
+    unreadable = list(_unreadable(root))
+    return [*lines, *(unreadable or check_record(root))]
 
 
 def _mend_under_the_lock(root: Path, busy: list[str]) -> list[str]:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.lineage import journal
-from flows.lineage.digest import digest_paths
+from flows.lineage.digest import digest_file, digest_paths
 from flows.lineage.journal import Outcome
-from flows.lineage.lock import LOCK_FILE, parse_entry
-from flows.lineage.record import differences, sealed_by_statement
+from flows.lineage.lock import LOCK_FILE
+from flows.lineage.record import misrecorded
 from flows.lineage.statement import statement_path
 from flows.parameters.checking import COMMAND
 from flows.processes.lock_file import mend_lock_file
@@ -174,8 +174,9 @@ class _Passage:
             with lock_repo(repo):
                 stage = find_stage(repo, self.name)
                 self._clear_up(stage)
+                force = self.force or self._is_misrecorded(stage)
                 with _spawning(self):
-                    changed = self._reproduce(stage, self.force and not stage.frozen)
+                    changed = self._reproduce(stage, force and not stage.frozen)
                 if not changed:
                     return "unchanged"
                 self._check_record(stage)
@@ -188,6 +189,24 @@ class _Passage:
             for file in unfinished_by_dvc(folder):
                 file.unlink()
                 self.say(f"{self.name}: removed {file.relative_to(self.root)}, which an interrupted run had not finished")
+
+    def _is_misrecorded(self, stage: Any) -> bool:
+        """Whether plain `dvc repro` has recorded other inputs or outputs than the stage read and wrote; DVC finds it unchanged."""
+        own = statement_path(self.name)
+        recorded = next((out.hash_info.value for out in stage.outs if out.def_path == own.as_posix()), None)
+        path = self.root / own
+        if not (is_own(stage) and path.exists() and digest_file(path).md5 == recorded):
+            return False  # the statement of another run says nothing of this record
+        try:
+            found = misrecorded(self.root, stage)
+        except GoodfitError:
+            return False  # a damaged statement is a changed output to DVC
+        if found:
+            self.say(
+                f"{self.name}: {LOCK_FILE} does not record what the stage read and wrote ({', '.join(found)}): something changed in "
+                "the moment in which DVC recorded it; running it again"
+            )
+        return bool(found)
 
     def _reproduce(self, stage: Any, force: bool) -> bool:
         """DVC's own logic; whether the stage had changed."""
@@ -253,14 +272,9 @@ class _Passage:
         Raises:
             RecordError: an input or output changed between the stage's end and DVC's hashing.
         """
-        from dvc.stage.serialize import to_single_stage_lockfile
-
         try:
             if is_own(stage):
-                locked = parse_entry(f"stages.{self.name}", to_single_stage_lockfile(stage))
-                # A statement of another run says nothing of this one.
-                sealed = statement_path(self.name).as_posix() in locked.outs
-                found = differences(self.root, locked, sealed_by_statement(self.root, self.name)) if sealed else []
+                found = misrecorded(self.root, stage)
                 if found:
                     raise RecordError(
                         f"{self.name}: what DVC was about to record is not what the stage read and wrote: {', '.join(found)}; nothing "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.lineage.digest import digest_file, directory_md5
-from flows.lineage.lock import LOCK_FILE, Locked, as_locked, read_lock
+from flows.lineage.lock import LOCK_FILE, Locked, as_locked, parse_entry, read_lock
 from flows.lineage.statement import flat, statement_path
 from flows.parameters.checking import own_stages
 from tasks.contracts.statement import Digest, read_statement
@@ -55,6 +55,23 @@ def check_record(root: Path) -> list[str]:
                 f"moment in which DVC recorded it; `dvc repro -f {name}` runs it again"
             )
     return lines
+
+
+def misrecorded(root: Path, stage: Any) -> list[str]:
+    """What differs between one of our stages, as DVC has loaded or is about to record it, and its statement.
+
+    Nothing where DVC does not have the statement itself: that of another run says nothing of this one.
+
+    Raises:
+        ArtifactError: the statement is missing or damaged.
+    """
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    locked = parse_entry(f"stages.{stage.name}", to_single_stage_lockfile(stage))
+    own = statement_path(stage.name)
+    if locked.outs.get(own.as_posix()) is None:
+        return []
+    return differences(root, locked, sealed_by_statement(root, stage.name))
 
 
 def sealed_by_statement(root: Path, name: str) -> Sealed:

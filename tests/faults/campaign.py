@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flows.lineage.record import check_record
 from flows.server import prefect_server
 from tests.faults.faults import FAULTS, ON_A_DISK, SECONDS, TOLD, Running, disk_of_its_own
 from tests.faults.world import OUTPUTS, World, build, command
@@ -112,9 +114,11 @@ class Campaign:
     def _check(self, world: World, outcome: Outcome) -> None:
         """The next run succeeds, with the doctor's help where the door is plain DVC, and ends as if nothing had happened."""
         done = world.run(*command(outcome.next_door))
-        if done.returncode or (outcome.next_door == "dvc" and leftovers(world)):
+        if done.returncode or (outcome.next_door == "dvc" and (leftovers(world) or check_record(world.root))):
             doctor = world.run("python", "-m", "flows.cli", "doctor")
             outcome.doctor = doctor.stdout.strip().splitlines() or [f"nothing (exit code {doctor.returncode})"]
+            for advised in re.findall(r"`(dvc repro -f \w+)` runs it again", doctor.stdout):
+                world.run(*advised.split())
             done = world.run(*command(outcome.next_door))
         if done.returncode:
             verified = world.run("python", "-m", "flows.cli", "lineage", "verify")

@@ -97,9 +97,31 @@ def test_after_plain_dvc_the_next_command_finds_it_and_names_the_cure(world: Wor
     assert line.startswith("left: ")
     assert f"dvc.lock does not record what the stage read and wrote ({file})" in line
     assert "`dvc repro -f left` runs it again" in line
+    assert line in world.run("python", "-m", "flows.cli", "doctor").stdout.splitlines()
     done = world.run("dvc", "repro", "-f", "left")
     assert done.returncode == 0, done.stdout
     assert check_record(world.root) == []
+
+
+def test_after_plain_dvc_the_gate_runs_it_again_and_says_why(world: World, file: str) -> None:
+    assert_run_again_by(DOORS["gate"], world, file)
+
+
+@pytest.mark.prefect
+def test_after_plain_dvc_the_flow_runs_it_again_and_says_why(world: World) -> None:
+    assert_run_again_by([sys.executable, "-m", "flows.cli", "run", "left"], world, "tasks/left.py")
+
+
+def assert_run_again_by(command: list[str], world: World, file: str) -> None:
+    code, printed = run_and_edit_in_the_moment(world, "dvc", file)
+    assert code == 0, printed
+    assert len(check_record(world.root)) == 1
+    done = world.run(*command)
+    assert done.returncode == 0, done.stdout
+    assert f"left: dvc.lock does not record what the stage read and wrote ({file})" in " ".join(done.stdout.split())
+    assert check_record(world.root) == []
+    again = world.run(*command)
+    assert "does not record" not in again.stdout
 
 
 @pytest.mark.parametrize("file", ["source", "made"])
