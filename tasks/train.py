@@ -311,6 +311,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     settings = params.train
     regularisation, warmup = settings.regularisation, settings.warmup
     chosen = device.choose(settings.device)
+    device.compute_reproducibly(chosen)
     prepare = Preparation(described.mean, described.deviation, chosen)
     classes = len(described.classes)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format

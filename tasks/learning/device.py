@@ -1,5 +1,6 @@
 """Where a model computes."""
 
+import os
 from typing import Literal
 
 import torch
@@ -18,3 +19,15 @@ def choose(name: Name) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ParamsError("train.device is cuda, but torch finds no CUDA device here; set it to auto or cpu")
     return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+def compute_reproducibly(device: torch.device) -> None:
+    """Let CUDA give the same bits in every run, and 32-bit numbers 32 bits; the CPU does both anyway. For the whole process.
+
+    An operation that has no such form on CUDA runs as it is, and torch warns of it. Source: torch's notes on reproducibility.
+    """
+    if device.type != "cuda":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS begins, before the first product of matrices
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.allow_tf32 = False  # torch's default computes convolutions with 10 bits of the 23
