@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from tasks.learning.loop import Learner
 
 
+SHARDED_OPTIMIZERS = (
+    "sgd",
+    "adam",
+    "adamw",
+)  # those of which each number of the state belongs to one weight, and that are tested
+
+
 class Warmup(Section):
     epochs: NotNegative = 0.0  # in which the learning rate rises linearly, before the schedule begins; may have a fraction
     start_fraction: Fraction = 0.0  # the learning rate of the first step, as a share of the full one
@@ -64,7 +71,9 @@ class Train(Section):
     compile: bool = False  # the model by torch.compile, which needs a C++ compiler on a CPU
     devices: int = Field(ge=1, le=1024, default=1)  # of each machine that train together; on a CPU, processes
     num_nodes: int = Field(ge=1, le=1024, default=1)  # machines that train together; torchrun starts the stage on each of them
-    strategy: Literal["ddp"] = "ddp"  # each device holds the whole model and computes its part of every batch
+    strategy: Literal["ddp", "fsdp"] = (
+        "ddp"  # ddp: each device holds the whole model; fsdp: its part of the weights, for large models
+    )
     record_step: bool = True  # replay a recording of the step where it gives the same bits: on one CPU process, not compiled
 
     @model_validator(mode="after")
@@ -83,6 +92,24 @@ class Train(Section):
             raise ValueError(
                 "regularisation.sam_radius: found a radius with precision 16-mixed, whose gradients may overflow before they are "
                 "scaled; expected bf16-mixed or 32-true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def parts_of_a_model_suffice(self) -> Self:
+        """Where a device has a part of the weights only, what looks at all of them at once would see that part."""
+        asked = {
+            f"optimizer {self.optimizer.name}": self.optimizer.name not in SHARDED_OPTIMIZERS,
+            f"averaging {self.averaging.name}": self.averaging.name != "none",
+            f"precision {self.precision}": self.precision == "16-mixed",
+            "learning_rate auto": getattr(self.optimizer.settings, "learning_rate", None) == "auto",
+            "compile": self.compile,
+        } | {f"regularisation.{name}": getattr(self.regularisation, name) > 0 for name in ("l1", "l2", "sam_radius")}
+        found = [name for name, is_asked in asked.items() if is_asked]
+        if self.strategy == "fsdp" and found:
+            raise ValueError(
+                f"strategy: found fsdp with {', '.join(found)}; each device then has only its part of the weights. Expected strategy "
+                f"ddp, or fsdp with one of the optimizers {', '.join(SHARDED_OPTIMIZERS)} and without these"
             )
         return self
 
@@ -137,7 +164,7 @@ def learn(params: Params, root: Path) -> None:
     from tasks.learning import device
     from tasks.learning.distributed import group
 
-    with group(params.seed, device.choose(params.train.device)) as joined:
+    with group(params.seed, device.choose(params.train.device), params.train.strategy) as joined:
         joined.require_same(params.model_dump(mode="json"), sorted((root / FOLDER).glob("*.safetensors")))
         learn_in(joined, params, root)
 
@@ -149,6 +176,7 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import write_dynamics, write_history, write_model
     from tasks.learning.checkpoint import Checkpoint
+    from tasks.learning.failures import memory
     from tasks.learning.inference import use_threads
     from tasks.learning.live import Live
     from tasks.learning.loop import fit
@@ -158,13 +186,14 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
     described = describe(params.train, read_dataset(root))
     use_threads(params.threads)
     with torch.random.fork_rng():  # first weights and dropout draw from torch's global generator: give it back as it was
-        params, learner = prepare(params, described, train_split, val_split, joined)
+        with memory():
+            params, learner = prepare(params, described, train_split, val_split, joined)
         live = Live(root)
         show = live.show if joined.rank == 0 else None
         history = fit(learner, params.train.epochs, Checkpoint.of_stage(joined), on_epoch=show)
-    if joined.rank > 0:
-        return
-    with learner.measured() as kept:
+    with learner.measured() as kept:  # by all: each may have a part of the weights
+        if joined.rank > 0:
+            return
         chosen_epoch, chosen_by = learner.stopper.restore(len(history), kept)
         # Copies: what a schedule-free optimizer puts back afterwards are other weights.
         weights = {name: weight.cpu().contiguous().clone() for name, weight in kept.state_dict().items()}
@@ -316,7 +345,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
     classes = len(described.classes)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
     model = build(settings.model, described.shape, classes).to(chosen, memory_format=layout)
-    model = joined.with_batch_norm(model, chosen)
+    model = joined.divided(joined.with_batch_norm(model, chosen), chosen)
     loss = build(settings.loss)
     batches = Batches(
         train_split,

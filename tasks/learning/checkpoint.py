@@ -73,7 +73,7 @@ class Checkpoint:
     def save_if_due(self, learner: "Learner", at: Position) -> None:
         """Write the checkpoint where enough time has passed since the last."""
         began = time.monotonic()
-        if began < self._due or learner.group.rank > 0:
+        if not learner.group.takes_part_in_saving(began >= self._due):
             return
         self.save(learner, at)
         ended = time.monotonic()
@@ -83,6 +83,8 @@ class Checkpoint:
         """The file appears whole or not at all. A full disk costs the checkpoint, not the run."""
         written = io.BytesIO()
         state: dict[str, Any] = {name: part.state_dict() for name, part in _parts(learner).items()}
+        if learner.group.rank > 0:
+            return  # it only had to say its part of the weights
         cuda = learner.batches.prepare.device.type == "cuda"
         state |= {"generator": torch.get_rng_state(), "generator_cuda": torch.cuda.get_rng_state() if cuda else None}
         torch.save(state | {"position": at.state_dict()}, written)
@@ -122,4 +124,6 @@ def _parts(learner: "Learner") -> dict[str, Any]:
         "recorder": learner.recorder,
         "stopper": learner.stopper,
     }
+    if learner.group.sharded is not None:
+        parts |= learner.group.sharded.states(learner.optimizer)
     return {name: part for name, part in parts.items() if part is not None}

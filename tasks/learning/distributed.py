@@ -1,7 +1,7 @@
 """Training on several devices: one process for each, which computes its part of every batch; the gradients are those of the whole.
 
-Every process holds the whole model and takes the same steps (torch's DistributedDataParallel). The first one also measures, keeps the
-checkpoint and writes the outputs.
+Every process holds the whole model and takes the same steps (torch's DistributedDataParallel), or holds a part of it
+(tasks/learning/sharded.py). The first one also measures, keeps the checkpoint and writes the outputs.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
@@ -27,6 +27,9 @@ from tasks.core.progress import EVENTS_VARIABLE, events_pipe
 from tasks.learning.batches import seed_of
 from tasks.learning.gradients import parts
 from tasks.learning.small_batches import has_batch_norm
+
+if TYPE_CHECKING:
+    from tasks.learning.sharded import Sharded
 
 # torchrun sets these for each process that it starts, and so does `launch`.
 RANK, LOCAL_RANK, WORLD_SIZE = "RANK", "LOCAL_RANK", "WORLD_SIZE"
@@ -46,8 +49,9 @@ class PeerError(TrainingError):
 class Group:
     """The processes that train one model together. This is process `rank` of `size`; the first has rank 0."""
 
-    def __init__(self, rank: int = 0, size: int = 1, seed: int = 0) -> None:
-        self.rank, self.size, self.seed = rank, size, seed
+    def __init__(self, rank: int = 0, size: int = 1, seed: int = 0, strategy: str = "ddp") -> None:
+        self.rank, self.size, self.seed, self.strategy = rank, size, seed, strategy
+        self.sharded: Sharded | None = None
         self._replica: DistributedDataParallel | None = None
         self._said = False
 
@@ -65,9 +69,17 @@ class Group:
             self._said = True
         return model
 
+    def divided(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """With the strategy fsdp, the model of which each process keeps a part; an optimizer is to be made of these weights."""
+        if self.strategy == "fsdp":
+            from tasks.learning.sharded import Sharded  # 0.5 s, only where it is needed
+
+            self.sharded = Sharded(model, device)
+        return model
+
     def replica(self, forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         """The model whose gradients are averaged over the processes during the backward pass."""
-        if self.size == 1:
+        if self.size == 1 or self.sharded is not None:
             return forward
         self._replica = DistributedDataParallel(cast(nn.Module, forward))
         return self._replica
@@ -78,7 +90,7 @@ class Group:
         The gradients are averaged over the processes: weighted by share times size, they add up to those of the whole batch.
         A process without a part, where a last batch is smaller than the group, takes the first example with weight 0.
         """
-        if self._replica is None:
+        if self.size == 1:
             for part, wanted, share in parts(images, targets, count):
                 yield part, wanted, share, share
             return
@@ -90,9 +102,23 @@ class Group:
             (part, wanted, share * share_of_own, share * share_of_own * self.size)
             for part, wanted, share in parts(own, own_targets, count)
         ]
-        with self._replica.no_sync():  # gradients are exchanged once, with those of the last part
+        with self._without_exchange():  # gradients are exchanged once, with those of the last part
             yield from pieces[:-1]
         yield pieces[-1]
+
+    @contextmanager
+    def _without_exchange(self) -> Iterator[None]:
+        if self.sharded is None:
+            with cast(DistributedDataParallel, self._replica).no_sync():
+                yield
+            return
+        self.sharded.exchange(False)
+        yield
+        self.sharded.exchange(True)
+
+    def takes_part_in_saving(self, due: bool) -> bool:
+        """Whether this process helps to save a checkpoint that is `due` to the first: all do, where each has a part of the weights."""
+        return due and self.rank == 0 if self.sharded is None else self.of_first(lambda: due)
 
     def sum(self, value: Tensor) -> Tensor:
         """Over the processes."""
@@ -176,7 +202,7 @@ def processes_to_launch(devices: int, num_nodes: int, device: str) -> int:
 
 
 @contextmanager
-def group(seed: int, device: torch.device) -> Iterator[Group]:
+def group(seed: int, device: torch.device, strategy: str = "ddp") -> Iterator[Group]:
     """The group that this process belongs to while the block runs: of one, unless it was started as one of several.
 
     Only the first process prints.
@@ -197,7 +223,7 @@ def group(seed: int, device: torch.device) -> Iterator[Group]:
             stack.enter_context(redirect_stderr(nowhere))
         try:
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-            yield Group(rank, size, seed)
+            yield Group(rank, size, seed, strategy)
             distributed.barrier()  # the first is done: until then its outputs may still fail
         except RuntimeError as error:
             if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):

@@ -54,20 +54,6 @@ class Watch:
                 "train.optimizer.learning_rate, or another seed) or the learning rate is too small"
             )
 
-    @contextmanager
-    def memory(self, at: Position) -> Iterator[None]:
-        """Say where memory ran out, and what needs less of it."""
-        try:
-            yield
-        except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            raise TrainingError(
-                f"out of memory at step {at.step + 1} (epoch {at.epoch}, batch {at.batch + 1}): {str(error).partition(chr(10))[0]}. "
-                "A smaller train.batch_size needs less; train.accumulate: 2 computes each batch in two halves, which is the same step "
-                "but for batch norm"
-            ) from error
-
     def _is_stuck(self, at: Position, scores: Scores) -> bool:
         """Whether the epoch changed no weight, in a run that has neither learned anything nor come to the end of its schedule."""
         if self.skips_steps or not self._before or scores.train_loss < at.first_loss:
@@ -78,6 +64,27 @@ class Watch:
 
     def _lower_rate(self) -> str:
         return LOWER_RATE.format(rate=current_rate(self.optimizer))
+
+
+@contextmanager
+def memory(at: Position | None = None) -> Iterator[None]:
+    """Say where memory ran out, and what needs less of it; without a position, while the model was made."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        if at is None:
+            raise TrainingError(
+                f"out of memory before the first step: {reason}. The model itself does not fit (train.model); a smaller one does, or "
+                "several devices that divide it (train.strategy: fsdp)"
+            ) from error
+        raise TrainingError(
+            f"out of memory at step {at.step + 1} (epoch {at.epoch}, batch {at.batch + 1}): {reason}. "
+            "A smaller train.batch_size needs less; train.accumulate: 2 computes each batch in two halves, which is the same step "
+            "but for batch norm"
+        ) from error
 
 
 def _where(at: Position) -> str:

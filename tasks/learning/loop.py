@@ -16,7 +16,7 @@ from tasks.learning.averager import Averager
 from tasks.learning.batches import Batches
 from tasks.learning.checkpoint import Checkpoint
 from tasks.learning.distributed import Group
-from tasks.learning.failures import Watch
+from tasks.learning.failures import Watch, memory
 from tasks.learning.gradients import Clip, Sharpness
 from tasks.learning.penalties import Penalty
 from tasks.learning.position import Position
@@ -98,8 +98,10 @@ class Learner:
 
     @contextmanager
     def measured(self) -> Iterator[nn.Module]:
-        """The model that is evaluated and kept: where weights are averaged it is not the one that is trained."""
-        if self.averager is not None and self.averager.started:
+        """The model that is evaluated and kept: where weights are averaged, or divided, it is not the one that is trained."""
+        if self.group.sharded is not None:
+            yield self.group.sharded.whole()
+        elif self.averager is not None and self.averager.started:
             yield self.averager.model
         elif isinstance(self.optimizer, TwoPoints):
             self.optimizer.eval()
@@ -124,7 +126,7 @@ def fit(
     step = RecordedStep(learner.step, model, optimizer) if learner.record_step else learner.step
     at = checkpoint.resumed(learner) if checkpoint else Position()
     watch = Watch(model, optimizer, skips_steps=learner.precision.scaler.is_enabled())
-    with Progress("train", total=epochs, unit="epoch", steps=len(batches), done=at.epoch - 1) as progress, watch.memory(at):
+    with Progress("train", total=epochs, unit="epoch", steps=len(batches), done=at.epoch - 1) as progress, memory(at):
         learner.settle()
         while at.epoch <= epochs:
             model.train()

@@ -15,7 +15,7 @@ from torch import Tensor
 from tasks.contracts.trained import RangeTest
 from tasks.core.errors import TrainingError
 from tasks.core.progress import Progress
-from tasks.learning.failures import Watch
+from tasks.learning.failures import memory
 from tasks.learning.loop import Learner
 from tasks.learning.position import Position
 from tasks.learning.schedule import set_rates
@@ -50,8 +50,7 @@ def measure(learner: Learner) -> list[float]:
     """The loss on each batch before its step; it ends where the smoothed loss has diverged."""
     at, losses = Position(), list[float]()
     learner.model.train()
-    watch = Watch(learner.model, learner.optimizer)
-    with Progress("train", STEPS, "step of the range test") as progress, watch.memory(at):
+    with Progress("train", STEPS, "step of the range test") as progress, memory(at):
         for rate, (images, targets) in zip(RATES, endless(learner), strict=False):
             set_rates(learner.optimizer, rate)
             learner.group.begin_step(at.step)

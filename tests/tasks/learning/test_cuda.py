@@ -61,8 +61,10 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 # Their random numbers are drawn on the device, whose generator is another one than that of the CPU.
 DRAWS = {"augmentation-geometric", "augmentation-randaugment", "augmentation-trivialaugment", "mixing-mixup", "mixing-cutmix"}
-# Sums are added in another order there. Adam's first steps and their like have the size of the rate, whatever the gradient's.
-TOLERANCE, ROUNDED = 1e-3, {"bf16": 0.1, "fp16": 0.02}
+# Sums are added in another order there. 16 bits, muon (which computes in bf16 itself) and batch norm make more of that.
+TOLERANCE, ROUNDED = 1e-3, {"bf16": 0.1, "fp16": 0.02, "optimizer-muon": 0.02, "model-resnet18": 0.1}
+# The sign of a gradient near 0 can differ, and with it lion's whole step; the batch norms of a deep model multiply differences.
+UNLIKE = {"optimizer-lion", "model-resnet18"}
 
 
 def choices() -> dict[str, dict[str, Any]]:
@@ -136,11 +138,12 @@ def test_every_choice_reaches_the_weights_of_the_cpu(tmp_path: Path, name: str) 
     tolerance = ROUNDED.get(name, TOLERANCE)
     loss = [read_history(root)["val_loss"].iloc[-1] for root in (here, there)]
     assert loss[0] == pytest.approx(loss[1], abs=tolerance)
-    if name != "optimizer-lion":  # the sign of a gradient near 0 can differ, and with it the whole step
+    if name not in UNLIKE:
         for key, weight in expected.items():
             torch.testing.assert_close(found[key], weight, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.filterwarnings("default::DeprecationWarning", "default::UserWarning")  # of torch's own compiler
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_compiled_steps_agree_and_their_gain_is_told(
     tmp_path: Path, precision: str, capsys: pytest.CaptureFixture[str]
@@ -195,9 +198,10 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(
     assert_same_bytes(undisturbed, killed)
 
 
-def test_one_process_under_torchrun_reaches_the_weights_of_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_one_process_under_torchrun_reaches_the_weights_of_none(tmp_path: Path, strategy: str) -> None:
     """One GPU is one process of a group, which NCCL joins."""
-    alone, joined = trained(tmp_path / "alone", "cuda", CNN), project(tmp_path / "joined", "cuda", CNN)
+    alone, joined = trained(tmp_path / "alone", "cuda", CNN), project(tmp_path / "joined", "cuda", CNN | {"strategy": strategy})
     command = [
         sys.executable,
         "-m",
@@ -213,10 +217,24 @@ def test_one_process_under_torchrun_reaches_the_weights_of_none(tmp_path: Path) 
     assert_same_bytes(alone, joined)
 
 
-def test_a_batch_that_does_not_fit_says_what_needs_less_memory(tmp_path: Path) -> None:
-    root = project(tmp_path / "large", "cuda", {"model": {"name": "mlp", "hidden": [3_000_000, 100_000]}})
-    with pytest.raises(TrainingError, match=r"out of memory at step 1 .*A smaller train.batch_size needs less"):
-        call("train", root)
+@pytest.mark.parametrize(
+    ("megabytes", "message"),
+    [
+        (50, r"out of memory before the first step: CUDA out of memory\. .*train.strategy: fsdp"),
+        (140, r"out of memory at step 1 .*A smaller train.batch_size needs less"),
+    ],
+)
+def test_what_does_not_fit_says_what_needs_less_memory(tmp_path: Path, megabytes: int, message: str) -> None:
+    """The weights need 80 MB, and their gradient as much again."""
+    root = project(tmp_path / "large", "cuda", {"model": {"name": "mlp", "hidden": [4096, 4096]}})
+    torch.cuda.empty_cache()
+    kept = torch.cuda.memory_reserved()  # by what other tests have left
+    torch.cuda.set_per_process_memory_fraction((kept + megabytes * 1e6) / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        with pytest.raises(TrainingError, match=message):
+            call("train", root)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
     assert not (root / MODEL).exists()
 
 

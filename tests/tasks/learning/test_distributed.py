@@ -55,6 +55,25 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "early_stopping": {"early_stopping": {"enabled": True, "patience": 2}},
     "onecycle_after_warm_up": {"schedule": {"name": "onecycle"}, "warmup": {"epochs": 1.5}},
 }
+# What fsdp takes: nothing that looks at all weights at once.
+SHARDED = {
+    "plain": {},
+    "adam": {"optimizer": {"name": "adam", "learning_rate": 0.01}},
+    "adamw": {"optimizer": {"name": "adamw", "learning_rate": 0.01}},
+    "dropout_free_layers": {"model": {"name": "mlp", "hidden": [7, 5], "dropout": 0.0}},
+} | {
+    name: STRATEGIES[name]
+    for name in (
+        "accumulate",
+        "cnn",
+        "momentum_and_clipping",
+        "mixup",
+        "bf16",
+        "channels_last",
+        "early_stopping",
+        "onecycle_after_warm_up",
+    )
+}
 # bf16 has 8 digits: the gradients of two halves are rounded otherwise than those of the whole.
 TOLERANCES = {"bf16": 1e-3}
 CHECKPOINT = "run.ckpt"
@@ -90,7 +109,7 @@ def project(root: Path, stated: dict[str, Any]) -> Path:
 
 def train_each(roots: list[Path]) -> None:
     """In each folder, as one of a group; from the folder's checkpoint, where it has one."""
-    with group(0, torch.device("cpu")) as joined:
+    with group(0, torch.device("cpu"), params_of("train", roots[0]).train.strategy) as joined:
         for root in roots:
             os.environ.pop(CHECKPOINT_VARIABLE, None)
             if (root / CHECKPOINT).exists():
@@ -110,7 +129,8 @@ def train_until_killed(root: Path, steps: int) -> None:
     Checkpoint.save = save_and_die  # type: ignore[method-assign]
     checkpoint.EVERY_SECONDS, checkpoint.EVERY_COSTS = 0.0, 0
     os.environ[CHECKPOINT_VARIABLE] = str(root / CHECKPOINT)
-    with group(0, torch.device("cpu")) as joined:
+    params = params_of("train", root)
+    with group(0, torch.device("cpu"), params.train.strategy) as joined:
         learn_in(joined, params_of("train", root), root)
 
 
@@ -184,16 +204,45 @@ def test_two_processes_reach_what_one_does_with_every_strategy(tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_two_processes_with_a_part_of_the_weights_each_reach_what_one_does(tmp_path: Path) -> None:
+    alone, roots = {}, {}
+    for name, stated in SHARDED.items():
+        root = project(tmp_path / name, stated)
+        call("train", root)
+        alone[name] = trained(root)
+        roots[name] = project(tmp_path / f"{name}_sharded", {**stated, "strategy": "fsdp"})
+    launch(train_each, 2, list(roots.values()))
+    differing = {
+        name: found
+        for name, root in roots.items()
+        if (found := differences(trained(root), alone[name], TOLERANCES.get(name, 1e-5)))
+    }
+    assert differing == {}
+    assert all(differences(alone[name], alone["plain"]) for name in SHARDED if name != "plain")
+
+
+def test_what_needs_all_weights_at_once_is_refused_with_a_part_of_them(tmp_path: Path) -> None:
+    stated = {"strategy": "fsdp", "optimizer": {"name": "lamb"}, "regularisation": {"l1": 0.1}}
+    root = project(tmp_path / "refused", stated)
+    with pytest.raises(
+        ParamsError, match=r"found fsdp with optimizer lamb, regularisation\.l1; each device then has only its part"
+    ):
+        call("train", root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_processes_that_were_killed_and_continue_write_the_bytes_of_an_undisturbed_run(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, strategy: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Three, because two numbers have the same sum in either order."""
     stated = {
+        "strategy": strategy,
         "epochs": 3,
         "batch_size": 12,  # five steps an epoch
         "model": {"name": "mlp", "hidden": [256, 256], "dropout": 0.2},
         "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
-        "averaging": {"name": "ema", "decay": 0.9},
+        "averaging": {"name": "ema", "decay": 0.9} if strategy == "ddp" else {"name": "none"},
     }
     killed, undisturbed = project(tmp_path / "killed", stated), project(tmp_path / "undisturbed", stated)
     with pytest.raises(TrainingError, match="process 1 of the 3 that train together was ended by SIGKILL"):
