@@ -25,6 +25,7 @@ CHECKS = (
     "shift",
     "support",
     "learning",
+    "batch_order",
     "performance",
     "underfit",
     "undertrained",
@@ -130,6 +131,7 @@ def measure(root: Path, seed: int) -> "Measured":
         chosen_by=trained.chosen_by,
         seed=seed,
         metadata=metadata,
+        batch_classes=None if dynamics.batch_classes is None else tuple(dynamics.batch_classes.tolist()),
     )
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tasks.contracts.splits import Dataset, Split
     from tasks.contracts.trained import Epoch, TrainedModel
+    from tasks.learning.batches import Batches
+    from tasks.learning.class_order import BatchClasses
     from tasks.learning.distributed import Group
     from tasks.learning.loop import Learner
 
@@ -368,7 +370,15 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         optimizer=build(settings.optimizer, model.parameters()),
         schedule=with_warmup(settings.schedule, len(batches), settings.epochs, warmup.epochs, warmup.start_fraction),
         batches=batches,
-        recorder=Recorder(train_split, val_split, index, prepare, loss, params.seed),
+        recorder=Recorder(
+            train_split,
+            val_split,
+            index,
+            prepare,
+            loss,
+            params.seed,
+            batch_classes=classes_of_batches(batches, settings.epochs),
+        ),
         stopper=Stopper(**settings.early_stopping.model_dump()),
         penalty=penalties.build(regularisation.l1, regularisation.l2, model),
         accumulate=settings.accumulate,
@@ -379,6 +389,16 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         record_step=settings.record_step and plain,
         group=joined,
     )
+
+
+def classes_of_batches(batches: "Batches", epochs: int) -> "BatchClasses | None":
+    """How many classes the batches of the first ten epochs hold; of one epoch alone, in a small set chance would say too much."""
+    import torch
+
+    from tasks.learning.class_order import classes_per_batch
+
+    order = torch.cat([batches.order(epoch) for epoch in range(1, 1 + min(epochs, 10))])
+    return classes_per_batch(batches.split.labels[order].numpy(), batches.batch_size)
 
 
 def with_rate(params: Params, rate: float, **changes: Any) -> Params:

@@ -80,7 +80,8 @@ class Dynamics:
     the true class minus the largest other, cross-entropy in nats, and whether it was predicted. For all of val, as
     `tasks.statistics.answers` computes them: val_half (V,) bool; val_loss, val_scaled_loss (E, V) float64; val_correct (E, V) bool.
     Where the learning rate was `auto`, its range test of S steps: range_test_rates, range_test_losses (S,) float64, and
-    range_test_chosen (1,) float64.
+    range_test_chosen (1,) float64. batch_classes (2,) float64: how many classes a batch of the first ten epochs held on average,
+    and how many it would hold in random order; None where there were fewer than two batches.
     """
 
     train_index: "Tensor"
@@ -94,6 +95,7 @@ class Dynamics:
     range_test_rates: "Tensor | None" = None
     range_test_losses: "Tensor | None" = None
     range_test_chosen: "Tensor | None" = None
+    batch_classes: "Tensor | None" = None
 
 
 def write_history(root: Path, epochs: Iterable[Epoch]) -> None:

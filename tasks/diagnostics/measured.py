@@ -37,7 +37,8 @@ class Measured:
     answered there, its scaled losses by the halves val_half (V,); rates (E,), the learning rate of each epoch's last step; watched
     (E,), the mean of `train.loss` on val, which early stopping watches. `saved` is the position of the saved epoch, the one whose
     weights were saved, counted from 0; `seed` is for checks that draw random numbers. `metadata` has, by column of the user's table
-    (camera, site), a value of each test row (N,), which is empty where the table does not state it.
+    (camera, site), a value of each test row (N,), which is empty where the table does not state it. `batch_classes`: how many
+    classes a batch of the first epochs held on average, and how many it would in random order; None where that was not recorded.
     """
 
     train: Arrays
@@ -57,6 +58,7 @@ class Measured:
     chosen_by: str
     seed: int
     metadata: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    batch_classes: tuple[float, float] | None = None
 
     @cached_property
     def comparison(self) -> Comparison | str:

@@ -49,7 +49,7 @@ class Batches:
             start: how many batches are left out, because a run that is continued has seen them.
         """
         size = max(1, BLOCK_VALUES // max(1, self.batch_size * math.prod(self.split.images.shape[1:])))
-        for first, rows in enumerate(self._rows(number).split(self.batch_size * size)):
+        for first, rows in enumerate(self.order(number).split(self.batch_size * size)):
             done = max(0, start - first * size)
             if done >= size:
                 continue
@@ -71,7 +71,8 @@ class Batches:
             batch = self.prepare.standardise(scaled if self.augment is None else self.augment(scaled, generator))
             yield (batch, targets) if self.mix is None else self.mix(batch, targets, self.classes, generator)
 
-    def _rows(self, epoch: int) -> Tensor:
+    def order(self, epoch: int) -> Tensor:
+        """Positions (N,) int64 of the rows, in the order in which the epoch trains on them."""
         return shuffled(len(self.split), self.seed, epoch) if self.shuffle else torch.arange(len(self.split))
 
 

@@ -1,5 +1,7 @@
 """Training rows that are sorted by class and not shuffled: each step then follows the gradient of a few classes alone."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from tasks.statistics.arrays import Ints
@@ -8,11 +10,17 @@ from tasks.statistics.arrays import Ints
 ENOUGH = 0.5
 
 
-def warn_of_class_order(labels: Ints, batch_size: int) -> None:
-    """Print one line where batches in the order of the rows hold far fewer classes than rows in random order would.
+class BatchClasses(NamedTuple):
+    """How many classes a batch holds on average, and how many it would hold if the rows were in random order."""
 
-    What is compared is the mean number of classes beyond the first, as one class is in every batch. In random order, n rows hold
-    sum over k of 1 - (1 - p_k) ** n classes on average, with p_k the share of class k.
+    found: float
+    expected: float
+
+
+def classes_per_batch(labels: Ints, batch_size: int) -> BatchClasses | None:
+    """Count the classes of consecutive rows; None where there are too few rows for two batches.
+
+    In random order, n rows hold sum over k of 1 - (1 - p_k) ** n classes on average, with p_k the share of class k.
 
     Args:
         labels: (N,) of the train split, in the order in which its rows are trained on.
@@ -21,14 +29,24 @@ def warn_of_class_order(labels: Ints, batch_size: int) -> None:
     size = max(2, batch_size)  # one row is of one class in any order; two tell whether the classes alternate
     whole = len(labels) // size
     if whole < 2:
-        return
+        return None
     ordered = np.sort(labels[: whole * size].reshape(whole, size), axis=1)
     found = 1 + np.count_nonzero(np.diff(ordered, axis=1), axis=1).mean()
     shares = np.bincount(labels) / len(labels)
-    expected = (1 - (1 - shares) ** size).sum()
-    if found - 1 < ENOUGH * (expected - 1):
+    return BatchClasses(float(found), float((1 - (1 - shares) ** size).sum()))
+
+
+def warn_of_class_order(labels: Ints, batch_size: int) -> None:
+    """Print one line where batches in the order of the rows hold far fewer classes than rows in random order would.
+
+    Args:
+        labels: (N,) of the train split, in the order in which its rows are trained on.
+        batch_size: examples of each step.
+    """
+    counted = classes_per_batch(labels, batch_size)
+    if counted is not None and counted.found - 1 < ENOUGH * (counted.expected - 1):
         print(
-            f"train: train.shuffle is false, and the rows come in class order: {size} consecutive rows hold {found:.1f} classes on "
-            f"average, and {expected:.1f} in random order; each step sees few classes, and the model may learn badly; set "
-            "train.shuffle to true"
+            f"train: train.shuffle is false, and the rows come in class order: {max(2, batch_size)} consecutive rows hold "
+            f"{counted.found:.1f} classes on average, and {counted.expected:.1f} in random order; each step sees few classes, and the "
+            "model may learn badly; set train.shuffle to true"
         )

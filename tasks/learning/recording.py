@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from tasks.contracts.splits import Split
 from tasks.contracts.trained import Dynamics, RangeTest
+from tasks.learning.class_order import BatchClasses
 from tasks.learning.inference import Preparation, predict
 from tasks.statistics.halves import stratified_halves
 from tasks.statistics.random import HALVES, generator
@@ -48,6 +49,7 @@ class Recorder:
     loss: Callable[[Tensor, Tensor], Tensor]
     seed: int  # of the halves of val: each is temperature-scaled by the other
     range_test: RangeTest | None = None  # that has chosen the learning rate
+    batch_classes: BatchClasses | None = None  # of the first epochs
     _train: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each epoch: margin, loss, correct
     _val: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each epoch: loss, scaled loss, correct
 
@@ -102,6 +104,7 @@ class Recorder:
             val_loss=val_loss,
             val_scaled_loss=val_scaled_loss,
             val_correct=val_correct,
+            batch_classes=None if self.batch_classes is None else torch.tensor(self.batch_classes, dtype=torch.float64),
             **self._tested(),
         )
 

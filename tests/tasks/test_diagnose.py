@@ -55,7 +55,8 @@ def test_writes_a_diagnosis_and_prints_its_headline_and_its_findings(
     printed = capsys.readouterr().out.removesuffix("\n")
     assert printed.startswith(f"Verdict: {diagnosis.verdict}. {diagnosis.headline}\n")
     lines = printed.splitlines()[1 + diagnosis.headline.count("\n") :]
-    assert [line.split()[0] for line in lines[::2]] == [found.status for found in diagnosis.findings]
+    for line, found in zip(lines[::2], diagnosis.findings, strict=True):
+        assert line.lstrip().startswith(found.status.replace("_", " "))
     assert [found.code for found in diagnosis.findings] == list(CHECKS)
 
 

@@ -234,7 +234,7 @@ WORLDS = [
         "pictures; 0.03 instead of 0.003, 20 epochs",
         pictured({"epochs": 20, "optimizer": {"name": "adam", "learning_rate": 0.03}}, noise=0.2),
         may=COMMON | TOO_LONG | {"did_not_learn"},
-        verdicts="overtrained did_not_learn",
+        verdicts="overtrained overconfident did_not_learn",
         remedy="lower train.optimizer.learning_rate",
     ),
     world(

@@ -2,10 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.core.settings import Section
 from tasks.diagnostics.harms import METHOD, Harms, harms
 from tasks.diagnostics.question import Question
+from tasks.diagnostics.steadiness import LEAST_RISES, LOWER_RATE, SEEN, SOURCE, rises_since_best
 from tasks.diagnostics.words import change, interval, points_interval
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ QUESTION = Question(
 
 
 class Settings(Section):
-    """No options."""
+    least_rises: float = Field(gt=0, lt=1, default=LEAST_RISES)  # share of rises of the training loss: the rate is too high
 
 
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
@@ -37,6 +40,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     "Lowers it" means that the temperature is above 1, that it lowers the log-loss of the saved epoch (one-sided, at alpha), and
     that `overtrained` does not flag. That it removes the increase is said only where the interval of what remains ends below
     `harm_nats`.
+
+    Where the training loss jumps up and down between the best epoch and the saved one, the learning rate is too high, as in the check
+    overtrained, and that is named first: temperature scaling mends the probabilities and not the cause.
     """
     comparison = measured.comparison
     if isinstance(comparison, str):
@@ -48,9 +54,13 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     elif not (found.raw.answered or found.raw.proven(limits.alpha) or found.overtrained(limits.alpha)):
         status = "inconclusive"
     left = found.scaled.contrast
+    share = rises_since_best(measured, comparison)
+    unsteady = share is not None and share >= settings.least_rises
     return QUESTION.answer(
         status,
-        _summary(status, comparison, found, limits),
+        " ".join(_flag(comparison, found, limits, unsteady=unsteady))
+        if status == "flag"
+        else _summary(status, comparison, found, limits),
         len(comparison.half),
         found.raw.estimate,
         evidence={
@@ -63,17 +73,17 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "loss_increase_after_temperature_scaling": left.estimate,
             "loss_increase_after_temperature_scaling_ci": [left.low, left.high],
             "temperature_scaling_removes_the_increase": "shown" if found.scaled.excluded else "not shown",
+            **({} if share is None else {"share_of_rises_of_the_training_loss": share}),
             "smallest_increase_that_matters": limits.harm_nats,
         },
-        remedy=_remedy(comparison, found) if status == "flag" else None,
+        remedy=_remedy(comparison, found, unsteady=unsteady) if status == "flag" else None,
         by_exclusion=status == "pass" and not found.raw.powered,
     )
 
 
 def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Limits") -> str:
+    """What is said where nothing is flagged."""
     raw, images = found.raw.contrast, f"{len(comparison.half)} validation images"
-    if status == "flag":
-        return " ".join(_flag(comparison, found, limits))
     if status == "inconclusive":
         return (
             f"{images} are too few to detect an increase in log-loss of {limits.harm_nats:g} nats from overconfidence (smallest "
@@ -92,7 +102,7 @@ def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Li
     )
 
 
-def _flag(comparison: "Comparison", found: Harms, limits: "Limits") -> list[str]:
+def _flag(comparison: "Comparison", found: Harms, limits: "Limits", *, unsteady: bool) -> list[str]:
     """What is wrong and by how much, how we know, what to do, and what remains open."""
     raw, error, gain, left = found.raw.contrast, found.error.contrast, found.gain, found.scaled.contrast
     sentences = [
@@ -100,7 +110,7 @@ def _flag(comparison: "Comparison", found: Harms, limits: "Limits") -> list[str]
         f"epoch {comparison.saved} than at {comparison.against()}; the error rate differs by {change(error.estimate)} "
         f"({points_interval(error.low, error.high, limits.confidence)}).",
         f"Measured by cross-fitting on {len(comparison.half)} validation images.",
-        f"Fix: temperature scaling with T = {comparison.temperature:.2f} (expected gain {gain.estimate:.3f} nats, "
+        f"{_fix(unsteady)} temperature scaling with T = {comparison.temperature:.2f} (expected gain {gain.estimate:.3f} nats, "
         f"{interval(gain.low, gain.high, limits.confidence)}).",
     ]
     if not found.scaled.excluded:
@@ -113,11 +123,18 @@ def _flag(comparison: "Comparison", found: Harms, limits: "Limits") -> list[str]
     return sentences
 
 
-def _remedy(comparison: "Comparison", found: Harms) -> Remedy:
+def _fix(unsteady: bool) -> str:
+    """How the sentence about temperature scaling begins."""
+    return f"{SEEN} Fix: {LOWER_RATE}. For this model:" if unsteady else "Fix:"
+
+
+def _remedy(comparison: "Comparison", found: Harms, *, unsteady: bool) -> Remedy:
+    scaling = f"Temperature scaling: divide the logits by T = {comparison.temperature:.2f}."
+    measured = "Reduction in log-loss on each half of the validation set by a temperature fitted on the other half."
     return Remedy(
-        action=f"Temperature scaling: divide the logits by T = {comparison.temperature:.2f}.",
+        action=f"{LOWER_RATE.capitalize()}. For this model: {scaling[0].lower()}{scaling[1:]}" if unsteady else scaling,
         expected_gain=found.gain.estimate,
         ci=(found.gain.low, found.gain.high),
         unit="nats",
-        source="Reduction in log-loss on each half of the validation set by a temperature fitted on the other half.",
+        source=f"{SOURCE} The gain is that of temperature scaling. {measured}" if unsteady else measured,
     )

@@ -7,8 +7,8 @@ from pydantic import Field
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.core.settings import Section
 from tasks.diagnostics.harms import METHOD, TESTS, Harms, harms
-from tasks.diagnostics.parts import known
 from tasks.diagnostics.question import Question
+from tasks.diagnostics.steadiness import LEAST_RISES, LOWER_RATE, SEEN, SOURCE, rises_since_best
 from tasks.diagnostics.words import change, interval, points, points_interval
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ QUESTION = Question(
 
 
 class Settings(Section):
-    # The share of rises in the ups and downs of the training loss since the best epoch, from which on the rate is called too high. It
-    # is 0 where the loss falls, as in overfitting, and a half where it jumps (at most 0.13 in 38 and at least 0.38 in 25 trained runs).
-    least_rises: float = Field(gt=0, lt=1, default=0.25)
+    least_rises: float = Field(gt=0, lt=1, default=LEAST_RISES)  # share of rises of the training loss: the rate is too high
 
 
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
@@ -46,13 +44,11 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     saved epoch is worse because the learning rate is too high for the weights to settle, and the words and the remedy say so. Without
     the recorded training losses (a diagnosis of tables) the two are not told apart.
     """
-    from tasks.diagnostics.steadiness import rises
-
     comparison = measured.comparison
     if isinstance(comparison, str):
         return QUESTION.not_run(comparison, len(measured.val.labels))
     found = harms(comparison, limits)
-    share = known(lambda: rises(measured.train_epochs.loss, min(comparison.chosen) - 1, comparison.saved - 1), None)
+    share = rises_since_best(measured, comparison)
     unsteady = None if share is None else share >= settings.least_rises
     status = found.overtrained_status(limits.alpha)
     replay = _replay(measured, found, limits) if status == "flag" and not unsteady else None
@@ -143,10 +139,7 @@ def _flag(comparison: "Comparison", found: Harms, limits: "Limits", fix: str) ->
 def _fix(replay: "Replay | None", limits: "Limits", *, unsteady: bool | None) -> str:
     """What to do; `unsteady` is None where the training losses were not recorded."""
     if unsteady:
-        return (
-            "The training loss jumped up and down as well, which overfitting does not do: the learning rate is too high. Fix: lower "
-            "train.optimizer.learning_rate, or let it fall towards the end (train.schedule: {name: cosine})."
-        )
+        return f"{SEEN} Fix: {LOWER_RATE}."
     promised = ""
     if replay is not None:
         gain = replay.gain
@@ -186,9 +179,9 @@ def _remedy(replay: "Replay | None") -> Remedy:
 def _lower_rate() -> Remedy:
     """No gain is promised: no record shows what a lower rate brings."""
     return Remedy(
-        action="Lower train.optimizer.learning_rate, or let it fall towards the end (train.schedule: {name: cosine}).",
+        action=f"{LOWER_RATE.capitalize()}.",
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: the training loss rose and fell between the best epoch and the saved one.",
+        source=SOURCE,
     )

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from tasks.contracts.findings import Finding
-from tasks.diagnostics.checks import overtrained
+from tasks.diagnostics.checks import overconfident, overtrained
 from tasks.diagnostics.measured import Measured
 from tasks.diagnostics.steadiness import rises
 from tests.tasks.diagnostics.trained import splits, trained
 from tests.tasks.diagnostics.worlds import LIMITS
+from tests.truth.worlds import WORLDS
 
 RATE = "the learning rate is too high"
 DRIFT: dict[str, Any] = {"epochs": 40, "optimizer": {"name": "adam", "learning_rate": 0.01}}
@@ -47,6 +48,23 @@ def test_a_rate_that_is_too_high_is_told_to_lower_it_and_promised_nothing(tmp_pa
         assert "Fix: lower train.optimizer.learning_rate" in finding.summary
         assert finding.remedy is not None
         assert finding.remedy.expected_gain is None
+
+
+@pytest.mark.parametrize(
+    ("name", "unsteady"),
+    [("learning rate ten times too high", True), ("overconfident, not worse", False)],
+    ids=["rate", "drift"],
+)
+def test_overconfidence_under_such_a_rate_names_the_rate_before_the_temperature(
+    tmp_path: Path, name: str, *, unsteady: bool
+) -> None:
+    (world,) = (world for world in WORLDS if world.name == name)
+    finding = overconfident.check(world.make(tmp_path, 0).measured, LIMITS, overconfident.Settings())
+    assert finding.status == "flag"
+    assert finding.remedy is not None
+    assert (RATE in finding.summary) == unsteady
+    assert finding.remedy.action.startswith("Lower train.optimizer.learning_rate") == unsteady
+    assert "emperature scaling: divide the logits by T = " in finding.remedy.action
 
 
 @pytest.mark.slow
