@@ -38,7 +38,8 @@ def test_what_the_flag_says() -> None:
     finding = found("batch_order", replace(FRAME, batch_classes=(1.1, 10.0)))
     assert finding.summary == (
         "The rows were trained on in class order: a batch held 1.1 classes on average, and 10.0 in random order, so that each step "
-        "learned a few classes and unlearned the others. Counted over the batches of the first ten epochs. Fix: set train.shuffle to true."
+        "learned a few classes and unlearned the others. Counted over the batches of the first ten epochs. "
+        "Fix: set train.shuffle to true."
     )
     assert finding.remedy is not None
     assert finding.remedy.expected_gain is None
