@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.statement import environment, packages
+from flows.lineage.packages import versions
+from flows.lineage.statement import environment
+from flows.lineage.variables import variables
 from tasks.contracts.statement import Digest
-from tasks.learning.position import CHECKPOINT_VARIABLE
 
 # In DVC's folder for temporary files, which Git ignores in every DVC repository.
 FOLDER = Path(".dvc/tmp/goodfit/checkpoints")
@@ -33,6 +34,8 @@ def checkpoint_file(root: Path, stage: str, files: dict[str, Digest], resolved: 
     if KEEPS not in files:
         yield
         return
+    from tasks.learning.position import CHECKPOINT_VARIABLE  # code of the stages that keep checkpoints, and of no other
+
     file = root / FOLDER / f"{stage}-{_key(files, resolved)}.ckpt"
     os.environ[CHECKPOINT_VARIABLE] = str(file)
     try:
@@ -46,7 +49,7 @@ def checkpoint_file(root: Path, stage: str, files: dict[str, Digest], resolved: 
 def _key(files: dict[str, Digest], resolved: dict[str, Any]) -> str:
     """Of all that decides the stage's result, which is what its statement states of how it was made."""
     inputs = {name: digest.sha256 for name, digest in files.items()}
-    made = [inputs, resolved, environment(resolved, computes=True), packages(resolved)]
+    made = [inputs, resolved, environment(resolved, variables(), computes=True), versions(resolved)]
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
 

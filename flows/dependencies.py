@@ -1,7 +1,8 @@
 """`make deps`: write into dvc.yaml what each stage's code really imports. The graph test holds the two to each other.
 
-A stage depends on every file that it imports, directly or not. Of a folder of components it depends on the chosen file alone, which
-dvc.yaml finds through `${…}`: `tasks/models/${train.model.name}.py`. What any component of the folder imports counts for all of them.
+A stage depends on every file that it imports, directly or not, and on the `__init__.py` of every package on the way: a stage fails
+where code of tasks/ has run that is not declared. Of a folder of components it depends on the chosen file alone, which dvc.yaml finds
+through `${…}`: `tasks/models/${train.model.name}.py`. What any component of the folder imports counts for all of them.
 """
 
 import sys
@@ -24,17 +25,17 @@ WHOLE = ("tasks.core",)
 
 def code_of(stage: str, root: Path) -> list[str]:
     """The files and folders of code, as dvc.yaml should list them for `stage`, sorted."""
-    modules, components = _closure(f"tasks.{stage}", root)
+    modules, components = _closure(f"tasks.{stage}")
     paths = {_path(module, root) for module in modules}
     for component in components:
         folder = component.package.replace(".", "/")
         for key, listed in _choosing(stage, component.package, root):
             paths |= {f"{folder}/{name}.py" for name in component.names()} if listed else {f"{folder}/${{{key}.name}}.py"}
-    return sorted(paths)
+    return sorted(path for path in paths if not any(parent.as_posix() in paths for parent in Path(path).parents))
 
 
-def _closure(module: str, root: Path) -> tuple[set[str], set[Component]]:
-    """Every module that is reached, packages with code in them too, and every folder of components that is chosen from."""
+def _closure(module: str) -> tuple[set[str], set[Component]]:
+    """Every module that is reached, with the packages that hold them, and every folder of components that is chosen from."""
     graph = _graph()
     components: set[Component] = set()
     reached: set[str] = set()
@@ -48,10 +49,11 @@ def _closure(module: str, root: Path) -> tuple[set[str], set[Component]]:
                 components.add(component)
                 for name in component.names():
                     found |= graph.find_modules_directly_imported_by(f"{component.package}.{name}")
-        found |= {parent for name in found for parent in _packages(name)}
-        waiting |= {name for name in found if name.startswith("tasks.")} - reached
+        packages = {component.package for component in components}
+        found |= packages | {parent for name in {current, *found, *packages} for parent in _packages(name)}
+        waiting |= {name for name in found if name.partition(".")[0] == "tasks"} - reached
     chosen = {f"{component.package}.{name}" for component in components for name in component.names()}
-    return {name for name in reached - chosen if not _is_only_words(name, root)}, components
+    return reached - chosen, components
 
 
 @cache
@@ -101,14 +103,6 @@ def _path(module: str, root: Path) -> str:
     folder = (root / path).parent
     data = [file for file in folder.iterdir() if file.is_file() and file.suffix != ".py"]
     return folder.relative_to(root).as_posix() if data else f"{path}.py"  # templates are read beside their module
-
-
-def _is_only_words(module: str, root: Path) -> bool:
-    """A package whose file holds a docstring and nothing else: it decides nothing."""
-    import ast
-
-    file = root / module.replace(".", "/") / "__init__.py"
-    return file.exists() and module not in WHOLE and len(ast.parse(file.read_text(encoding="utf-8")).body) <= 1
 
 
 def write(root: Path) -> bool:

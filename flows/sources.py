@@ -1,4 +1,4 @@
-"""The code of `tasks`, compiled from the very bytes that are hashed.
+"""The code of `tasks`, and in a stage's process that of `flows`, compiled from the very bytes that are hashed.
 
 Python would take a module's bytecode from __pycache__ wherever size and mtime of the source still match, and keeps the first version
 of a module that a process imports. Either way the code that runs need not be the file that is sealed. So `tasks` is always compiled
@@ -18,10 +18,11 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-PACKAGE = "tasks"
+# Elsewhere `flows` may come from bytecode: the commands, which import more of it, begin sooner so.
+PACKAGES = ("tasks", "flows") if "flows.stage" in sys.orig_argv else ("tasks",)
 
-# SHA-256 of each source file as this process compiled it.
-compiled: dict[Path, str] = {}
+# SHA-256 and MD5 of each source file as this process compiled it.
+compiled: dict[Path, tuple[str, str]] = {}
 
 
 class FromSource(SourceFileLoader):
@@ -29,15 +30,16 @@ class FromSource(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType | None:
         source = self.get_data(self.path)
-        compiled[Path(self.path).resolve()] = hashlib.sha256(source).hexdigest()
+        md5 = hashlib.md5(source, usedforsecurity=False)
+        compiled[Path(self.path).resolve()] = (hashlib.sha256(source).hexdigest(), md5.hexdigest())
         return self.source_to_code(source, self.path)
 
 
 class Finder(MetaPathFinder):
-    """Python's own finder, with the loader above for `tasks`."""
+    """Python's own finder, with the loader above for the code that is listed."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname.partition(".")[0] != PACKAGE:
+        if fullname.partition(".")[0] not in PACKAGES:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):

@@ -9,9 +9,8 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,17 @@ from pydantic import BaseModel
 
 from flows.checkpoints import checkpoint_file
 from flows.declaration import Declaration, read_declaration, read_params, require_stage
-from flows.lineage.digest import digest_paths
+from flows.executed import builder_files, undeclared_modules, used_by_builder
 from flows.lineage.statement import write_statement
-from flows.parameters.checking import check_params, picked, stage_params
+from flows.lineage.variables import fix_threads, variables
+from flows.parameters.apart import check_params_apart
+from flows.parameters.checking import check_params, stage_params
 from flows.processes.leaving import collect_rarely, leave
 from flows.processes.locks import stage_lock
 from flows.processes.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
 from flows.repository import require_project
+from flows.sealing import Seal, differences, seal
 from flows.sources import compiled
-from tasks.contracts.statement import Digest
 from tasks.core.components import Choice
 from tasks.core.errors import ArtifactError, GoodfitError, ParamsError
 from tasks.core.progress import events_pipe
@@ -41,14 +42,6 @@ class InputsChangedError(GoodfitError):
 
 class UndeclaredCodeError(GoodfitError):
     """The stage would run code that dvc.yaml does not declare."""
-
-
-@dataclass(frozen=True)
-class Seal:
-    """What a stage is about to read: the digest of every input file, the value of every parameter."""
-
-    files: dict[str, Digest]
-    params: dict[str, Any]
 
 
 def run_stage(
@@ -72,12 +65,15 @@ def run_stage(
     root = root.resolve()
     require_stage(root, name)  # a stage that does not exist has no lock
     with stage_lock(root, name, leader, say):
+        used = used_by_builder(root)
         document = read_params(root)  # the only reading: what is checked here is what is sealed and what the stage is handed
         declared = read_declaration(root, name, document)
-        check_params(root, document)
+        check_params_apart(root, document)
         params = stage_params(declared, document)
         _require_declared_components(declared, params)
         function = _function(name, root)
+        found = variables()
+        fix_threads(getattr(params, "threads", 1))
         before = seal(root, declared, document)
         stale = stale_code(root, before)
         if stale:
@@ -89,12 +85,22 @@ def run_stage(
             with checkpoint_file(root, name, before.files, resolved):
                 function(params, root)
                 _require(leader)
-                changed = sorted({*_differences(before, seal(root, declared, read_params(root))), *stale_code(root, before)})
+                changed = sorted({*differences(before, seal(root, declared, read_params(root))), *stale_code(root, before)})
                 if changed:
                     raise InputsChangedError(
                         f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again"
                     )
-                write_statement(root, declared, before.files, before.params, resolved)
+                _require_declared_code(root, declared, used, before)
+                write_statement(
+                    root,
+                    declared,
+                    before.inputs,
+                    before.params,
+                    resolved,
+                    variables=found,
+                    undeclared={},
+                    builder=builder_files(root, used, before.files),
+                )
         except BaseException:
             _require(leader)
             remove_outputs(root, declared)
@@ -116,25 +122,16 @@ def assist(name: str, root: Path) -> None:
     _function(name, root)(stage_params(declared, document), root)
 
 
-def seal(root: Path, declared: Declaration, params: dict[str, Any]) -> Seal:
-    """Hash every declared input, byte for byte, and pick every declared parameter from the document `params`.
-
-    Raises:
-        ArtifactError: an input is missing.
-    """
-    try:
-        files = digest_paths(root, declared.deps)
-    except FileNotFoundError as error:
-        raise ArtifactError(
-            f"{declared.name}: its input {error.filename} is missing; `dvc repro {declared.name}` makes what earlier stages write"
-        ) from None
-    return Seal(files, picked(params, declared.params))
-
-
 def stale_code(root: Path, sealed: Seal) -> list[str]:
     """The sealed source files that this process compiled from other bytes; what it does is not what they say."""
-    sources = {file: digest.sha256 for file, digest in sealed.files.items() if file.endswith(".py")}
-    return [file for file, sha256 in sources.items() if compiled.get((root / file).resolve(), sha256) != sha256]
+    sources = {file: (digest.sha256, digest.md5) for file, digest in sealed.files.items() if file.endswith(".py")}
+    return [file for file, digests in sources.items() if compiled.get((root / file).resolve(), digests) != digests]
+
+
+def to_declare(stage: str, files: Sequence[str]) -> str:
+    """What to add to dvc.yaml."""
+    lines = "".join(f"\n      - {file}" for file in files)
+    return f"`make deps` adds what lies in tasks/; by hand, add under `deps:` of the stage {stage} in dvc.yaml:{lines}"
 
 
 def remove_outputs(root: Path, declared: Declaration) -> None:
@@ -165,6 +162,16 @@ def _require_declared_components(declared: Declaration, params: Section) -> None
             )
 
 
+def _require_declared_code(root: Path, declared: Declaration, used: Collection[str], sealed: Seal) -> None:
+    """Refuse what ran without being declared: an edit of it would not run the stage again, and no statement would list it."""
+    undeclared = undeclared_modules(root, used, sealed.files)
+    if undeclared:
+        raise UndeclaredCodeError(
+            f"{declared.name}: ran {', '.join(undeclared)}, which is not among its `deps` in dvc.yaml, so that an edit would not run "
+            f"the stage again; {to_declare(declared.name, undeclared)}"
+        )
+
+
 def _choices(value: Any) -> Iterator[Choice]:
     """Every component that parameters choose."""
     if isinstance(value, Choice):
@@ -188,15 +195,6 @@ def _function(name: str, root: Path) -> Any:
             "activate that folder's own .venv, or start it there with `python -m flows.cli`"
         )
     return getattr(module, name)
-
-
-def _differences(before: Seal, after: Seal) -> list[str]:
-    """What differs, by name: files, then parameters."""
-    files = sorted(file for file in before.files.keys() | after.files.keys() if before.files.get(file) != after.files.get(file))
-    params = sorted(
-        key for key in before.params.keys() | after.params.keys() if before.params.get(key) != after.params.get(key)
-    )
-    return [*files, *(f"{PARAMS_FILE}: {key}" for key in params)]
 
 
 def main(arguments: list[str]) -> int:

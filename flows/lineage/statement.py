@@ -1,46 +1,32 @@
 """A stage's statement: what it made, and from what. An in-toto Statement v1 with the SLSA provenance v1 predicate.
 
 It holds no time, host, user or run, so that the same inputs in the same environment give the same bytes. The Git commit is not in
-it either: it would change the bytes with every commit; the digests of the code say more, and the journal has the commit. For the
-same reason the builder is goodfit's version without a digest: every edit under flows/, which decides and records but computes nothing,
-would give every statement other bytes, and dvc.lock with them. What computes is tasks/: each file of it is an input with its digests.
+it either: it would change the bytes with every commit; the digests of the code say more, and the journal has the commit.
+
+What computes is tasks/: each file of it that ran is an input with its digests. What decides and records is flows/: each file of it that
+ran in the stage's process is listed as the builder's, so that an auditor sees which code wrote the statement. An edit under flows/ runs
+no stage again; it changes the statement of the next run. docs/reference/statement.md describes every field.
 """
 
 import json
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flows.declaration import Declaration
 from flows.lineage.digest import digest_paths
-from tasks.contracts.statement import FOLDER, REQUIREMENTS, RESOLVED, Digest
+from flows.lineage.packages import loaded, locked_digest, record_digest
+from tasks.contracts.statement import FOLDER, REQUIREMENTS, RESOLVED, UNDECLARED, VARIABLES, Digest
 from tasks.core.files import write_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
-BUILD_TYPE = "urn:goodfit:stage:v1"
-# The packages whose arithmetic or file formats reach the outputs.
-PACKAGES = (
-    "captum",
-    "jinja2",
-    "markupsafe",
-    "matplotlib",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "onnxscript",
-    "pandas",
-    "pillow",
-    "pyarrow",
-    "safetensors",
-    "scikit-learn",
-    "scipy",
-    "torch",
-    "torchvision",
-)
+# Version 1 had no digests of packages and no files of the builder; tasks/contracts/statement.py reads both.
+BUILD_TYPE = "urn:goodfit:stage:v2"
+LOCKED = "the locked names, versions, markers and hashes, sorted; not the text of the file"
 
 
 def statement_path(stage: str) -> Path:
@@ -48,34 +34,52 @@ def statement_path(stage: str) -> Path:
 
 
 def write_statement(
-    root: Path, declared: Declaration, inputs: dict[str, Digest], params: dict[str, Any], resolved: dict[str, Any]
+    root: Path,
+    declared: Declaration,
+    inputs: Mapping[str, Digest],
+    params: dict[str, Any],
+    resolved: dict[str, Any],
+    *,
+    variables: Mapping[str, str],
+    undeclared: Mapping[str, Digest],
+    builder: Mapping[str, Digest],
 ) -> None:
     """Write `lineage/<stage>.json` for the outputs that now lie in the workspace.
 
     Args:
         root: the repository.
         declared: the stage as dvc.yaml has it.
-        inputs: the digest of every input file, as sealed before the stage ran.
+        inputs: the digest of every input file and of every .dvcignore that counts, as sealed before the stage ran.
         params: the parameters that the stage depends on, as sealed.
         resolved: the same with the default of every option that is not stated.
+        variables: the environment variables that can change a bit, as they were before the stage ran.
+        undeclared: the digest of every file outside of the repository that the stage read or ran, and that nothing declares.
+        builder: the digest of every file of goodfit itself that ran.
     """
     own = statement_path(declared.name)
     outputs = digest_paths(root, (name for name in declared.outs if name != own.as_posix()))
+    dependencies = [*_resources(inputs), *_requirements(root), *_packages(resolved)]
+    dependencies += [entry | {"annotations": {UNDECLARED: True}} for entry in _resources(undeclared)]
     write_json(
         root / own,
         {
             "_type": STATEMENT_TYPE,
-            "subject": [_resource(name, digest) for name, digest in outputs.items()],
+            "subject": [*_resources(outputs)],
             "predicateType": PREDICATE_TYPE,
             "predicate": {
                 "buildDefinition": {
                     "buildType": BUILD_TYPE,
                     "externalParameters": {"stage": declared.name, "command": declared.command, "parameters": params},
-                    "internalParameters": environment(resolved, computes=_computed(declared)) | {RESOLVED: resolved},
-                    "resolvedDependencies": [_resource(name, digest) for name, digest in inputs.items()]
-                    + _packages(root, resolved),
+                    "internalParameters": environment(resolved, variables, computes=_computed(declared)) | {RESOLVED: resolved},
+                    "resolvedDependencies": dependencies,
                 },
-                "runDetails": {"builder": {"id": "urn:goodfit:builder", "version": {"goodfit": version("goodfit")}}},
+                "runDetails": {
+                    "builder": {
+                        "id": "urn:goodfit:builder",
+                        "builderDependencies": [*_resources(builder)],
+                        "version": {"goodfit": version("goodfit")},
+                    }
+                },
             },
         },
     )
@@ -99,7 +103,7 @@ def _computed(declared: Declaration) -> bool:
     return "threads" in declared.params and "torch" in sys.modules
 
 
-def environment(resolved: dict[str, Any], *, computes: bool) -> dict[str, Any]:
+def environment(resolved: dict[str, Any], variables: Mapping[str, str], *, computes: bool) -> dict[str, Any]:
     """What else decides the bits; a stage that computes with torch also names the CPU's instruction set, which torch chooses by.
 
     Only training has a device and a precision to choose; the other stages compute on the CPU in 32 bits.
@@ -108,36 +112,35 @@ def environment(resolved: dict[str, Any], *, computes: bool) -> dict[str, Any]:
     if computes:
         import torch
 
-        from tasks.learning import device
-
         training = resolved.get("train", {})
         found |= {
-            "device": device.choose(training.get("device", "cpu")).type,
+            "device": _device(training["device"]) if training else "cpu",
             "precision": training.get("precision", "32-true"),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }
-    return found
+    return found | ({VARIABLES: dict(variables)} if variables else {})
 
 
-def _packages(root: Path, resolved: dict[str, Any]) -> list[dict[str, Any]]:
-    locked = digest_paths(root, [REQUIREMENTS]) if (root / REQUIREMENTS).exists() else {}
-    installed = [{"name": name, "uri": f"pkg:pypi/{name}@{number}"} for name, number in packages(resolved).items()]
-    return [*(_resource(name, digest) for name, digest in locked.items()), *installed]
+def _device(stated: Literal["auto", "cpu", "cuda"]) -> str:
+    from tasks.learning import device  # code of the stage that trains, and of no other
+
+    return device.choose(stated).type
 
 
-def packages(resolved: dict[str, Any]) -> dict[str, str]:
-    """The version of each package whose arithmetic or file formats reach the outputs, by name."""
-    return {name: version(name) for name in sorted({*PACKAGES, *_imported(resolved)})}
+def _resources(files: Mapping[str, Digest]) -> Iterator[dict[str, Any]]:
+    for name, digest in files.items():
+        yield {"name": name, "digest": {"sha256": digest.sha256, "md5": digest.md5}}
 
 
-def _imported(resolved: dict[str, Any]) -> Iterator[str]:
-    """The distributions of the components `imported` that were chosen (tasks/core/imported.py)."""
-    if resolved.get("name") == "imported" and resolved.get("version"):
-        yield str(resolved["version"]).partition(" ")[0]
-    for value in resolved.values():
-        if isinstance(value, dict):
-            yield from _imported(value)
+def _requirements(root: Path) -> Iterator[dict[str, Any]]:
+    locked = locked_digest(root)
+    if locked:
+        for entry in _resources({REQUIREMENTS: locked}):
+            yield entry | {"annotations": {"digestOf": LOCKED}}
 
 
-def _resource(name: str, digest: Digest) -> dict[str, Any]:
-    return {"name": name, "digest": {"sha256": digest.sha256, "md5": digest.md5}}
+def _packages(resolved: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    for name in loaded(resolved):
+        entry: dict[str, Any] = {"name": name, "uri": f"pkg:pypi/{name}@{version(name)}"}
+        sha256 = record_digest(name)
+        yield entry | {"digest": {"sha256": sha256}} if sha256 else entry

@@ -1,9 +1,10 @@
 """A stage's lineage statement as others read it: what the stage wrote, and from what.
 
-On disk it is an in-toto Statement v1 with the SLSA provenance v1 predicate; this is the one place that knows that shape.
+On disk it is an in-toto Statement v1 with the SLSA provenance v1 predicate; this is the one place that knows that shape. It reads what
+every version of goodfit wrote (the `buildType` ends with the version).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,10 @@ from tasks.core.files import read_text, repair
 
 FOLDER = Path("lineage")
 REQUIREMENTS = "requirements.lock"
+IGNORE_FILE = ".dvcignore"
 RESOLVED = "resolvedParameters"  # among the internal parameters
+VARIABLES = "variables"  # among the internal parameters
+UNDECLARED = "undeclared"  # an annotation
 
 
 class _Part(BaseModel):
@@ -31,12 +35,28 @@ class Digest(_Part):
     md5: str
 
 
+class _Digests(_Part):
+    sha256: str
+    md5: str | None = None
+
+
 class _Resource(_Part):
-    """A file, which has a digest, or a package, which has a package URL."""
+    """A file, which has both digests, or a package, which has a package URL and since version 2 the SHA-256 of its RECORD."""
 
     name: str
-    digest: Digest | None = None
+    digests: _Digests | None = Field(default=None, alias="digest")
     uri: str | None = None
+    annotations: dict[str, Any] = {}
+
+    @property
+    def digest(self) -> Digest | None:
+        """Of a file; None for a package."""
+        found = self.digests
+        return Digest(sha256=found.sha256, md5=found.md5) if found and found.md5 and not self.uri else None
+
+    @property
+    def undeclared(self) -> bool:
+        return bool(self.annotations.get(UNDECLARED))
 
 
 class _External(_Part):
@@ -51,8 +71,18 @@ class _Definition(_Part):
     resolved: list[_Resource] = Field(alias="resolvedDependencies")
 
 
+class _Builder(_Part):
+    dependencies: list[_Resource] = Field(default=[], alias="builderDependencies")
+    version: dict[str, str] = {}
+
+
+class _Run(_Part):
+    builder: _Builder = _Builder()
+
+
 class _Predicate(_Part):
     definition: _Definition = Field(alias="buildDefinition")
+    run: _Run = Field(default=_Run(), alias="runDetails")
 
 
 class Statement(_Part):
@@ -78,8 +108,15 @@ class Statement(_Part):
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What else decides the bytes of the outputs, such as the Python version."""
-        return {key: value for key, value in self.predicate.definition.internal.items() if key != RESOLVED}
+        """What else decides the bytes of the outputs, such as the Python version, and the environment variables that were set."""
+        internal = self.predicate.definition.internal
+        return {key: value for key, value in internal.items() if key not in (RESOLVED, VARIABLES)} | self.variables
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The environment variables that can change a bit and were set, by name."""
+        found: dict[str, Any] = self.predicate.definition.internal.get(VARIABLES, {})
+        return found
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -94,11 +131,29 @@ class Statement(_Part):
 
     @property
     def inputs(self) -> dict[str, Digest]:
-        """Data and code, by path."""
-        files = {entry.name: entry.digest for entry in self.predicate.definition.resolved if entry.digest}
-        # Part of the environment: the file may move on without the stage having to run again.
-        files.pop(REQUIREMENTS, None)
-        return files
+        """Data and code, by path, as dvc.yaml declares them."""
+        return {name: digest for name, digest in self._files() if name != REQUIREMENTS and Path(name).name != IGNORE_FILE}
+
+    @property
+    def ignore_files(self) -> dict[str, Digest]:
+        """Every .dvcignore that had a say in which files of a folder were inputs, by path."""
+        return {name: digest for name, digest in self._files() if Path(name).name == IGNORE_FILE}
+
+    @property
+    def undeclared(self) -> dict[str, Digest]:
+        """What the stage read or ran outside of the repository, libraries aside, by path."""
+        entries = self.predicate.definition.resolved
+        return {entry.name: entry.digest for entry in entries if entry.digest and entry.undeclared}
+
+    @property
+    def builder(self) -> dict[str, Digest]:
+        """The code that decided and recorded, by path; none in a statement of version 1."""
+        return {entry.name: entry.digest for entry in self.predicate.run.builder.dependencies if entry.digest}
+
+    @property
+    def builder_version(self) -> dict[str, str]:
+        """By the name of the software."""
+        return self.predicate.run.builder.version
 
     @property
     def files(self) -> dict[str, Digest]:
@@ -107,14 +162,24 @@ class Statement(_Part):
 
     @property
     def requirements(self) -> Digest | None:
-        """The lock file of the environment, where the repository has one."""
-        entries = self.predicate.definition.resolved
-        return next((entry.digest for entry in entries if entry.name == REQUIREMENTS and entry.digest), None)
+        """Of what the lock file of the environment locks, where the repository has one; in a statement of version 1 of its text."""
+        return dict(self._files()).get(REQUIREMENTS)
 
     @property
     def packages(self) -> dict[str, str]:
         """Package URLs (`pkg:pypi/torch@2.15.0`), by name."""
         return {entry.name: entry.uri for entry in self.predicate.definition.resolved if entry.uri}
+
+    @property
+    def package_digests(self) -> dict[str, str]:
+        """SHA-256 of each package's RECORD (flows/lineage/packages.py), by name; none in a statement of version 1."""
+        entries = self.predicate.definition.resolved
+        return {entry.name: entry.digests.sha256 for entry in entries if entry.uri and entry.digests}
+
+    def _files(self) -> Iterator[tuple[str, Digest]]:
+        for entry in self.predicate.definition.resolved:
+            if entry.digest and not entry.undeclared:
+                yield entry.name, entry.digest
 
 
 def read_statement(root: Path, stage: str) -> Statement:

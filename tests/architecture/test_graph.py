@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from benchmarks.stages import params_of
 from flows.declaration import read_declarations
 from flows.dependencies import code_of
-from flows.lineage.statement import PACKAGES
+from flows.lineage.packages import PACKAGES
 from tasks.core.settings import load_yaml
 from tasks.download import OUTPUTS
 from tests.conftest import ROOT, STAGES, Project

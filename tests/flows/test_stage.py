@@ -9,7 +9,8 @@ import pytest
 
 from flows.declaration import Declaration, DeclarationError, read_declaration, read_params
 from flows.lineage.digest import digest_paths
-from flows.stage import Seal, run_stage, seal
+from flows.sealing import Seal, seal
+from flows.stage import run_stage
 from tasks.core.errors import ArtifactError, GoodfitError
 from tests.conftest import ROOT, Project
 
