@@ -1,7 +1,9 @@
-"""What this process has executed: the modules that came from the repository, and those that came from somewhere else."""
+"""What this process has executed: the files of its modules, and the libraries that are mapped into it."""
 
+import site
 import sys
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from sysconfig import get_paths
@@ -12,6 +14,20 @@ from tasks.contracts.statement import Digest
 
 # What goodfit decides and records with. Of `tasks` it uses a few modules itself, such as the one that knows the shape of statements.
 BUILDER, USED = "flows/", "tasks/"
+# Python runs them at its start wherever it finds them; they are in no wheel.
+CUSTOM = ("sitecustomize", "usercustomize")
+
+
+def executed() -> set[Path]:
+    """Of every loaded module the file that it says it is and the one that it was found at, and every mapped library; links followed."""
+    found: set[object] = set()
+    for module in list(sys.modules.values()):
+        known = getattr(module, "__dict__", {})  # getattr on the module itself would load what some load when first asked for
+        found |= {known.get("__file__"), getattr(known.get("__spec__"), "origin", None)}
+    files = {
+        Path(file).resolve() for file in found if isinstance(file, str) and (Path(file).is_absolute() or Path(file).is_file())
+    }
+    return files | {Path(file) for file in _mapped()}
 
 
 def used_by_builder(root: Path) -> frozenset[str]:
@@ -32,21 +48,9 @@ def builder_files(root: Path, used: Collection[str], inputs: Collection[str]) ->
     return {name: _digest(ran[name]) for name in names}
 
 
-def undeclared_modules(root: Path, used: Collection[str], inputs: Collection[str]) -> list[str]:
-    """The files of the repository that ran and are neither declared nor of goodfit itself; sorted."""
-    known = {(root / name).resolve() for name in inputs}
-    ran = _of_repository(root)
-    return sorted(name for name, path in ran.items() if path not in known and name not in used and not name.startswith(BUILDER))
-
-
-def foreign_modules(root: Path) -> list[Path]:
-    """The files that ran and belong neither to the repository nor to Python nor to an installed package; sorted."""
-    return sorted(path for path in _files() if not path.is_relative_to(root) and not is_installed(root, path))
-
-
 def is_installed(root: Path, path: Path) -> bool:
     """Whether a file, links followed, lies where Python and the installed packages are, which may be below `root`."""
-    return any(path.is_relative_to(folder) for folder in _environment(root))
+    return any(path.is_relative_to(folder) for folder in _environment(root)) and path.stem not in CUSTOM
 
 
 def _digest(path: Path) -> Digest:
@@ -56,25 +60,17 @@ def _digest(path: Path) -> Digest:
 
 def _of_repository(root: Path) -> dict[str, Path]:
     """By path relative to the repository: what was loaded from it, without a .venv inside of it."""
-    return {
-        path.relative_to(root).as_posix(): path
-        for path in _files()
-        if path.is_relative_to(root) and not is_installed(root, path)
-    }
+    own = {path for path in executed() if path.is_relative_to(root) and not is_installed(root, path)}
+    return {path.relative_to(root).as_posix(): path for path in own}
 
 
-def _files() -> Iterator[Path]:
-    """Of every loaded module the file that it says it is and the one that it was found at."""
-    found = set()
-    for module in list(sys.modules.values()):
-        known = getattr(module, "__dict__", {})  # getattr on the module itself would load what some load when first asked for
-        found |= {known.get("__file__"), getattr(known.get("__spec__"), "origin", None)}
-    return (Path(file).resolve() for file in found if isinstance(file, str) and _is_path(file))
-
-
-def _is_path(origin: str) -> bool:
-    """Not "built-in", "frozen" or "<string>"."""
-    return Path(origin).is_absolute() or Path(origin).is_file()
+def _mapped() -> Iterator[str]:
+    """On Linux, the files whose code is mapped into this process."""
+    with suppress(OSError):
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.split(maxsplit=5)  # address, permissions, offset, device, inode, path
+            if len(fields) == 6 and "x" in fields[1] and fields[5].startswith("/"):
+                yield fields[5]
 
 
 @cache
@@ -82,6 +78,6 @@ def _environment(root: Path) -> tuple[Path, ...]:
     """Where the standard library and the installed packages lie; a prefix such as /usr that the repository lies below is none."""
     paths = get_paths()
     names = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = {paths[name] for name in names} | {sys.prefix, sys.base_prefix, sys.exec_prefix}
+    folders = {paths[name] for name in names} | {sys.prefix, sys.base_prefix, sys.exec_prefix, site.getusersitepackages()}
     resolved = {Path(folder).resolve() for folder in folders if folder}
     return tuple(folder for folder in resolved if not root.is_relative_to(folder))

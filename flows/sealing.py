@@ -1,38 +1,32 @@
-"""The seal: what a stage is about to read, byte for byte, and whether any of it was changed while the stage ran.
+"""The seal: what a stage is about to read, byte for byte; compared with the same after it has run, it tells what changed meanwhile."""
 
-Digests alone do not see a file that is changed and put back while the stage reads it. So the seal also keeps when each file's inode was
-last changed, which no program can set: writing, renaming, and setting the time of the content back all move it forward.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from flows.declaration import Declaration
-from flows.lineage.digest import digest_paths
+from flows.lineage.digest import digest_file, digest_paths, files_below
 from flows.lineage.ignore import IGNORE_FILE
 from flows.parameters.checking import picked
+from flows.traces import Trace, touched, traces
 from tasks.contracts.statement import Digest
 from tasks.core.errors import ArtifactError
 from tasks.core.settings import PARAMS_FILE
-
-# What must stay the same of a file or a folder, beside its bytes.
-Traces = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Seal:
     """What a stage is about to read: the digest of every input file and the value of every parameter.
 
-    `ignore_files` are those that decide which files of a folder are inputs. `traces` tell whether a file was touched: they belong to
-    one run and one machine, and are in no statement.
+    `ignore_files` are those that decide which files of a folder are inputs. The `traces` (flows/traces.py) belong to one run and one
+    machine, and are in no statement.
     """
 
     files: dict[str, Digest]
     params: dict[str, Any]
     ignore_files: dict[str, Digest] = field(default_factory=dict)
-    traces: Traces = field(default_factory=dict, compare=False)
+    traces: dict[str, Trace] = field(default_factory=dict, compare=False)
 
     @property
     def inputs(self) -> dict[str, Digest]:
@@ -40,30 +34,43 @@ class Seal:
         return self.files | self.ignore_files
 
 
-def seal(root: Path, declared: Declaration, params: dict[str, Any]) -> Seal:
+def seal(root: Path, declared: Declaration, params: dict[str, Any], *, again: bool = False) -> Seal:
     """Hash every declared input, byte for byte, and pick every declared parameter from the document `params`.
 
+    The traces are taken before the files are read, or `again` after that: so no moment between the first and the last reading is
+    without them.
+
     Raises:
-        ArtifactError: an input is missing, or is no regular file.
+        ArtifactError: an input is missing, or is not a regular file.
     """
     try:
         ignore_files = digest_paths(root, _ignore_files(root, declared.deps))
-        files = digest_paths(root, declared.deps)
+        names = sorted({file for dep in declared.deps for file in files_below(root, dep)})
+        data = [name for name in names if not _is_compiled(name)]
+        first = {} if again else traces(root, data)
+        files = {name: digest_file(root / name) for name in names}
+        found = traces(root, data) if again else first
     except FileNotFoundError as error:
         raise ArtifactError(
             f"{declared.name}: its input {error.filename} is missing; `dvc repro {declared.name}` makes what earlier stages write"
         ) from None
-    return Seal(files, picked(params, declared.params), ignore_files, {})
+    return Seal(files, picked(params, declared.params), ignore_files, found)
 
 
 def differences(before: Seal, after: Seal) -> list[str]:
-    """What differs, by name: files, then parameters."""
+    """What differs, by name: files, then parameters, then files that were changed and put back."""
     first, second = before.inputs, after.inputs
     files = sorted(file for file in first.keys() | second.keys() if first.get(file) != second.get(file))
     params = sorted(
         key for key in before.params.keys() | after.params.keys() if before.params.get(key) != after.params.get(key)
     )
-    return [*files, *(f"{PARAMS_FILE}: {key}" for key in params)]
+    back = [f"{name} (and put back)" for name in touched(before.traces, after.traces) if name not in files]
+    return [*files, *(f"{PARAMS_FILE}: {key}" for key in params), *back]
+
+
+def _is_compiled(name: str) -> bool:
+    """Of code it is known which bytes ran, whatever the file was in between."""
+    return name.endswith(".py") and name.startswith("tasks/")
 
 
 def _ignore_files(root: Path, deps: Iterable[str]) -> Iterator[str]:

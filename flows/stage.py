@@ -9,8 +9,9 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from pydantic import BaseModel
 
 from flows.checkpoints import checkpoint_file
 from flows.declaration import Declaration, read_declaration, read_params, require_stage
-from flows.executed import builder_files, undeclared_modules, used_by_builder
+from flows.executed import builder_files, used_by_builder
+from flows.lineage.packages import loaded
 from flows.lineage.statement import write_statement
 from flows.lineage.variables import fix_threads, variables
 from flows.parameters.apart import check_params_apart
@@ -27,9 +29,12 @@ from flows.parameters.checking import check_params, stage_params
 from flows.processes.leaving import collect_rarely, leave
 from flows.processes.locks import stage_lock
 from flows.processes.watch import DVC_VARIABLE, LEADER_VARIABLE, Identity, end_now, end_with_leader
+from flows.reads import Watch
 from flows.repository import require_project
 from flows.sealing import Seal, differences, seal
+from flows.shadows import refuse_shadows
 from flows.sources import compiled
+from flows.undeclared import Undeclared, judge
 from tasks.core.components import Choice
 from tasks.core.errors import ArtifactError, GoodfitError, ParamsError
 from tasks.core.progress import events_pipe
@@ -66,45 +71,81 @@ def run_stage(
     require_stage(root, name)  # a stage that does not exist has no lock
     with stage_lock(root, name, leader, say):
         used = used_by_builder(root)
+        refuse_shadows(root)
         document = read_params(root)  # the only reading: what is checked here is what is sealed and what the stage is handed
         declared = read_declaration(root, name, document)
         check_params_apart(root, document)
-        params = stage_params(declared, document)
-        _require_declared_components(declared, params)
-        function = _function(name, root)
-        found = variables()
-        fix_threads(getattr(params, "threads", 1))
-        before = seal(root, declared, document)
-        stale = stale_code(root, before)
-        if stale:
-            raise InputsChangedError(f"{name}: changed since this process read it: {', '.join(stale)}; start the run again")
-        try:
-            # DVC has removed them, but an orphan may have written until it lost the lock.
-            remove_outputs(root, declared)
-            resolved = params.model_dump(mode="json")
-            with checkpoint_file(root, name, before.files, resolved):
-                function(params, root)
+        with Watch(root, {*declared.deps, *declared.outs}) as watch:
+            prepared = _prepare(root, declared, document)
+            try:
+                # DVC has removed them, but an orphan may have written until it lost the lock.
+                remove_outputs(root, declared)
+                with checkpoint_file(root, name, prepared.sealed.files, prepared.resolved):
+                    prepared.function(prepared.params, root)
+                    watch.stop()
+                    _require(leader)
+                    _refuse_changed(root, prepared)
+                    undeclared = judge(root, declared, prepared.sealed.inputs, used, watch)
+                    if watch.lost:
+                        say(
+                            f"{name}: more files were opened at once than can be watched: an undeclared input may have been overlooked"
+                        )
+                    _write_statement(root, prepared, undeclared, used)
+            except BaseException:
                 _require(leader)
-                changed = sorted({*differences(before, seal(root, declared, read_params(root))), *stale_code(root, before)})
-                if changed:
-                    raise InputsChangedError(
-                        f"{name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again"
-                    )
-                _require_declared_code(root, declared, used, before)
-                write_statement(
-                    root,
-                    declared,
-                    before.inputs,
-                    before.params,
-                    resolved,
-                    variables=found,
-                    undeclared={},
-                    builder=builder_files(root, used, before.files),
-                )
-        except BaseException:
-            _require(leader)
-            remove_outputs(root, declared)
-            raise
+                remove_outputs(root, declared)
+                raise
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A stage that is about to run."""
+
+    declared: Declaration
+    params: Section
+    resolved: dict[str, Any]
+    function: Callable[[Section, Path], None]
+    variables: dict[str, str]
+    sealed: Seal
+
+
+def _prepare(root: Path, declared: Declaration, document: dict[str, Any]) -> _Prepared:
+    params = stage_params(declared, document)
+    _require_declared_components(declared, params)
+    function = _function(declared.name, root)
+    found = variables()
+    fix_threads(getattr(params, "threads", 1))
+    sealed = seal(root, declared, document)
+    stale = stale_code(root, sealed)
+    if stale:
+        raise InputsChangedError(
+            f"{declared.name}: changed since this process read it: {', '.join(stale)}; start the run again"
+        )
+    return _Prepared(declared, params, params.model_dump(mode="json"), function, found, sealed)
+
+
+def _refuse_changed(root: Path, prepared: _Prepared) -> None:
+    again = seal(root, prepared.declared, read_params(root), again=True)
+    changed = sorted({*differences(prepared.sealed, again), *stale_code(root, prepared.sealed)})
+    if changed:
+        raise InputsChangedError(
+            f"{prepared.declared.name}: changed while it ran: {', '.join(changed)}; nothing was recorded: run it again"
+        )
+
+
+def _write_statement(root: Path, prepared: _Prepared, undeclared: Undeclared, used: Collection[str]) -> None:
+    sealed = prepared.sealed
+    write_statement(
+        root,
+        prepared.declared,
+        sealed.inputs,
+        sealed.params,
+        prepared.resolved,
+        variables=prepared.variables,
+        undeclared=undeclared.files,
+        builder=builder_files(root, used, sealed.files),
+        packages=loaded(prepared.resolved, undeclared.packages),
+    )
 
 
 def assist(name: str, root: Path) -> None:
@@ -126,12 +167,6 @@ def stale_code(root: Path, sealed: Seal) -> list[str]:
     """The sealed source files that this process compiled from other bytes; what it does is not what they say."""
     sources = {file: (digest.sha256, digest.md5) for file, digest in sealed.files.items() if file.endswith(".py")}
     return [file for file, digests in sources.items() if compiled.get((root / file).resolve(), digests) != digests]
-
-
-def to_declare(stage: str, files: Sequence[str]) -> str:
-    """What to add to dvc.yaml."""
-    lines = "".join(f"\n      - {file}" for file in files)
-    return f"`make deps` adds what lies in tasks/; by hand, add under `deps:` of the stage {stage} in dvc.yaml:{lines}"
 
 
 def remove_outputs(root: Path, declared: Declaration) -> None:
@@ -160,16 +195,6 @@ def _require_declared_components(declared: Declaration, params: Section) -> None
                 f"{declared.name}: would run {file}, which is not among its `deps` in dvc.yaml, so that an edit of that file "
                 "would not run the stage again; `make deps` adds it"
             )
-
-
-def _require_declared_code(root: Path, declared: Declaration, used: Collection[str], sealed: Seal) -> None:
-    """Refuse what ran without being declared: an edit of it would not run the stage again, and no statement would list it."""
-    undeclared = undeclared_modules(root, used, sealed.files)
-    if undeclared:
-        raise UndeclaredCodeError(
-            f"{declared.name}: ran {', '.join(undeclared)}, which is not among its `deps` in dvc.yaml, so that an edit would not run "
-            f"the stage again; {to_declare(declared.name, undeclared)}"
-        )
 
 
 def _choices(value: Any) -> Iterator[Choice]:

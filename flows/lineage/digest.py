@@ -1,25 +1,59 @@
 """Digests of files: SHA-256 as evidence, MD5 to join it to dvc.lock."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from flows.lineage.ignore import ignored
 from tasks.contracts.statement import Digest
+from tasks.core.errors import ArtifactError
 
 CHUNK = 1 << 20
 
 
+# To open a named pipe waits for its writer, unless told not to.
+AT_ONCE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
 def digest_file(path: Path) -> Digest:
-    """Both digests in one reading."""
+    """Both digests in one reading.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ArtifactError: it is a named pipe, a socket or a device, which holds no bytes of its own.
+    """
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
+    with open(path, "rb", buffering=0, opener=_regular) as file:
         while chunk := file.read(CHUNK):
             sha256.update(chunk)
             md5.update(chunk)
     return Digest(sha256=sha256.hexdigest(), md5=md5.hexdigest())
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open a file for reading, if it is one."""
+    try:
+        descriptor = os.open(path, flags | AT_ONCE)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a socket
+            raise
+        raise _irregular(path) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        if Path(path).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise _irregular(path)
+    return descriptor
+
+
+def _irregular(path: str) -> ArtifactError:
+    return ArtifactError(
+        f"{path} is a named pipe, a socket or a device; expected a regular file: remove it, and bring back what was there"
+    )
 
 
 def files_below(root: Path, name: str) -> Iterator[str]:

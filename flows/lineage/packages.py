@@ -8,7 +8,7 @@ import csv
 import hashlib
 import sys
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.metadata import Distribution, distribution, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,9 +52,17 @@ def versions(resolved: dict[str, Any]) -> dict[str, str]:
     return {name: version(name) for name in sorted({*PACKAGES, *_imported(resolved)})}
 
 
-def loaded(resolved: dict[str, Any]) -> list[str]:
-    """The packages that this process has loaded, and those of the components `imported` that were chosen; sorted."""
-    found = {name for name, module in PACKAGES.items() if module in sys.modules}
+def loaded(resolved: dict[str, Any], read: Collection[str] = ()) -> list[str]:
+    """The packages that this process has loaded, those of the components `imported` that were chosen, and those it read files of.
+
+    Args:
+        resolved: the stage's parameters, with all defaults.
+        read: the folders of packages in which a file was read; scikit-learn's digits need no import of it.
+
+    Returns:
+        The names of the distributions, sorted.
+    """
+    found = {name for name, module in PACKAGES.items() if module in sys.modules or module in read}
     return sorted({*found, *_imported(resolved)})
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from flows.declaration import Declaration
 from flows.lineage.digest import digest_paths
-from flows.lineage.packages import loaded, locked_digest, record_digest
+from flows.lineage.packages import locked_digest, record_digest
 from tasks.contracts.statement import FOLDER, REQUIREMENTS, RESOLVED, UNDECLARED, VARIABLES, Digest
 from tasks.core.files import write_json
 
@@ -43,6 +43,7 @@ def write_statement(
     variables: Mapping[str, str],
     undeclared: Mapping[str, Digest],
     builder: Mapping[str, Digest],
+    packages: Iterable[str],
 ) -> None:
     """Write `lineage/<stage>.json` for the outputs that now lie in the workspace.
 
@@ -55,10 +56,11 @@ def write_statement(
         variables: the environment variables that can change a bit, as they were before the stage ran.
         undeclared: the digest of every file outside of the repository that the stage read or ran, and that nothing declares.
         builder: the digest of every file of goodfit itself that ran.
+        packages: the installed distributions whose arithmetic or file formats reach the outputs.
     """
     own = statement_path(declared.name)
     outputs = digest_paths(root, (name for name in declared.outs if name != own.as_posix()))
-    dependencies = [*_resources(inputs), *_requirements(root), *_packages(resolved)]
+    dependencies = [*_resources(inputs), *_requirements(root), *_packages(packages)]
     dependencies += [entry | {"annotations": {UNDECLARED: True}} for entry in _resources(undeclared)]
     write_json(
         root / own,
@@ -139,8 +141,8 @@ def _requirements(root: Path) -> Iterator[dict[str, Any]]:
             yield entry | {"annotations": {"digestOf": LOCKED}}
 
 
-def _packages(resolved: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    for name in loaded(resolved):
+def _packages(names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
         entry: dict[str, Any] = {"name": name, "uri": f"pkg:pypi/{name}@{version(name)}"}
         sha256 = record_digest(name)
         yield entry | {"digest": {"sha256": sha256}} if sha256 else entry

@@ -1,0 +1,144 @@
+"""What a stage read or ran that nothing declares.
+
+In the repository it fails the stage: an edit of such a file would not run the stage again, and no statement would list it. A file from
+elsewhere is listed in the statement with its digest. Files of libraries and of the system are neither: packages are listed as such.
+"""
+
+import os
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from sysconfig import get_paths
+
+from flows.declaration import Declaration
+from flows.executed import BUILDER, executed, is_installed
+from flows.lineage.digest import digest_file
+from flows.reads import BYTECODE, Watch
+from tasks.contracts.statement import Digest
+from tasks.core.errors import GoodfitError
+
+SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/nix/store", "/proc", "/sbin", "/sys", "/Library", "/System")
+SYSTEM_IN_USR = ("bin", "lib", "lib32", "lib64", "libexec", "local/lib", "sbin", "share")
+# What libraries keep for themselves in the folder for caches; weights that were downloaded into it do count.
+CACHES = {"fontconfig", "matplotlib", "numba", "nv", "torch_extensions", "triton"}
+FONTS = "fontlist-"  # of matplotlib, wherever MPLCONFIGDIR is
+SECRETS = {".netrc", "_netrc"}  # `requests` looks for a password there: its digest is better not written down
+CHECKPOINTS = ".dvc/tmp/goodfit/"  # of this very stage, these very inputs (flows/checkpoints.py)
+
+
+class UndeclaredError(GoodfitError):
+    """The stage ran or read what dvc.yaml does not declare."""
+
+
+@dataclass(frozen=True)
+class Undeclared:
+    """What a stage read or ran outside of the repository, by its name there, and of which packages it read files."""
+
+    files: dict[str, Digest] = field(default_factory=dict)
+    packages: frozenset[str] = frozenset()  # by the names of their folders
+
+
+def judge(root: Path, declared: Declaration, inputs: Collection[str], used: Collection[str], watch: Watch) -> Undeclared:
+    """Look at all that the stage read and ran.
+
+    Args:
+        root: the repository.
+        declared: the stage as dvc.yaml has it.
+        inputs: its input files.
+        used: the code that goodfit itself uses (flows/executed.py).
+        watch: what was opened while the stage ran.
+
+    Raises:
+        UndeclaredError: some of it is of the repository, and is neither declared nor of the stage's own making.
+    """
+    known = {os.path.normpath(root / name) for name in inputs}
+    ran = {str(path) for path in executed()}
+    read = {os.path.normpath(path) for path in watch.read}
+    left = sorted(path for path in (ran | read) - known if os.path.isfile(path))  # noqa: PTH113 - thousands of names
+    real = {path: Path(os.path.realpath(path)) for path in left}
+    declared_files = {os.path.realpath(path) for path in known} if left else set()
+    inside, outside = {}, set()
+    for path in left:
+        name = _in_repository(root, path, real[path])
+        if str(real[path]) in declared_files:
+            continue
+        if name is None:
+            outside.add(path)
+        elif name not in used and not _is_own(declared, name):
+            inside[name] = "ran" if path in ran else "read"
+    if inside:
+        raise _refusal(declared, inside)
+    foreign = {real[path] for path in outside if not _is_of_system(root, Path(path)) and not _is_of_system(root, real[path])}
+    return Undeclared({_named(path): digest_file(path) for path in sorted(foreign)}, frozenset(_packages(read)))
+
+
+def _in_repository(root: Path, path: str, real: Path) -> str | None:
+    """The path relative to the repository, without its environment; of a link there, that of the link."""
+    if is_installed(root, real):
+        return None
+    found = next((place for place in (Path(path), real) if place.is_relative_to(root)), None)
+    return found.relative_to(root).as_posix() if found else None
+
+
+def _is_own(declared: Declaration, name: str) -> bool:
+    """Whether goodfit itself or the stage made or reads this file of the repository."""
+    is_output = any(name == out or name.startswith(f"{out}/") for out in declared.outs)
+    of_goodfit = (name.startswith(BUILDER) and name.endswith(".py")) or name.startswith(CHECKPOINTS)
+    return is_output or of_goodfit or name.partition("/")[0].endswith(".egg-info")
+
+
+def _refusal(declared: Declaration, files: dict[str, str]) -> UndeclaredError:
+    """What was found, why that is refused, and the exact lines to add to dvc.yaml."""
+    stage = declared.name
+    hidden = [name for name in files if any(name.startswith(f"{dep}/") for dep in declared.deps)]
+    if hidden:
+        return UndeclaredError(
+            f"{stage}: {files[hidden[0]]} {', '.join(hidden)}, which .dvcignore leaves out of the stage's inputs; move it out of that "
+            "folder, or correct .dvcignore"
+        )
+    done = " and ".join(
+        f"{verb} {', '.join(name for name, found in files.items() if found == verb)}"
+        for verb in ("ran", "read")
+        if verb in files.values()
+    )
+    lines = "".join(f"\n      - {name}" for name in files)
+    cure = "`make deps` adds it" if all(name.startswith("tasks/") for name in files) else "add it"
+    return UndeclaredError(
+        f"{stage}: {done}, which dvc.yaml does not declare, so that an edit of it would not run the stage again; {cure} "
+        f"under `deps:` of the stage {stage}:{lines}"
+    )
+
+
+def _is_of_system(root: Path, path: Path) -> bool:
+    """Whether a file belongs to Python, to a library, to the system, or to what these keep for themselves."""
+    name, cache = path.as_posix(), Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    system = (
+        *SYSTEM,
+        *(f"/usr/{folder}" for folder in SYSTEM_IN_USR),
+        tempfile.gettempdir(),
+        os.path.realpath(tempfile.gettempdir()),
+    )
+    return (
+        is_installed(root, path)
+        or name.startswith(tuple(f"{folder}/" for folder in system))
+        or (path.is_relative_to(cache) and not CACHES.isdisjoint(path.relative_to(cache).parts))
+        or path.name.startswith(FONTS)
+        or path.name in SECRETS
+        or BYTECODE in path.parts  # its source is listed
+    )
+
+
+def _named(path: Path) -> str:
+    """A path without the name of the user."""
+    home = Path.home()
+    return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else path.as_posix()
+
+
+def _packages(read: Iterable[str]) -> Iterator[str]:
+    """Of which installed packages a file was read: data that comes with a library needs no import of it."""
+    folders = {os.path.realpath(get_paths()[name]) + os.sep for name in ("purelib", "platlib")}
+    for path in read:
+        for folder in folders:
+            if path.startswith(folder):
+                yield path[len(folder) :].partition(os.sep)[0]
