@@ -80,4 +80,6 @@ def _environment(root: Path) -> tuple[Path, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {paths[name] for name in names} | {sys.prefix, sys.base_prefix, sys.exec_prefix, site.getusersitepackages()}
     resolved = {Path(folder).resolve() for folder in folders if folder}
+    targets = {Path(entry).resolve() for entry in sys.path if entry} - resolved  # `pip install --target`, named in PYTHONPATH
+    resolved |= {folder for folder in targets if not folder.is_relative_to(root) and any(folder.glob("*.dist-info"))}
     return tuple(folder for folder in resolved if not root.is_relative_to(folder))

@@ -1,0 +1,246 @@
+"""What a stage reads or runs without declaring it: refused where it is of the repository, listed where it is not."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.lineage.digest import digest_file
+from tasks.contracts.statement import read_statement
+from tests.conftest import Project
+
+pytestmark = pytest.mark.slow
+STAGE = (sys.executable, "-m", "flows.stage", "download")
+READERS = {
+    "open": ("notes.txt", "open(extra).read()"),
+    "os.open": ("notes.txt", "import os; os.read(os.open(extra, os.O_RDONLY), 1)"),
+    "safetensors": ("numbers.safetensors", "from safetensors.numpy import load_file; load_file(extra)"),
+    "read_parquet": ("table.parquet", "import pandas; pandas.read_parquet(extra)"),
+}
+NATIVE = ("safetensors", "read_parquet")
+
+
+def choose(project: Project, line: str) -> None:
+    """Let the download run a component of the user's own, which runs this line too."""
+    text = project.text("tasks/datasets/digits.py")
+    with_line = text.replace("    shutil.copyfile(", f"    {line}\n    shutil.copyfile(")
+    assert with_line != text
+    (project.root / "tasks/datasets/own.py").write_text(with_line)
+    project.edit("params.yaml", "{name: digits}", "{name: own}")
+
+
+def write_extra(path: Path) -> None:
+    import numpy as np
+    import pandas as pd
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".safetensors":
+        save_file({"x": np.zeros(3)}, path)
+    elif path.suffix == ".parquet":
+        pd.DataFrame({"x": [1, 2]}).to_parquet(path)
+    else:
+        path.write_text("notes")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_of_the_repository_that_is_read_must_be_declared(fresh: Project, reader: str) -> None:
+    if reader in NATIVE and sys.platform != "linux":
+        pytest.skip("native readers are seen on Linux only")
+    name, line = READERS[reader]
+    write_extra(fresh.root / "data/extra" / name)
+    choose(fresh, f"extra = 'data/extra/{name}'; {line}")
+    refused = fresh.run(*STAGE, check=False)
+    assert refused.returncode == 1
+    assert f"download: read data/extra/{name}, which dvc.yaml does not declare" in refused.stderr
+    to_add = f"      - data/extra/{name}\n"
+    assert f"add it under `deps:` of the stage download:\n{to_add}" in refused.stderr
+    assert not (fresh.root / "data/raw").exists()
+    fresh.edit("dvc.yaml", "      - ${download.path}\n", f"      - ${{download.path}}\n{to_add}")
+    fresh.repro("download")
+    assert f"data/extra/{name}" in read_statement(fresh.root, "download").inputs
+
+
+def test_a_link_to_what_is_declared_is_that(fresh: Project) -> None:
+    (fresh.root / "link.md").symlink_to("data/source/README.md")
+    choose(fresh, "open('link.md').read(); open('data/source/../source/README.md').read()")
+    fresh.run(*STAGE)
+
+
+def test_what_the_stage_itself_writes_may_be_read(fresh: Project) -> None:
+    choose(
+        fresh, "open('mine.txt', 'w').write('x'); open('mine.txt').read(); open(raw / 'x', 'w').close(); open(raw / 'x').read()"
+    )
+    fresh.run(*STAGE)
+
+
+def test_a_file_that_dvcignore_hides_in_an_input_folder_is_told(fresh: Project) -> None:
+    (fresh.root / "data/source/hidden.pyc").write_text("x")
+    fresh.edit("params.yaml", "path: data/source/README.md", "path: data/source")
+    choose(fresh, "open('data/source/hidden.pyc').read()")
+    refused = fresh.run(*STAGE, check=False)
+    assert "download: read data/source/hidden.pyc, which .dvcignore leaves out of the stage's inputs" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("import tasks.datasets.csv", "tasks/datasets/csv.py"),
+        ("sys.path.insert(0, 'tasks/__pycache__'); import hidden", "tasks/__pycache__/hidden/__init__.py"),
+        ("import helper", "helper.py"),
+    ],
+)
+def test_code_of_the_repository_that_ran_must_be_declared(fresh: Project, line: str, file: str) -> None:
+    for path in (fresh.root / "tasks/__pycache__/hidden/__init__.py", fresh.root / "helper.py"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1\n")
+    choose(fresh, f"import sys; {line}")
+    refused = fresh.run(*STAGE, check=False)
+    assert refused.returncode == 1
+    assert f"download: ran {file}" in refused.stderr
+    assert f"      - {file}\n" in refused.stderr
+    assert not (fresh.root / "data/raw").exists()
+
+
+def test_declared_code_beside_tasks_is_compiled_from_what_is_sealed(fresh: Project) -> None:
+    """Stale bytecode beside it would otherwise run."""
+    helper = fresh.root / "helper.py"
+    helper.write_text("x = 1\n")
+    fresh.run(sys.executable, "-m", "compileall", "-q", "helper.py")
+    before = helper.stat()
+    helper.write_text("x = 2\n")
+    os.utime(helper, ns=(before.st_atime_ns, before.st_mtime_ns))
+    choose(fresh, "import helper; print('ran', helper.x)")
+    fresh.edit("dvc.yaml", "      - ${download.path}\n", "      - ${download.path}\n      - helper.py\n")
+    assert "ran 2" in fresh.run(*STAGE).stdout
+
+
+def test_a_file_outside_is_listed_with_its_digest(fresh: Project, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    outside = tmp_path / "elsewhere.txt"
+    outside.write_text("facts")
+    choose(fresh, f"open({str(outside)!r}).read(); import tempfile; tempfile.NamedTemporaryFile().read()")
+    fresh.run(*STAGE, TMPDIR=str(tmp_path / "temporary"))
+    statement = read_statement(fresh.root, "download")
+    assert statement.undeclared == {str(outside): digest_file(outside)}
+    assert not any("elsewhere" in name for name in statement.inputs)
+
+
+def test_a_sitecustomize_is_listed(fresh: Project, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "site").mkdir()
+    custom = tmp_path / "site/sitecustomize.py"
+    custom.write_text("x = 1\n")
+    fresh.run(*STAGE, TMPDIR=str(tmp_path / "temporary"), PYTHONPATH=str(tmp_path / "site"))
+    assert read_statement(fresh.root, "download").undeclared == {str(custom): digest_file(custom)}
+
+
+def test_a_stage_of_ours_lists_only_what_it_loaded_and_nothing_undeclared(ran: Project) -> None:
+    packages = {name: set(read_statement(ran.root, name).packages) for name in ("download", "preprocess", "train", "report")}
+    assert packages["download"] == {"scikit-learn"}  # whose file it copies
+    assert "torch" in packages["train"]
+    assert "torch" not in packages["preprocess"] | packages["report"]
+    assert all(read_statement(ran.root, name).undeclared == {} for name in packages)
+
+
+def test_variables_that_change_arithmetic_are_recorded_and_others_change_no_byte(fresh: Project) -> None:
+    statement = fresh.root / "lineage/download.json"
+    fresh.run(*STAGE)
+    plain = statement.read_bytes()
+    fresh.run(*STAGE, OMP_NUM_THREADS="7", MKL_NUM_THREADS="3", OMP_PROC_BIND="true", PYTHONHASHSEED="random", COLUMNS="40")
+    assert statement.read_bytes() == plain
+    fresh.run(*STAGE, MKL_CBWR="COMPATIBLE", OMP_DYNAMIC="true")
+    assert read_statement(fresh.root, "download").variables == {"MKL_CBWR": "COMPATIBLE", "OMP_DYNAMIC": "true"}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("torch.py", "", "torch.py would be run in place of the installed torch"),
+        ("numpy/__init__.py", "", "numpy would be run in place of the installed numpy"),
+        ("scipy.cpython-311-x86_64-linux-gnu.so", "", "would be run in place of the installed scipy"),
+        ("colorsys.py", "", "colorsys.py would be run in place of the standard library's colorsys"),
+    ],
+)
+def test_nothing_of_the_repository_takes_the_place_of_a_library(fresh: Project, file: str, content: str, message: str) -> None:
+    (fresh.root / file).parent.mkdir(exist_ok=True)
+    (fresh.root / file).write_text(content)
+    refused = fresh.run(*STAGE, check=False)
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (fresh.root / "data/raw").exists()
+
+
+def test_a_folder_without_code_may_have_the_name_of_a_library(fresh: Project) -> None:
+    (fresh.root / "numpy").mkdir()
+    (fresh.root / "numpy/table.csv").write_text("1,2\n")
+    fresh.run(*STAGE)
+
+
+def test_an_edit_of_flows_runs_nothing_and_is_in_the_next_statement(ran: Project) -> None:
+    file = ran.root / "flows/terminal.py"  # which no stage runs
+    builder = ran.root / "flows/lineage/digest.py"
+    before = read_statement(ran.root, "download").builder
+    for path in (file, builder):
+        with path.open("a") as text:
+            text.write("# a comment\n")
+    assert ran.repro() == set()
+    ran.run("dvc", "repro", "-f", "-s", "download")
+    after = read_statement(ran.root, "download").builder
+    assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} == {"flows/lineage/digest.py"}
+    assert after["flows/lineage/digest.py"] == digest_file(builder)
+
+
+def test_the_statement_lists_the_dvcignore_that_counted(fresh: Project) -> None:
+    fresh.run(*STAGE)
+    statement = read_statement(fresh.root, "download")
+    assert statement.ignore_files == {".dvcignore": digest_file(fresh.root / ".dvcignore")}
+
+
+def test_a_comment_in_the_lock_of_the_environment_changes_no_statement(fresh: Project) -> None:
+    statement = fresh.root / "lineage/download.json"
+    fresh.run(*STAGE)
+    plain = statement.read_bytes()
+    with (fresh.root / "requirements.lock").open("a") as file:
+        file.write("# a comment\n")
+    fresh.run(*STAGE)
+    assert statement.read_bytes() == plain
+    with (fresh.root / "requirements.lock").open("a") as file:
+        file.write("another-package==1.0\n")
+    fresh.run(*STAGE)
+    assert statement.read_bytes() != plain
+
+
+def test_an_input_that_is_swapped_and_put_back_is_refused(fresh: Project) -> None:
+    source = "data/source/README.md"
+    swap = (
+        f"import os; kept = open({source!r}, 'rb').read(); times = os.stat({source!r}); open({source!r}, 'w').write('other'); "
+        f"open({source!r}, 'wb').write(kept); os.utime({source!r}, ns=(times.st_atime_ns, times.st_mtime_ns))"
+    )
+    choose(fresh, swap)
+    refused = fresh.run(*STAGE, check=False)
+    assert refused.returncode == 1
+    assert f"download: changed while it ran: {source} (and put back); nothing was recorded" in refused.stderr
+    assert not (fresh.root / "data/raw").exists()
+
+
+def test_a_named_pipe_in_place_of_an_input_is_an_error(fresh: Project) -> None:
+    path = fresh.root / "data/source/README.md"
+    path.unlink()
+    os.mkfifo(path)
+    refused = fresh.run(*STAGE, check=False)
+    assert refused.returncode == 1
+    assert f"{path} is a named pipe, a socket or a device; expected a regular file" in refused.stderr
+
+
+@pytest.mark.parametrize("link", ["hardlink", "symlink"])
+def test_parallel_stages_of_the_flow_that_share_linked_files_are_no_alarm(fresh: Project, link: str) -> None:
+    fresh.run("dvc", "config", "cache.type", link)
+    fresh.run("python", "-m", "flows.cli", "run")
+    assert fresh.is_clean()
+    fresh.run("dvc", "repro", "-f")
+    last = [json.loads(line)["outcome"] for line in fresh.text(".dvc/tmp/goodfit/journal.jsonl").splitlines()]
+    assert set(last) == {"ran"}
