@@ -1,9 +1,11 @@
 """What this process has executed: the files of its modules, and the libraries that are mapped into it."""
 
+import os
 import site
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from sysconfig import get_paths
@@ -18,50 +20,46 @@ BUILDER, USED = "flows/", "tasks/"
 CUSTOM = ("sitecustomize", "usercustomize")
 
 
-def executed() -> set[Path]:
-    """Of every loaded module the file that it says it is and the one that it was found at, and every mapped library; links followed."""
-    found: set[object] = set()
-    for module in list(sys.modules.values()):
-        known = getattr(module, "__dict__", {})  # getattr on the module itself would load what some load when first asked for
-        found |= {known.get("__file__"), getattr(known.get("__spec__"), "origin", None)}
-    files = {
-        Path(file).resolve() for file in found if isinstance(file, str) and (Path(file).is_absolute() or Path(file).is_file())
-    }
-    return files | {Path(file) for file in _mapped()}
+@dataclass(frozen=True)
+class Executed:
+    """What ran: files without those that are installed, and which of the repository's goodfit itself uses."""
+
+    files: frozenset[Path]
+    used: frozenset[str]
 
 
 def used_by_builder(root: Path) -> frozenset[str]:
     """The code that has run so far; asked before any code of a stage is loaded, it is what goodfit itself uses."""
-    return frozenset(name for name in _of_repository(root) if name.startswith((BUILDER, USED)))
+    names = (path.relative_to(root).as_posix() for path in _files(root) if path.is_relative_to(root))
+    return frozenset(name for name in names if name.startswith((BUILDER, USED)))
 
 
-def builder_files(root: Path, used: Collection[str], inputs: Collection[str]) -> dict[str, Digest]:
+def executed(root: Path, used: frozenset[str]) -> Executed:
+    """What has run by now; `used` is what `used_by_builder` said."""
+    return Executed(frozenset(_files(root)), used)
+
+
+def builder_files(root: Path, code: Executed, inputs: Collection[str]) -> dict[str, Digest]:
     """The code of goodfit itself that ran, with the digests of the very bytes that were compiled; sorted by path.
 
     Args:
         root: the repository.
-        used: what `used_by_builder` said.
-        inputs: the files that the stage declares, which are listed there.
+        code: what ran.
+        inputs: the files that the stage declares, which are listed as such.
     """
-    ran = _of_repository(root)
-    names = sorted(name for name in ran if (name.startswith(BUILDER) or name in used) and name not in inputs)
-    return {name: _digest(ran[name]) for name in names}
+    own = {path.relative_to(root).as_posix(): path for path in code.files if path.is_relative_to(root)}
+    names = sorted(name for name in own if (name.startswith(BUILDER) or name in code.used) and name not in inputs)
+    return {name: _digest(own[name]) for name in names}
 
 
-def is_installed(root: Path, path: Path) -> bool:
-    """Whether a file, links followed, lies where Python and the installed packages are, which may be below `root`."""
-    return any(path.is_relative_to(folder) for folder in _environment(root)) and path.stem not in CUSTOM
+def is_installed(root: Path, path: str) -> bool:
+    """Whether a file lies where Python and the installed packages are, which may be below `root`."""
+    return path.startswith(_environment(root)) and os.path.basename(path).partition(".")[0] not in CUSTOM  # noqa: PTH119 - thousands
 
 
 def _digest(path: Path) -> Digest:
     digests = compiled.get(path)
     return Digest(sha256=digests[0], md5=digests[1]) if digests else digest_file(path)
-
-
-def _of_repository(root: Path) -> dict[str, Path]:
-    """By path relative to the repository: what was loaded from it, without a .venv inside of it."""
-    own = {path for path in executed() if path.is_relative_to(root) and not is_installed(root, path)}
-    return {path.relative_to(root).as_posix(): path for path in own}
 
 
 def _mapped() -> Iterator[str]:
@@ -73,13 +71,28 @@ def _mapped() -> Iterator[str]:
                 yield fields[5]
 
 
+def _files(root: Path) -> set[Path]:
+    """The files that modules say they are and were found at, and mapped libraries; links followed, without those that are installed."""
+    found: set[object] = set(_mapped())
+    for module in list(sys.modules.values()):
+        known = getattr(module, "__dict__", {})  # getattr on the module itself would load what some load when first asked for
+        found |= {known.get("__file__"), getattr(known.get("__spec__"), "origin", None)}
+    files = {Path(file) for file in found if isinstance(file, str) and not is_installed(root, file)}
+    resolved = {file.resolve() for file in files if file.is_absolute() or file.is_file()}
+    return {file for file in resolved if not is_installed(root, str(file))}
+
+
 @cache
-def _environment(root: Path) -> tuple[Path, ...]:
-    """Where the standard library and the installed packages lie; a prefix such as /usr that the repository lies below is none."""
+def _environment(root: Path) -> tuple[str, ...]:
+    """Where the standard library and the installed packages lie, links followed and not; not a folder that the repository lies in."""
     paths = get_paths()
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = {paths[name] for name in names} | {sys.prefix, sys.base_prefix, sys.exec_prefix, site.getusersitepackages()}
-    resolved = {Path(folder).resolve() for folder in folders if folder}
-    targets = {Path(entry).resolve() for entry in sys.path if entry} - resolved  # `pip install --target`, named in PYTHONPATH
-    resolved |= {folder for folder in targets if not folder.is_relative_to(root) and any(folder.glob("*.dist-info"))}
-    return tuple(folder for folder in resolved if not root.is_relative_to(folder))
+    # `pip install --target`, named in PYTHONPATH
+    folders |= {entry for entry in sys.path if entry and not _is_below(entry, root) and any(Path(entry).glob("*.dist-info"))}
+    either = {str(place) for folder in folders for place in (Path(folder), Path(folder).resolve())}
+    return tuple(f"{folder}{os.sep}" for folder in sorted(either) if not root.is_relative_to(folder))
+
+
+def _is_below(path: str, root: Path) -> bool:
+    return Path(path).resolve().is_relative_to(root)

@@ -105,5 +105,10 @@ def _folders(root: Path, known: set[str], below: str = "") -> Iterator[Path]:
         names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     for name in names:
         inner = f"{below}/{name}" if below else name
-        if inner not in known and name != BYTECODE and not name.startswith(".") and not is_installed(root, root / inner):
+        if (
+            inner not in known
+            and name != BYTECODE
+            and not name.startswith(".")
+            and not is_installed(root, f"{root / inner}{os.sep}")
+        ):
             yield from _folders(root, known, inner)

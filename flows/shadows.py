@@ -25,7 +25,7 @@ def refuse_shadows(root: Path) -> None:
         ShadowError: there is a module with the name of one of the standard library, or of an installed distribution.
     """
     places = sorted({Path(entry or ".").resolve() for entry in sys.path})
-    inside = [place for place in places if place.is_relative_to(root) and not is_installed(root, place)]
+    inside = [place for place in places if place.is_relative_to(root) and not is_installed(root, f"{place}{os.sep}")]
     installed = {entry for key in ("purelib", "platlib") for entry in os.listdir(get_paths()[key])}  # noqa: PTH208 - names
     libraries = {entry.partition(".")[0] for entry in installed} - OWN
     for place in inside:

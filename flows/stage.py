@@ -20,11 +20,11 @@ from pydantic import BaseModel
 
 from flows.checkpoints import checkpoint_file
 from flows.declaration import Declaration, read_declaration, read_params, require_stage
-from flows.executed import builder_files, used_by_builder
+from flows.executed import Executed, builder_files, executed, used_by_builder
 from flows.lineage.packages import loaded
 from flows.lineage.statement import write_statement
 from flows.lineage.variables import fix_threads, variables
-from flows.parameters.apart import check_params_apart
+from flows.parameters.apart import params_checked_apart
 from flows.parameters.checking import check_params, stage_params
 from flows.processes.leaving import collect_rarely, leave
 from flows.processes.locks import stage_lock
@@ -34,7 +34,7 @@ from flows.repository import require_project
 from flows.sealing import Seal, differences, seal
 from flows.shadows import refuse_shadows
 from flows.sources import compiled
-from flows.undeclared import Undeclared, judge
+from flows.undeclared import judge
 from tasks.core.components import Choice
 from tasks.core.errors import ArtifactError, GoodfitError, ParamsError
 from tasks.core.progress import events_pipe
@@ -74,9 +74,9 @@ def run_stage(
         refuse_shadows(root)
         document = read_params(root)  # the only reading: what is checked here is what is sealed and what the stage is handed
         declared = read_declaration(root, name, document)
-        check_params_apart(root, document)
         with Watch(root, {*declared.deps, *declared.outs}) as watch:
-            prepared = _prepare(root, declared, document)
+            with params_checked_apart(root, document):
+                prepared = _prepare(root, declared, document)
             try:
                 # DVC has removed them, but an orphan may have written until it lost the lock.
                 remove_outputs(root, declared)
@@ -85,12 +85,9 @@ def run_stage(
                     watch.stop()
                     _require(leader)
                     _refuse_changed(root, prepared)
-                    undeclared = judge(root, declared, prepared.sealed.inputs, used, watch)
                     if watch.lost:
-                        say(
-                            f"{name}: more files were opened at once than can be watched: an undeclared input may have been overlooked"
-                        )
-                    _write_statement(root, prepared, undeclared, used)
+                        say(f"{name}: too many files were opened at once to watch them all; an undeclared input may be unseen")
+                    _write_statement(root, prepared, executed(root, used), watch.read)
             except BaseException:
                 _require(leader)
                 remove_outputs(root, declared)
@@ -133,17 +130,19 @@ def _refuse_changed(root: Path, prepared: _Prepared) -> None:
         )
 
 
-def _write_statement(root: Path, prepared: _Prepared, undeclared: Undeclared, used: Collection[str]) -> None:
-    sealed = prepared.sealed
+def _write_statement(root: Path, prepared: _Prepared, code: Executed, opened: Collection[str]) -> None:
+    """Refuse what is undeclared, and record the rest."""
+    declared, sealed = prepared.declared, prepared.sealed
+    undeclared = judge(root, declared, sealed.inputs, code, opened)
     write_statement(
         root,
-        prepared.declared,
+        declared,
         sealed.inputs,
         sealed.params,
         prepared.resolved,
         variables=prepared.variables,
         undeclared=undeclared.files,
-        builder=builder_files(root, used, sealed.files),
+        builder=builder_files(root, code, sealed.files),
         packages=loaded(prepared.resolved, undeclared.packages),
     )
 

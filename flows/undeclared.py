@@ -6,15 +6,15 @@ elsewhere is listed in the statement with its digest. Files of libraries and of 
 
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from sysconfig import get_paths
 
 from flows.declaration import Declaration
-from flows.executed import BUILDER, executed, is_installed
+from flows.executed import BUILDER, Executed, is_installed
 from flows.lineage.digest import digest_file
-from flows.reads import BYTECODE, Watch
+from flows.reads import BYTECODE
 from tasks.contracts.statement import Digest
 from tasks.core.errors import GoodfitError
 
@@ -39,45 +39,47 @@ class Undeclared:
     packages: frozenset[str] = frozenset()  # by the names of their folders
 
 
-def judge(root: Path, declared: Declaration, inputs: Collection[str], used: Collection[str], watch: Watch) -> Undeclared:
+def judge(root: Path, declared: Declaration, inputs: Collection[str], code: Executed, opened: Collection[str]) -> Undeclared:
     """Look at all that the stage read and ran.
 
     Args:
         root: the repository.
         declared: the stage as dvc.yaml has it.
         inputs: its input files.
-        used: the code that goodfit itself uses (flows/executed.py).
-        watch: what was opened while the stage ran.
+        code: what ran.
+        opened: the absolute paths of what was opened for reading.
 
     Raises:
         UndeclaredError: some of it is of the repository, and is neither declared nor of the stage's own making.
     """
-    known = {os.path.normpath(root / name) for name in inputs}
-    ran = {str(path) for path in executed()}
-    read = {os.path.normpath(path) for path in watch.read}
-    left = sorted(path for path in (ran | read) - known if os.path.isfile(path))  # noqa: PTH113 - thousands of names
-    real = {path: Path(os.path.realpath(path)) for path in left}
-    declared_files = {os.path.realpath(path) for path in known} if left else set()
-    inside, outside = {}, set()
-    for path in left:
-        name = _in_repository(root, path, real[path])
-        if str(real[path]) in declared_files:
+    known = {_normal(f"{root}{os.sep}{name}" if not os.path.isabs(name) else name) for name in inputs}  # noqa: PTH117
+    executed, read = {str(path) for path in code.files}, {_normal(path) for path in opened}
+    of_system = _of_system()
+    inside, outside = {}, {}
+    for path in sorted((executed | read) - known):
+        if is_installed(root, path) or not (path.startswith(f"{root}{os.sep}") or not of_system(path)):
             continue
-        if name is None:
-            outside.add(path)
-        elif name not in used and not _is_own(declared, name):
-            inside[name] = "ran" if path in ran else "read"
-    if inside:
-        raise _refusal(declared, inside)
-    foreign = {real[path] for path in outside if not _is_of_system(root, Path(path)) and not _is_of_system(root, real[path])}
-    return Undeclared({_named(path): digest_file(path) for path in sorted(foreign)}, frozenset(_packages(read)))
+        if os.path.isfile(path):  # noqa: PTH113 - thousands of names
+            real = os.path.realpath(path)
+            name = _in_repository(root, path, real)
+            if name is None and not (is_installed(root, real) or of_system(real)):
+                outside[path] = real
+            elif name is not None and name not in code.used and not _is_own(declared, name):
+                inside[name] = real
+    # A file may be declared by another name. To follow all links takes time, and is seldom needed.
+    targets = {os.path.realpath(path) for path in known} if inside or outside else set()
+    verbs = {name: "ran" if real in executed else "read" for name, real in inside.items() if real not in targets}
+    if verbs:
+        raise _refusal(declared, verbs)
+    foreign = sorted({Path(real) for real in outside.values() if real not in targets})
+    return Undeclared({_named(path): digest_file(path) for path in foreign}, frozenset(_packages(read)))
 
 
-def _in_repository(root: Path, path: str, real: Path) -> str | None:
+def _in_repository(root: Path, path: str, real: str) -> str | None:
     """The path relative to the repository, without its environment; of a link there, that of the link."""
     if is_installed(root, real):
         return None
-    found = next((place for place in (Path(path), real) if place.is_relative_to(root)), None)
+    found = next((place for place in (Path(path), Path(real)) if place.is_relative_to(root)), None)
     return found.relative_to(root).as_posix() if found else None
 
 
@@ -110,23 +112,24 @@ def _refusal(declared: Declaration, files: dict[str, str]) -> UndeclaredError:
     )
 
 
-def _is_of_system(root: Path, path: Path) -> bool:
-    """Whether a file belongs to Python, to a library, to the system, or to what these keep for themselves."""
-    name, cache = path.as_posix(), Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    system = (
-        *SYSTEM,
-        *(f"/usr/{folder}" for folder in SYSTEM_IN_USR),
-        tempfile.gettempdir(),
-        os.path.realpath(tempfile.gettempdir()),
-    )
-    return (
-        is_installed(root, path)
-        or name.startswith(tuple(f"{folder}/" for folder in system))
-        or (path.is_relative_to(cache) and not CACHES.isdisjoint(path.relative_to(cache).parts))
-        or path.name.startswith(FONTS)
-        or path.name in SECRETS
-        or BYTECODE in path.parts  # its source is listed
-    )
+def _of_system() -> Callable[[str], bool]:
+    """Whether a file belongs to a library, to the system, or to what these keep for themselves; asked by its path."""
+    temporary = tempfile.gettempdir()
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folders = [*SYSTEM, *(f"/usr/{folder}" for folder in SYSTEM_IN_USR), temporary, os.path.realpath(temporary)]
+    folders += [f"{cache}/{folder}" for folder in CACHES]
+    prefixes = tuple(f"{folder}/" for folder in folders)
+
+    def of_system(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        return path.startswith(prefixes) or name.startswith(FONTS) or name in SECRETS or f"/{BYTECODE}/" in path
+
+    return of_system
+
+
+def _normal(path: str) -> str:
+    """Without detours; of ten thousand paths hardly one has any."""
+    return os.path.normpath(path) if f"{os.sep}." in path or os.sep * 2 in path else path
 
 
 def _named(path: Path) -> str:
