@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from sysconfig import get_paths
+from urllib.parse import unquote, urlsplit
 
 from flows.declaration import Declaration
 from flows.executed import BUILDER, Executed, is_installed
@@ -20,10 +21,14 @@ from tasks.core.errors import GoodfitError
 
 SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/nix/store", "/proc", "/sbin", "/sys", "/Library", "/System")
 SYSTEM_IN_USR = ("bin", "lib", "lib32", "lib64", "libexec", "local/lib", "sbin", "share")
-# What libraries keep for themselves in the folder for caches; weights that were downloaded into it do count.
-CACHES = {"fontconfig", "matplotlib", "numba", "nv", "torch_extensions", "triton"}
+# What libraries keep for themselves: in the folder for caches, where weights that were downloaded do count, and in the user's own.
+CACHES = ("fontconfig", "matplotlib", "numba", "torch_extensions")
+OWN_FOLDERS = (".nv", ".triton")
 FONTS = "fontlist-"  # of matplotlib, wherever MPLCONFIGDIR is
 SECRETS = {".netrc", "_netrc"}  # `requests` looks for a password there: its digest is better not written down
+MIRROR = (
+    "GOODFIT_MIRROR"  # a folder with published files: the code that reads them knows their digests (tasks/sources/fetching.py)
+)
 CHECKPOINTS = ".dvc/tmp/goodfit/"  # of this very stage, these very inputs (flows/checkpoints.py)
 
 
@@ -54,10 +59,14 @@ def judge(root: Path, declared: Declaration, inputs: Collection[str], code: Exec
     """
     known = {_normal(f"{root}{os.sep}{name}" if not os.path.isabs(name) else name) for name in inputs}  # noqa: PTH117
     executed, read = {str(path) for path in code.files}, {_normal(path) for path in opened}
-    of_system = _of_system()
+    of_system, mirror = _of_system(), _mirror()
     inside, outside = {}, {}
     for path in sorted((executed | read) - known):
-        if is_installed(root, path) or not (path.startswith(f"{root}{os.sep}") or not of_system(path)):
+        if (
+            is_installed(root, path)
+            or path.startswith(mirror)
+            or not (path.startswith(f"{root}{os.sep}") or not of_system(path))
+        ):
             continue
         if os.path.isfile(path):  # noqa: PTH113 - thousands of names
             real = os.path.realpath(path)
@@ -117,7 +126,7 @@ def _of_system() -> Callable[[str], bool]:
     temporary = tempfile.gettempdir()
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folders = [*SYSTEM, *(f"/usr/{folder}" for folder in SYSTEM_IN_USR), temporary, os.path.realpath(temporary)]
-    folders += [f"{cache}/{folder}" for folder in CACHES]
+    folders += [*(f"{cache}/{folder}" for folder in CACHES), *(f"{Path.home()}/{folder}" for folder in OWN_FOLDERS)]
     prefixes = tuple(f"{folder}/" for folder in folders)
 
     def of_system(path: str) -> bool:
@@ -130,6 +139,11 @@ def _of_system() -> Callable[[str], bool]:
 def _normal(path: str) -> str:
     """Without detours; of ten thousand paths hardly one has any."""
     return os.path.normpath(path) if f"{os.sep}." in path or os.sep * 2 in path else path
+
+
+def _mirror() -> tuple[str, ...]:
+    url = urlsplit(os.environ.get(MIRROR, ""))
+    return (unquote(url.path).rstrip(os.sep) + os.sep,) if url.scheme == "file" else ()
 
 
 def _named(path: Path) -> str:

@@ -3,11 +3,15 @@
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from flows.declaration import Declaration
+from flows.executed import Executed
 from flows.lineage.digest import digest_file
+from flows.undeclared import judge
 from tasks.contracts.statement import read_statement
 from tests.conftest import Project
 
@@ -135,6 +139,21 @@ def test_a_sitecustomize_is_listed(fresh: Project, tmp_path: Path) -> None:
     custom.write_text("x = 1\n")
     fresh.run(*STAGE, TMPDIR=str(tmp_path / "temporary"), PYTHONPATH=str(tmp_path / "site"))
     assert read_statement(fresh.root, "download").undeclared == {str(custom): digest_file(custom)}
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_file_of_a_mirror_is_known_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirrored: bool) -> None:
+    """The code that reads it states the digest, so the statement is the same as that of a download."""
+    for folder in ("repository", "mirror", "temporary"):
+        (tmp_path / folder).mkdir()
+    file = tmp_path / "mirror/images.gz"
+    file.write_text("x")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    if mirrored:
+        monkeypatch.setenv("GOODFIT_MIRROR", (tmp_path / "mirror").as_uri())
+    declared = Declaration("download", "x", (), (), ("data/raw",), ())
+    found = judge(tmp_path / "repository", declared, (), Executed(frozenset(), frozenset()), {str(file)})
+    assert set(found.files) == (set() if mirrored else {str(file)})
 
 
 def test_a_stage_of_ours_lists_only_what_it_loaded_and_nothing_undeclared(ran: Project) -> None:
