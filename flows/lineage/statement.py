@@ -116,17 +116,18 @@ def environment(resolved: dict[str, Any], variables: Mapping[str, str], *, compu
 
         training = resolved.get("train", {})
         found |= {
-            "device": _device(training["device"]) if training else "cpu",
+            **(_device(training["device"]) if training else {"device": "cpu"}),
             "precision": training.get("precision", "32-true"),
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         }
     return found | ({VARIABLES: dict(variables)} if variables else {})
 
 
-def _device(stated: Literal["auto", "cpu", "cuda"]) -> str:
+def _device(stated: Literal["auto", "cpu", "cuda"]) -> dict[str, Any]:
     from tasks.learning import device  # code of the stage that trains, and of no other
 
-    return device.choose(stated).type
+    chosen = device.choose(stated)
+    return {"device": chosen.type, **device.libraries(chosen)}
 
 
 def _resources(files: Mapping[str, Digest]) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,17 @@ def choose(name: Name) -> torch.device:
     return torch.device("cpu" if name == "cpu" or not torch.cuda.is_available() else "cuda")
 
 
+def libraries(device: torch.device) -> dict[str, str]:
+    """What else decides the bits there: the kind of GPU, and the versions of CUDA and cuDNN; nothing for the CPU."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "gpu": torch.cuda.get_device_name(device),
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),
+    }
+
+
 def compute_reproducibly(device: torch.device) -> None:
     """Let CUDA give the same bits in every run, and 32-bit numbers 32 bits; the CPU does both anyway. For the whole process.
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from benchmarks.stages import call, params_of
+from flows.lineage.statement import environment
 from tasks.contracts.splits import Dataset, Split, write_dataset, write_split
 from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, WEIGHTS, read_history, read_model
 from tasks.core.components import Component
@@ -236,6 +237,14 @@ def test_what_does_not_fit_says_what_needs_less_memory(tmp_path: Path, megabytes
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert not (root / MODEL).exists()
+
+
+def test_the_statement_names_the_gpu_and_its_libraries() -> None:
+    found = environment({"train": {"device": "auto", "precision": "bf16-mixed"}}, {}, computes=True)
+    assert (found["device"], found["precision"]) == ("cuda", "bf16-mixed")
+    assert found["gpu"] == torch.cuda.get_device_name()
+    assert found["cuda"] == torch.version.cuda
+    assert found["cudnn"].isdecimal()
 
 
 def test_more_devices_than_there_are_is_an_error(tmp_path: Path) -> None:
