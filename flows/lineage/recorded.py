@@ -1,0 +1,238 @@
+"""A recorded run, as the formats of `goodfit lineage export` read it: nothing in it is from outside of the record.
+
+What it holds is what dvc.lock, the statements, Git's history of dvc.lock and the journal say. A file whose content goes into an export
+is compared with the digest in its stage's statement before it is read.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flows.lineage.digest import digest_file
+from flows.lineage.journal import read_journal
+from flows.lineage.lock import LOCK_FILE, read_lock
+from flows.lineage.record import check_record
+from flows.lineage.statement import statement_path
+from flows.parameters.checking import own_stages
+from tasks.contracts.findings import DIAGNOSIS, Diagnosis
+from tasks.contracts.results import EVALUATION
+from tasks.contracts.splits import FOLDER as PROCESSED
+from tasks.contracts.statement import Digest, Statement, read_statement, upstream
+from tasks.contracts.trained import MODEL, WEIGHTS
+from tasks.core.errors import ArtifactError, GoodfitError
+
+DATASET = PROCESSED / "dataset.json"
+VERIFY = "`goodfit lineage verify` says what else does not match"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The commit that recorded this dvc.lock."""
+
+    id: str
+    date: str  # of the committer, ISO 8601 with the offset from UTC
+
+
+@dataclass(frozen=True)
+class Times:
+    """When a stage ran, ISO 8601 with the offset from UTC."""
+
+    started: str
+    finished: str
+    source: str  # "journal", or "commit": only the commit that recorded the stage has a date, and both times are its
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The stages that dvc.lock records, each after those whose outputs it reads, and what their statements say."""
+
+    root: Path
+    stages: Mapping[str, Statement]
+    own: Mapping[str, Digest]  # by stage, the digests of the statement itself
+
+    @cached_property
+    def writers(self) -> dict[str, str]:
+        """By path, the stage that wrote a file; the statements themselves are files as well."""
+        files = {path: name for name, statement in self.stages.items() for path in statement.outputs}
+        return files | {statement_path(name).as_posix(): name for name in self.stages}
+
+    @cached_property
+    def files(self) -> dict[str, Digest]:
+        """Every file of the record by its path, sorted: inputs, outputs and statements."""
+        found = {path: digest for statement in self.stages.values() for path, digest in statement.files.items()}
+        return dict(sorted((found | {statement_path(name).as_posix(): digest for name, digest in self.own.items()}).items()))
+
+    @property
+    def sources(self) -> dict[str, Digest]:
+        """The data that no stage wrote, by path: where the lineage begins."""
+        return {path: digest for path, digest in self.files.items() if path not in self.writers and not is_code(path)}
+
+    @property
+    def code(self) -> dict[str, Digest]:
+        """The files of Python that the stages read, by path."""
+        return {path: digest for path, digest in self.files.items() if path not in self.writers and is_code(path)}
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """The version of each package that the statements name."""
+        named = {name: uri for statement in self.stages.values() for name, uri in statement.packages.items()}
+        return {name: uri.rpartition("@")[2] for name, uri in sorted(named.items())}
+
+    def outputs(self, stage: str) -> dict[str, Digest]:
+        """What a stage wrote, with its statement, by path."""
+        return {**self.stages[stage].outputs, statement_path(stage).as_posix(): self.own[stage]}
+
+    def statement(self, stage: str) -> Statement:
+        """The statement of a stage that a format cannot do without.
+
+        Raises:
+            ArtifactError: the record has no such stage.
+        """
+        if stage not in self.stages:
+            raise ArtifactError(f"{LOCK_FILE} records no stage '{stage}', which this format needs: `dvc repro {stage}`")
+        return self.stages[stage]
+
+    def text(self, path: Path, stage: str) -> str:
+        """A file that `stage` wrote, after a look at whether its bytes are those of the statement.
+
+        Raises:
+            ArtifactError: the record has no such stage or file, or the file is another one.
+        """
+        recorded, place = self.statement(stage).outputs.get(path.as_posix()), self.root / path
+        if recorded is None:
+            raise ArtifactError(f"the statement of '{stage}' names no {path.as_posix()}: `dvc repro {stage}`")
+        if not place.exists():
+            raise ArtifactError(
+                f"{path.as_posix()} is missing: `dvc checkout` or `git checkout {path.as_posix()}` brings it back"
+            )
+        found = digest_file(place)
+        if found != recorded:
+            raise ArtifactError(
+                f"{path.as_posix()} has sha256 {found.sha256}; its statement has {recorded.sha256}, and an export holds only what was "
+                f"recorded: {VERIFY}"
+            )
+        return place.read_text(encoding="utf-8")
+
+    @cached_property
+    def evaluation(self) -> dict[str, float]:
+        """The metrics of the stage `evaluate`, by name: `n` test images, `accuracy`, `accuracy_ci_low`, …"""
+        found: dict[str, float] = json.loads(self.text(EVALUATION, "evaluate"))
+        return found
+
+    @property
+    def confidence(self) -> float:
+        """Of the intervals of `evaluation`."""
+        return float(self.statement("evaluate").resolved["evaluate"]["confidence"])
+
+    @property
+    def scored(self) -> str:
+        """The file of the model that `evaluation` is about: `evaluate.model` may name one that `compress` made."""
+        return str(self.statement("evaluate").resolved["evaluate"]["model"])
+
+    @property
+    def scores_the_model(self) -> bool:
+        """Whether that is the trained model itself."""
+        return self.scored == WEIGHTS.as_posix()
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis:
+        return Diagnosis.model_validate_json(self.text(DIAGNOSIS, "diagnose"))
+
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """`model.json`: the model's name and options, the shape of an image, the classes."""
+        found: dict[str, Any] = json.loads(self.text(MODEL, "train"))
+        return found
+
+    @cached_property
+    def dataset(self) -> dict[str, Any]:
+        """`dataset.json`: the name, the classes, and how many images of each are in each split."""
+        found: dict[str, Any] = json.loads(self.text(DATASET, "preprocess"))
+        return found
+
+    @property
+    def name(self) -> str:
+        """What the model is called: `mlp on digits`. A project has no other name that its clones share."""
+        return f"{self.model['model']['name']} on {self.dataset['name']}"
+
+    @property
+    def weights(self) -> Digest:
+        """Of the trained model's file."""
+        return self.statement("train").outputs[WEIGHTS.as_posix()]
+
+    @cached_property
+    def commit(self) -> Commit | None:
+        """The last commit that changed dvc.lock; None where dvc.lock is not committed as it is."""
+        if _git(self.root, "status", "--porcelain", "--", LOCK_FILE) != "":  # None: no Git
+            return None
+        listed = _git(self.root, "rev-list", "-1", "--format=%H%x09%cI", "HEAD", "--", LOCK_FILE) or ""
+        lines = [line.split("\t") for line in listed.splitlines() if not line.startswith("commit ")]
+        return Commit(*lines[0]) if lines else None
+
+    def times(self, stage: str) -> Times:
+        """When the stage ran: the first line of the journal that says it wrote this statement, or else the commit's date.
+
+        Raises:
+            GoodfitError: neither says so.
+        """
+        for entry in self._journal:
+            if (entry["stage"], entry["outcome"], entry.get("statement_md5")) == (stage, "ran", self.own[stage].md5):
+                return Times(entry["started"], entry["finished"], "journal")
+        if self.commit is None:
+            raise GoodfitError(
+                f"nothing says when '{stage}' ran, which this format has to state: neither the journal of this folder nor a commit, as "
+                f"{LOCK_FILE} is not committed: commit it"
+            )
+        return Times(self.commit.date, self.commit.date, "commit")
+
+    @cached_property
+    def _journal(self) -> list[dict[str, Any]]:
+        return list(read_journal(self.root))
+
+
+def read_recorded(root: Path) -> Recorded:
+    """The run that dvc.lock records.
+
+    Raises:
+        GoodfitError: nothing is recorded, a statement is not the one of dvc.lock, or a stage read what has been written anew since.
+    """
+    problems = check_record(root)
+    lock = read_lock(root)
+    statements = [read_statement(root, name) for name in own_stages(root) if name in lock]
+    if not statements:
+        raise GoodfitError(f"{LOCK_FILE} records no stage of goodfit yet: `dvc repro` or `goodfit run`")
+    ordered = upstream(statements, [path for statement in statements for path in statement.outputs])
+    found = Recorded(
+        root,
+        {statement.stage: statement for statement in ordered},
+        {statement.stage: digest_file(root / statement_path(statement.stage)) for statement in ordered},
+    )
+    problems += list(_out_of_date(found))
+    if problems:
+        raise GoodfitError(f"{problems[0]}; an export holds only a record that is whole: {VERIFY}")
+    return found
+
+
+def is_code(path: str) -> bool:
+    return path.endswith(".py")
+
+
+def _out_of_date(found: Recorded) -> Iterator[str]:
+    written = {path: digest for name in found.stages for path, digest in found.outputs(name).items()}
+    for name, statement in found.stages.items():
+        for path, digest in statement.inputs.items():
+            if digest != written.get(path, digest):
+                yield f"{name} read {path} with sha256 {digest.sha256}, and since then {found.writers[path]} wrote another one"
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What Git prints; None where there is no Git, or no repository."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
