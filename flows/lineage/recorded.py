@@ -6,11 +6,14 @@ is compared with the digest in its stage's statement before it is read.
 
 import json
 import subprocess
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from flows.lineage.digest import digest_file
 from flows.lineage.journal import read_journal
@@ -81,6 +84,16 @@ class Recorded:
         """The version of each package that the statements name."""
         named = {name: uri for statement in self.stages.values() for name, uri in statement.packages.items()}
         return {name: uri.rpartition("@")[2] for name, uri in sorted(named.items())}
+
+    @property
+    def id(self) -> UUID:
+        """The same for the same statements, and no other: version 5, of the digests of all."""
+        listing = "".join(f"{stage} {digest.sha256}\n" for stage, digest in sorted(self.own.items()))
+        return _uuid(sha256(listing.encode()).digest())
+
+    def stage_id(self, stage: str) -> UUID:
+        """The same for the same statement, and no other: version 5, of its digest."""
+        return _uuid(bytes.fromhex(self.own[stage].sha256))
 
     def outputs(self, stage: str) -> dict[str, Digest]:
         """What a stage wrote, with its statement, by path."""
@@ -215,6 +228,11 @@ def read_recorded(root: Path) -> Recorded:
     if problems:
         raise GoodfitError(f"{problems[0]}; an export holds only a record that is whole: {VERIFY}")
     return found
+
+
+def _uuid(digest: bytes) -> UUID:
+    """Of the URI that names content by its SHA-256 (RFC 6920)."""
+    return uuid5(NAMESPACE_URL, f"ni:///sha-256;{urlsafe_b64encode(digest).decode().rstrip('=')}")
 
 
 def is_code(path: str) -> bool:
