@@ -110,25 +110,39 @@ class Recorded:
         return self.stages[stage]
 
     def text(self, path: Path, stage: str) -> str:
-        """A file that `stage` wrote, after a look at whether its bytes are those of the statement.
+        """A file that `stage` read or wrote, after a look at whether its bytes are those of the statement.
 
         Raises:
             ArtifactError: the record has no such stage or file, or the file is another one.
         """
-        recorded, place = self.statement(stage).outputs.get(path.as_posix()), self.root / path
-        if recorded is None:
+        if path.as_posix() not in self.statement(stage).files:
             raise ArtifactError(f"the statement of '{stage}' names no {path.as_posix()}: `dvc repro {stage}`")
+        self.check(path.as_posix())
+        return (self.root / path).read_text(encoding="utf-8")
+
+    def check(self, path: str) -> None:
+        """Hash a file of the record, the first time.
+
+        Raises:
+            ArtifactError: it is missing, or another one than was recorded.
+        """
+        recorded, place = self.files[path], self.root / path
+        if path in self._checked:
+            return
         if not place.exists():
-            raise ArtifactError(
-                f"{path.as_posix()} is missing: `dvc checkout` or `git checkout {path.as_posix()}` brings it back"
-            )
+            raise ArtifactError(f"{path} is missing: `dvc checkout` or `git checkout {path}` brings it back")
         found = digest_file(place)
         if found != recorded:
             raise ArtifactError(
-                f"{path.as_posix()} has sha256 {found.sha256}; its statement has {recorded.sha256}, and an export holds only what was "
-                f"recorded: {VERIFY}"
+                f"{path} has sha256 {found.sha256}; its statement has {recorded.sha256}, and an export holds only what was recorded: "
+                f"{VERIFY}"
             )
-        return place.read_text(encoding="utf-8")
+        self._checked.add(path)
+
+    @cached_property
+    def _checked(self) -> set[str]:
+        """Files that were hashed: each is read once."""
+        return set()
 
     @cached_property
     def evaluation(self) -> dict[str, float]:

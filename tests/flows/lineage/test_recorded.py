@@ -39,7 +39,7 @@ def test_times_are_the_journals_or_else_the_commits(ran: Project) -> None:
     assert read_recorded(ran.root).times("train") == times
 
     journal.unlink()
-    committed = ran.run("git", "log", "-1", "--format=%H %cI").stdout.split()
+    committed = ran.run("git", "log", "-1", "--format=%H %cI", "--", "dvc.lock").stdout.split()
     found = read_recorded(ran.root)
     assert found.commit == Commit(*committed)
     assert found.times("train").started == committed[1]
