@@ -48,12 +48,12 @@ def export(recorded: "Recorded", output: str | None) -> None:
 
     if output is None:
         raise GoodfitError("a crate is a folder or a zip: name it with `-o FOLDER` or `-o FILE.zip`")
-    files: dict[str, tuple[Path, str | None]] = {
-        place(path): (recorded.root / path, digest.sha256) for path, digest in recorded.files.items()
-    }
+    files: dict[str, tuple[Path, str | None]] = {}
+    for path, digest in recorded.files.items():
+        files[place(path)] = (recorded.root / path, digest.sha256)
     if len(files) < len(recorded.files):
         raise GoodfitError(
-            "two files from outside of the repository would have the same name in the crate: copy them into the repository"
+            "two files from outside of the repository would have one name in the crate: move them into the repository"
         )
     files[LOCK_FILE] = (recorded.root / LOCK_FILE, None)
     text = json.dumps(metadata(recorded), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
