@@ -196,9 +196,13 @@ class Recorded:
         """The last commit that changed dvc.lock; None where dvc.lock is not committed as it is."""
         if _git(self.root, "status", "--porcelain", "--", LOCK_FILE) != "":  # None: no Git
             return None
-        listed = _git(self.root, "rev-list", "-1", "--format=%H%x09%cI", "HEAD", "--", LOCK_FILE) or ""
-        lines = [line.split("\t") for line in listed.splitlines() if not line.startswith("commit ")]
-        return Commit(*lines[0]) if lines else None
+        return next(iter(self.commits), None)
+
+    @cached_property
+    def commits(self) -> list[Commit]:
+        """Every commit before HEAD, and HEAD, that changed dvc.lock, the newest first."""
+        listed = _git(self.root, "rev-list", "--format=%H%x09%cI", "HEAD", "--", LOCK_FILE) or ""
+        return [Commit(*line.split("\t")) for line in listed.splitlines() if not line.startswith("commit ")]
 
     def times(self, stage: str) -> Times:
         """When the stage ran: the first line of the journal that says it wrote this statement, or else the commit's date.

@@ -1,8 +1,12 @@
 """Tables of a recorded run in Markdown, which several pages share. Each function gives the lines of one table."""
 
+import csv
+from io import StringIO
+
 from flows.lineage.markdown import code, plain, table
 from flows.lineage.recorded import Recorded
 from flows.lineage.statement import flat, shown, statement_path
+from tasks.contracts.results import PER_CLASS
 from tasks.diagnostics.words import level
 
 STATUS = {
@@ -28,6 +32,17 @@ def metrics(recorded: Recorded) -> list[str]:
         interval = " to ".join(number(values[end]) for end in ends) if values.keys() >= set(ends) else "not recorded"
         rows.append((plain(name.replace("_", " ")), number(values[name]), interval))
     return table(("metric", "value", f"{level(recorded.confidence)} confidence interval"), rows)
+
+
+def classes(recorded: Recorded) -> list[str]:
+    """How often the images of each class were recognised."""
+    rows = []
+    for row in csv.DictReader(StringIO(recorded.text(PER_CLASS, "evaluate"))):
+        recall, *ends = (
+            number(float(row[name]) if row[name] else None) for name in ("recall", "recall_ci_low", "recall_ci_high")
+        )
+        rows.append((plain(row["class"]), row["n"], recall, " to ".join(ends)))
+    return table(("class", "test images", "recall", f"{level(recorded.confidence)} confidence interval"), rows)
 
 
 def checks(recorded: Recorded) -> list[str]:

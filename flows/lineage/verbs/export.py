@@ -9,7 +9,7 @@ TEXT = (
     "Write the recorded run in a format that other tools read.\n\n"
     "It holds what dvc.lock and the statements record, and refuses a record that does not agree with itself. The files that it takes\n"
     "numbers from are hashed first; all others stay unread: `goodfit lineage verify` hashes every one.\n\n"
-    "formats:\n" + "\n".join(f"  {name:<24}{module.TEXT}" for name, module in available().items())
+    "formats:\n" + "\n".join(f"  {name:<26}{module.TEXT}" for name, module in available().items())
 )
 EXAMPLE = "  goodfit lineage export --format model-card -o README.md"
 

@@ -1,6 +1,7 @@
 """Texts in Markdown: what a name holds stays text."""
 
 import pytest
+from markdown_it import MarkdownIt
 
 from flows.lineage.markdown import code, plain, table
 from flows.lineage.sections import number
@@ -10,6 +11,16 @@ from flows.lineage.sections import number
 def test_no_character_of_a_name_has_a_meaning(name: str) -> None:
     assert plain(name).replace("\\", "") == name
     assert all(plain(name)[place - 1] == "\\" for place, letter in enumerate(plain(name)) if letter in "|<>[]*`#&")
+
+
+@pytest.mark.parametrize(
+    "name", ["a|b", "<b>x</b>", "[x](y)", "![x](y)", "*a* _b_ ~c~", "`code`", "a&lt;b", "\\", "$x$", "<!-- x"]
+)
+def test_a_reader_of_markdown_sees_the_name_itself_in_a_cell(name: str) -> None:
+    parsed = MarkdownIt("commonmark").enable("table").parse("\n".join(table(("x", "y"), [(plain(name), "1")])))
+    cells = [token.children or [] for token in parsed if token.type == "inline"]
+    assert ["".join(part.content for part in cell) for cell in cells] == ["x", "y", name, "1"]
+    assert {part.type for cell in cells for part in cell} <= {"text", "text_special"}
 
 
 @pytest.mark.parametrize("control", ["\n", "\r", "\x1b[2J", "\x00", "\u202e", "\u2028"])
