@@ -25,10 +25,21 @@ def put(text: str, output: str | None) -> None:
     if output is None:
         sys.stdout.write(text)
         return
+    with whole(file_at(output)) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def file_at(output: str) -> Path:
+    """The file that `--output` names.
+
+    Raises:
+        GoodfitError: it names a folder or an address.
+    """
+    if "://" in output:
+        raise GoodfitError(f"{output} is an address, to which this format cannot be sent; name a file")
     if Path(output).is_dir():
         raise GoodfitError(f"{output} is a folder; this format is one file: name the file to write")
-    with whole(Path(output)) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return Path(output)
 
 
 def as_json(document: Any) -> str:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.lineage.exporting import put, require
+from flows.lineage.exporting import file_at, put, require
 from tasks.core.errors import GoodfitError
 
 if TYPE_CHECKING:
@@ -34,15 +34,13 @@ def export(recorded: "Recorded", output: str | None) -> None:
     elif output.startswith(("http://", "https://")):
         _send(made, output)
     else:
-        _write(made, Path(output))
+        _write(made, file_at(output))
 
 
 def _write(made: list[Any], output: Path) -> None:
     from tasks.core.files import whole
 
     file = require(PACKAGE, "openlineage.client.transport.file")
-    if output.is_dir():
-        raise GoodfitError(f"{output} is a folder; the events are one file: name the file to write")
     with whole(output) as temporary:
         temporary.unlink(missing_ok=True)
         transport = file.FileTransport(file.FileConfig(log_file_path=str(temporary), append=True))

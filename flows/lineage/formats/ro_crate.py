@@ -46,7 +46,7 @@ def export(recorded: "Recorded", output: str | None) -> None:
     from flows.lineage.crates import write_crate
     from flows.lineage.lock import LOCK_FILE, read_lock
 
-    if output is None:
+    if output is None or "://" in output:
         raise GoodfitError("a crate is a folder or a zip: name it with `-o FOLDER` or `-o FILE.zip`")
     files: dict[str, tuple[Path, str | None]] = {}
     for path, digest in recorded.files.items():

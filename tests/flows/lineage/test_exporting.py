@@ -35,6 +35,8 @@ def test_a_text_ends_with_one_newline_and_replaces_the_file_as_a_whole(
     assert [(file.name, file.read_text()) for file in (tmp_path / "folder").iterdir()] == [("file", "two\n")]
     with pytest.raises(GoodfitError, match="is a folder; this format is one file"):
         put("three", str(tmp_path / "folder"))
+    with pytest.raises(GoodfitError, match="is an address, to which this format cannot be sent"):
+        put("three", "ftp://host/file")
 
 
 def test_a_missing_package_is_one_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,12 @@ def test_a_receiver_that_refuses_is_told_with_how_many_it_took(recorded: Recorde
         openlineage.export(recorded, f"http://127.0.0.1:{receiver.server_port}")
 
 
+def test_another_address_and_a_folder_are_refused(recorded: Recorded, tmp_path: Path) -> None:
+    for output, reason in (("ftp://127.0.0.1/events", "is an address"), (str(tmp_path), "is a folder")):
+        with pytest.raises(GoodfitError, match=reason):
+            openlineage.export(recorded, output)
+
+
 def test_the_same_record_gives_the_same_events_in_another_folder(
     ran: Project, events: list[dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -117,8 +117,9 @@ def test_what_is_there_already_stays(recorded: Recorded, tmp_path: Path) -> None
     with pytest.raises(GoodfitError, match=r"taken exists and is not an empty folder: name a new one, or remove it"):
         ro_crate.export(recorded, str(tmp_path / "taken"))
     assert [path.name for path in tmp_path.rglob("*")] == ["taken", "file"]
-    with pytest.raises(GoodfitError, match=r"a crate is a folder or a zip: name it with `-o FOLDER` or `-o FILE.zip`"):
-        ro_crate.export(recorded, None)
+    for output in (None, "https://host/crate.zip"):
+        with pytest.raises(GoodfitError, match=r"a crate is a folder or a zip: name it with `-o FOLDER` or `-o FILE.zip`"):
+            ro_crate.export(recorded, output)
 
 
 @pytest.mark.parametrize("output", ["crate", "crate.zip"])
