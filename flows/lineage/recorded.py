@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from flows.lineage.digest import digest_file
@@ -49,6 +49,13 @@ class Times:
     source: str  # "journal", or "commit": only the commit that recorded the stage has a date, and both times are its
 
 
+class Package(NamedTuple):
+    """A package of a stage's environment, as its statement names it."""
+
+    name: str
+    version: str
+
+
 @dataclass(frozen=True)
 class Recorded:
     """The stages that dvc.lock records, each after those whose outputs it reads, and what their statements say."""
@@ -80,10 +87,13 @@ class Recorded:
         return {path: digest for path, digest in self.files.items() if path not in self.writers and is_code(path)}
 
     @property
-    def packages(self) -> dict[str, str]:
-        """The version of each package that the statements name."""
-        named = {name: uri for statement in self.stages.values() for name, uri in statement.packages.items()}
-        return {name: uri.rpartition("@")[2] for name, uri in sorted(named.items())}
+    def packages(self) -> list[Package]:
+        """Those that the statements name, sorted; stages that ran at other times may name other versions."""
+        return sorted({package for stage in self.stages for package in self.packages_of(stage)})
+
+    def packages_of(self, stage: str) -> list[Package]:
+        """Those that one statement names, sorted."""
+        return sorted(Package(name, uri.rpartition("@")[2]) for name, uri in self.stages[stage].packages.items())
 
     @property
     def id(self) -> UUID:

@@ -87,7 +87,7 @@ def environment(recorded: Recorded) -> list[str]:
     """Where the training computed, and the packages that the statements name."""
     train = recorded.statement("train")
     rows = [(plain(key.replace("_", " ")), plain(value)) for key, value in train.environment.items()]
-    rows += [(plain(name), plain(version)) for name, version in recorded.packages.items()]
+    rows += [(plain(name), plain(version)) for name, version in recorded.packages]
     if train.requirements:
         rows.append(("requirements.lock", f"SHA-256 {code(train.requirements.sha256)}"))
     return table(("what", "version or value"), rows)

@@ -31,7 +31,7 @@ def export(recorded: "Recorded", output: str | None) -> None:
 def document(recorded: "Recorded") -> dict[str, Any]:
     """The bill of materials."""
     model, data, packages = _model(recorded), list(_data(recorded)), list(_packages(recorded))
-    trained = [_purl(name, recorded.packages[name]) for name in sorted(recorded.statement("train").packages)]
+    trained = [_purl(*package) for package in recorded.packages_of("train")]
     splits = [_split(name) for name in SPLITS]
     return {
         "bomFormat": "CycloneDX",
@@ -172,7 +172,7 @@ def _packages(recorded: "Recorded") -> Iterator[dict[str, Any]]:
 
     text = _lock(recorded)
     found = {_purl(each.name, each.version): each for each in (read_requirements(text) if text is not None else [])}
-    used = {_purl(name, number): Requirement(name, number, None) for name, number in recorded.packages.items()}
+    used = {_purl(*package): Requirement(*package, None) for package in recorded.packages}
     for purl, each in sorted((used | found).items()):
         yield _package(each, used=purl in used)
 

@@ -144,8 +144,9 @@ def _run_facets(recorded: "Recorded", stage: str) -> dict[str, Any]:
             parameters=[parameters.ExecutionParameter(key=key, value=shown(value)) for key, value in resolved.items()]
         ),
     }
-    if "torch" in recorded.stages[stage].packages:
-        found["processing_engine"] = engine.ProcessingEngineRunFacet(version=recorded.packages["torch"], name="torch")
+    for package in recorded.packages_of(stage):
+        if package.name == "torch":
+            found["processing_engine"] = engine.ProcessingEngineRunFacet(version=package.version, name=package.name)
     return found
 
 

@@ -38,7 +38,7 @@ def document(recorded: "Recorded") -> Any:
     made.agent("run:goodfit", {"prov:type": made.valid_qualified_name("prov:SoftwareAgent")})
     for path, digest in recorded.files.items():
         made.entity(_file(path), {"prov:location": path, "schema:sha256": digest.sha256})
-    for name, version in recorded.packages.items():
+    for name, version in recorded.packages:
         made.entity(_package(name, version), {"schema:softwareVersion": version})
     for stage in recorded.stages:
         _add_stage(made, recorded, stage)
@@ -57,8 +57,8 @@ def _add_stage(made: Any, recorded: "Recorded", stage: str) -> None:
     made.wasAssociatedWith(activity, "run:goodfit")
     for path in sorted(statement.inputs):
         made.used(activity, _file(path))
-    for name in sorted(statement.packages):
-        made.used(activity, _package(name, recorded.packages[name]))
+    for name, version in recorded.packages_of(stage):
+        made.used(activity, _package(name, version))
     for path in sorted(recorded.outputs(stage)):
         made.wasGeneratedBy(_file(path), activity)
 

@@ -79,7 +79,7 @@ def metadata(recorded: "Recorded") -> dict[str, Any]:
     for stage in recorded.stages:
         _make_instrument(recorded, stage, parts)
     actions = [action for stage in recorded.stages for action in _action(recorded, stage, lock[stage], parts)]
-    packages = [_package(name, version) for name, version in recorded.packages.items()]
+    packages = [_package(name, version) for name, version in recorded.packages]
     graph = [*_root(recorded, list(parts.values())), *parts.values(), *actions, *packages]
     return {"@context": CONTEXT, "@graph": graph}
 
@@ -133,7 +133,7 @@ def _make_instrument(recorded: "Recorded", stage: str, parts: dict[str, dict[str
         "version": found.get("sha256", "not recorded"),
         "programmingLanguage": "Python",
         "runtimePlatform": ", ".join(f"{key} {value}" for key, value in statement.environment.items()),
-        "softwareRequirements": [{"@id": _package_id(name, recorded.packages[name])} for name in statement.packages],
+        "softwareRequirements": [{"@id": _package_id(name, version)} for name, version in recorded.packages_of(stage)],
     }
 
 

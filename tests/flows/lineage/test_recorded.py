@@ -7,6 +7,7 @@ import pytest
 
 from flows.lineage.digest import digest_file
 from flows.lineage.recorded import Commit, Recorded, read_recorded
+from tasks.contracts.statement import Statement
 from tasks.core.errors import ArtifactError, GoodfitError
 from tests.conftest import STAGES, Project
 
@@ -28,6 +29,16 @@ def test_files_are_data_code_or_written_by_a_stage(ran: Project) -> None:
     assert "tasks/train.py" in found.code
     assert found.writers["models/model.safetensors"] == found.writers["lineage/train.json"] == "train"
     assert found.files["lineage/train.json"] == digest_file(ran.root / "lineage/train.json")
+
+
+def test_stages_of_different_environments_keep_their_own_versions(ran: Project) -> None:
+    found = read_recorded(ran.root)
+    document = json.loads((ran.root / "lineage/train.json").read_text().replace("pkg:pypi/torch@", "pkg:pypi/torch@1."))
+    stages = {**found.stages, "train": Statement.model_validate_json(json.dumps(document))}
+    older = Recorded(ran.root, stages, found.own)
+    torch = dict(found.packages)["torch"]
+    assert [version for name, version in older.packages if name == "torch"] == [f"1.{torch}", torch]
+    assert (dict(older.packages_of("train"))["torch"], dict(older.packages_of("evaluate"))["torch"]) == (f"1.{torch}", torch)
 
 
 def test_times_are_the_journals_or_else_the_commits(ran: Project) -> None:

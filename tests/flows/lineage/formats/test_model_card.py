@@ -51,7 +51,7 @@ def test_the_page_has_verdict_checks_parameters_data_and_environment(recorded: R
     for path, digest in {**recorded.stages["download"].outputs, **recorded.stages["preprocess"].outputs}.items():
         if path.endswith((".gz", ".safetensors")):
             assert f"`{digest.sha256}`" in text, path
-    assert f"| torch | {recorded.packages['torch']} |" in text
+    assert f"| torch | {dict(recorded.packages)['torch']} |" in text
     assert f"`{recorded.own['train'].sha256}`" in text
     assert recorded.commit is not None
     assert recorded.commit.id in text

@@ -189,7 +189,7 @@ def test_schema_source_and_parameters_are_facets(recorded: Recorded, events: lis
     train = of_stage(events, "train")[1]["run"]["facets"]
     parameters = {each["key"]: each["value"] for each in train["executionParameters"]["parameters"]}
     assert (parameters["train.epochs"], parameters["train.model.hidden"]) == ("3", "[64]")
-    assert train["processing_engine"]["version"] == recorded.packages["torch"]
+    assert train["processing_engine"]["version"] == dict(recorded.packages)["torch"]
 
 
 def test_a_receiver_gets_the_events_with_the_key(

@@ -42,7 +42,7 @@ def test_a_stage_used_its_inputs_and_packages_and_generated_its_outputs(recorded
     used, generated = set(), set()
     for stage, statement in recorded.stages.items():
         used |= {(f"stage/{stage}", f"file/{path}") for path in statement.inputs}
-        used |= {(f"stage/{stage}", f"{name}@{recorded.packages[name]}") for name in statement.packages}
+        used |= {(f"stage/{stage}", uri.removeprefix("pkg:pypi/")) for uri in statement.packages.values()}
         generated |= {(f"file/{path}", f"stage/{stage}") for path in (*statement.outputs, f"lineage/{stage}.json")}
     assert pairs(document, ProvUsage, "activity", "entity") == used
     assert pairs(document, ProvGeneration, "entity", "activity") == generated

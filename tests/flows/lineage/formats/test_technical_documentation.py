@@ -65,7 +65,7 @@ def test_what_is_known_is_from_the_record(recorded: Recorded, page: list[Token])
     assert recorded.commit is not None
     assert f"`{recorded.weights.sha256}`" in under(page, "1(a)")
     assert recorded.commit.id in under(page, "1(a)")
-    assert recorded.packages["torch"] in under(page, "1(c)")
+    assert dict(recorded.packages)["torch"] in under(page, "1(c)")
     assert all(f"`python -m flows.stage {stage}`" in under(page, "2(a)") for stage in STAGES)
     assert "`train.optimizer.learning_rate`" in under(page, "2(b)")
     assert recorded.stages["preprocess"].outputs["data/processed/test.safetensors"].sha256 in under(page, "2(d)")
