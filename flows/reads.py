@@ -99,10 +99,13 @@ def _folders(root: Path, known: set[str], below: str = "") -> Iterator[Path]:
     yield folder
     if (
         folder.stat().st_nlink == 2
-    ):  # itself and `.`: many file systems count a folder's folders here, and ten thousand files take long
+    ):  # itself and `.`: most file systems count a folder's folders here, and to list 40,000 files takes long
         return
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    except PermissionError:
+        return
     for name in names:
         inner = f"{below}/{name}" if below else name
         if (

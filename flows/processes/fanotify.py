@@ -61,8 +61,9 @@ class Fanotify:
         try:
             for folder in self._folders:
                 path, mask = os.fsencode(folder), OPEN | CLOSE_WRITE | MOVED_TO | CREATE | ON_CHILD
-                _called(libc.fanotify_mark(descriptor, ADD, ctypes.c_uint64(mask), AT_FDCWD, path))
-                self._known[_handle(libc, path)] = str(folder)
+                with suppress(PermissionError):  # a folder that this process may not read
+                    _called(libc.fanotify_mark(descriptor, ADD, ctypes.c_uint64(mask), AT_FDCWD, path))
+                    self._known[_handle(libc, path)] = str(folder)
         except BaseException:
             os.close(descriptor)
             raise
