@@ -29,6 +29,7 @@ SECRETS = {".netrc", "_netrc"}  # `requests` looks for a password there: its dig
 MIRROR = (
     "GOODFIT_MIRROR"  # a folder with published files: the code that reads them knows their digests (tasks/sources/fetching.py)
 )
+SHOWN = 3  # names in a sentence
 CHECKPOINTS = ".dvc/tmp/goodfit/"  # of this very stage, these very inputs (flows/checkpoints.py)
 
 
@@ -105,20 +106,22 @@ def _refusal(declared: Declaration, files: dict[str, str]) -> UndeclaredError:
     hidden = [name for name in files if any(name.startswith(f"{dep}/") for dep in declared.deps)]
     if hidden:
         return UndeclaredError(
-            f"{stage}: {files[hidden[0]]} {', '.join(hidden)}, which .dvcignore leaves out of the stage's inputs; move it out of that "
+            f"{stage}: {files[hidden[0]]} {_listed(hidden)}, which .dvcignore leaves out of the stage's inputs; move it out of that "
             "folder, or correct .dvcignore"
         )
-    done = " and ".join(
-        f"{verb} {', '.join(name for name, found in files.items() if found == verb)}"
-        for verb in ("ran", "read")
-        if verb in files.values()
-    )
+    ran, read = ([name for name, found in files.items() if found == verb] for verb in ("ran", "read"))
+    done = " and ".join(f"{verb} {_listed(names)}" for verb, names in (("ran", ran), ("read", read)) if names)
     lines = "".join(f"\n      - {name}" for name in files)
     cure = "`make deps` adds it" if all(name.startswith("tasks/") for name in files) else "add it"
     return UndeclaredError(
         f"{stage}: {done}, which dvc.yaml does not declare, so that an edit of it would not run the stage again; {cure} "
         f"under `deps:` of the stage {stage}:{lines}"
     )
+
+
+def _listed(names: list[str]) -> str:
+    """The first names of a list: all of them are in the lines to add."""
+    return ", ".join([*names[:SHOWN], *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])])
 
 
 def _of_system() -> Callable[[str], bool]:

@@ -163,11 +163,26 @@ def train(params: Params, root: Path = Path()) -> None:
 def learn(params: Params, root: Path) -> None:
     """The stage in one process: all of it, or one of the group that torchrun or `train` has started."""
     from tasks.contracts.splits import FOLDER
-    from tasks.learning import device
+
+    # All that will be used, so that the processes can compare it.
+    from tasks.learning import (  # noqa: F401
+        batches,
+        checkpoint,
+        device,
+        gradients,
+        live,
+        loop,
+        penalties,
+        precision,
+        recording,
+        schedule,
+        stopping,
+    )
     from tasks.learning.distributed import group
 
+    read = [root / FOLDER / name for name in ("dataset.json", "train.safetensors", "val.safetensors")]
     with group(params.seed, device.choose(params.train.device), params.train.strategy) as joined:
-        joined.require_same(params.model_dump(mode="json"), sorted((root / FOLDER).glob("*.safetensors")))
+        joined.require_same(params.model_dump(mode="json"), read)
         learn_in(joined, params, root)
 
 

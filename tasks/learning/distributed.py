@@ -140,24 +140,32 @@ class Group:
             torch.manual_seed(seed_of(self.seed, step, self.rank))
 
     def require_same(self, params: dict[str, Any], files: list[Path]) -> None:
-        """Every process has the same parameters, data, code and torch.
+        """Every process has the same parameters, data, code and torch; of the code, what this process has loaded.
 
         Raises:
             ParamsError: they differ, as they can where another machine has files of its own.
         """
         if self.size == 1:
             return
-        code = sorted(Path(__file__).parents[1].rglob("*.py"))
-        own = {"parameters": _digest(json.dumps(params, sort_keys=True).encode()), "torch": torch.__version__}
-        own |= {"data": _digest(*(file.read_bytes() for file in files)), "code": _digest(*(file.read_bytes() for file in code))}
+        own: dict[str, Any] = {"parameters": _digest(json.dumps(params, sort_keys=True).encode()), "torch": torch.__version__}
+        own |= {"data": _digest(*(file.read_bytes() for file in files)), "code": _loaded_code()}
         found: list[Any] = [None] * self.size
         distributed.all_gather_object(found, own)
-        differing = [name for name in own if len({other[name] for other in found}) > 1]
+        in_all = set.intersection(*(set(other["code"]) for other in found))
+        for other in found:
+            other["code"] = {name: other["code"][name] for name in sorted(in_all)}
+        differing = [name for name in own if any(other[name] != found[0][name] for other in found)]
         if differing:
             raise ParamsError(
                 f"the {self.size} processes that train together differ in their {', '.join(differing)}; bring every machine to "
                 "the same state and start again"
             )
+
+
+def _loaded_code() -> dict[str, str]:
+    """The digest of the file of every module of `tasks` that is loaded, by name."""
+    modules = {name: module.__file__ for name, module in list(sys.modules.items()) if name.partition(".")[0] == "tasks"}
+    return {name: _digest(Path(file).read_bytes()) for name, file in modules.items() if file}
 
 
 def _digest(*contents: bytes) -> str:

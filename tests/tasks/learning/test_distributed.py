@@ -340,6 +340,27 @@ def test_two_nodes_under_torchrun_reach_the_weights_of_one_process(ran: Project)
 
 
 @pytest.mark.slow
+def test_machines_whose_code_differs_are_told_before_they_train(ran: Project, tmp_path: Path) -> None:
+    ran.edit("params.yaml", "epochs: 3 ", "num_nodes: 2\n  epochs: 3 ")
+    other = Project(Path(shutil.copytree(ran.root, tmp_path / "other")))
+    with (other.root / "tasks/learning/stopping.py").open("a") as file:
+        file.write("# another version\n")
+    with (other.root / "tasks/learning/imitation.py").open("a") as file:
+        file.write("# which no training runs\n")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    second = other.start(*torchrun(1, port))
+    try:
+        first = ran.run(*torchrun(0, port), check=False)
+        second.communicate(timeout=120)
+    finally:
+        second.kill()
+    assert first.returncode != 0
+    assert "the 2 processes that train together differ in their code; bring every machine to the same state" in first.stderr
+
+
+@pytest.mark.slow
 def test_a_killed_process_fails_the_stage_which_leaves_no_output_and_no_process(fresh: Project) -> None:
     fresh.repro("preprocess")
     fresh.edit("params.yaml", "epochs: 3 ", "devices: 2\n  precision: bf16-mixed\n  epochs: 100000 ")
