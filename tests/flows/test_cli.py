@@ -17,6 +17,7 @@ COMMANDS = (
     "check",
     "verdict",
     "lineage show",
+    "lineage reproduce",
     "lineage verify",
     "predict",
     "doctor",
