@@ -1,0 +1,54 @@
+"""`goodfit lineage check-signature`: whether the record is the one that was signed."""
+
+import argparse
+import sys
+from pathlib import Path
+
+TEXT = (
+    "Check that the record is the one that a key signed.\n\n"
+    "exit codes: 0 signed, 1 mismatch, 2 missing (also a usage error), 3 no signature, 4 could not be checked"
+)
+EXAMPLE = "  goodfit lineage check-signature --public-key release.pub"
+FAILURE = 4  # 1 is a mismatch
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--public-key",
+        metavar="KEY.pub",
+        type=Path,
+        action="append",
+        required=True,
+        help="of who must have signed, from them and not from this repository; given several times, all of them",
+    )
+    command.add_argument("--signature", metavar="FILE", type=Path, help="another file than dvc.lock.dsse.json")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def call(options: argparse.Namespace, root: Path) -> int:
+    """Check the signature; the exit code is the gravest of what was found."""
+    import json
+    from dataclasses import asdict
+
+    from flows.lineage.printed import escaped
+    from flows.lineage.signature import SIGNATURE, Checked, signature
+
+    path = options.signature.absolute() if options.signature else SIGNATURE
+    found = signature(root, options.public_key, path)
+    outcome = found.outcome if found else Checked.NO_SIGNATURE
+    word = outcome.name.lower()
+    if options.json:
+        wrong = [asdict(one) | {"kind": one.kind.name.lower()} for one in found.wrong] if found else []
+        document = {"outcome": word, "keys": found.keys if found else [], "files": found.files if found else [], "wrong": wrong}
+        print(json.dumps(document, indent=2))
+        return outcome
+    if found is None:
+        print(f"no signature: {path} is missing; `goodfit lineage sign` writes it")
+        return outcome
+    for one in found.wrong:
+        print(escaped(str(one)), file=sys.stderr)
+    if outcome is Checked.SIGNED:
+        print(f"signed: {len(found.files)} files are those that {' and '.join(f'key {key[:12]}' for key in found.keys)} signed")
+    else:
+        print(f"{word}: {len(found.wrong)} of what was signed {'does' if len(found.wrong) == 1 else 'do'} not hold")
+    return outcome

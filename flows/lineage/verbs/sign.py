@@ -1,0 +1,58 @@
+"""`goodfit lineage sign`: a signature over the record."""
+
+import argparse
+from pathlib import Path
+
+TEXT = (
+    "Sign dvc.lock, dvc.yaml, params.yaml and every statement. Check them first with `goodfit lineage verify`.\n\n"
+    "The signature is a DSSE envelope in dvc.lock.dsse.json: commit it with dvc.lock. Several people may sign the same record."
+)
+EXAMPLE = (
+    "  goodfit lineage sign --key ~/keys/release.pem --new-key       make the key pair first\n"
+    "  goodfit lineage sign --key ~/keys/release.pem\n"
+    "  goodfit lineage sign --key ~/keys/model.pem --model-signing   the model itself, as the OpenSSF's tools verify it"
+)
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--key",
+        metavar="KEY.pem",
+        type=Path,
+        required=True,
+        help="the private key, as `openssl genpkey -algorithm ed25519` writes it",
+    )
+    command.add_argument(
+        "--new-key", action="store_true", help="make the key, and the public one beside it with the ending .pub"
+    )
+    command.add_argument("-o", "--output", metavar="FILE", type=Path, help="another file than dvc.lock.dsse.json")
+    command.add_argument(
+        "--model-signing",
+        action="store_true",
+        help="sign models/ into models/model.sig with the package model-signing (goodfit[signing]); its keys are ECDSA keys",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def call(options: argparse.Namespace, root: Path) -> int:
+    """Sign the record, or the model."""
+    import json
+
+    from flows.lineage.keys import new_key
+    from flows.lineage.model_signature import sign_model
+    from flows.lineage.signature import SIGNATURE, sign
+
+    public = new_key(options.key, root, elliptic=options.model_signing) if options.new_key else None
+    if options.model_signing:
+        target, files = sign_model(root, options.key), ["models/"]
+    else:
+        output = options.output.absolute() if options.output else SIGNATURE
+        files, target = sign(root, options.key, output), root / output
+    shown = target.relative_to(root).as_posix() if target.is_relative_to(root) else str(target)
+    if options.json:
+        print(json.dumps({"signature": shown, "files": files, "public_key": str(public) if public else None}, indent=2))
+        return 0
+    if public:
+        print(f"made {options.key}, which is for you alone, and {public}, which is for everybody")
+    print(f"signed {'models/' if options.model_signing else f'{len(files)} files'}: commit {shown}")
+    return 0
