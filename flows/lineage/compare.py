@@ -32,12 +32,12 @@ class Recorded:
     """The recorded bytes, as far as DVC's cache, the working tree or the commit has them; each is checked by its MD5."""
 
     def __init__(self, root: Path, folder: Path, in_git: Callable[[str], bytes | None]) -> None:
-        self._root, self._folder, self._in_git = root, folder, in_git
+        self.root, self._folder, self._in_git = root, folder, in_git
         self._cache = cache_folder(root)
 
     def file(self, path: str, md5: str) -> Path | None:
         """A file that has these bytes; None where there is none any more."""
-        for candidate in (object_path(self._cache, md5), self._root / path):
+        for candidate in (object_path(self._cache, md5), self.root / path):
             if candidate.is_file() and digest_file(candidate).md5 == md5:
                 return candidate
         content = self._in_git(path)
@@ -54,9 +54,9 @@ class Recorded:
         if found is not None:
             names = {f"{path}/{name}": digest for name, digest in found.items()}
             return names if digest_file(object_path(self._cache, md5)).md5 == md5.removesuffix(".dir") else None
-        if not (self._root / path).is_dir():
+        if not (self.root / path).is_dir():
             return None
-        files = digest_paths(self._root, [path])
+        files = digest_paths(self.root, [path])
         return {name: digest.md5 for name, digest in files.items()} if directory_md5(files, path) == md5 else None
 
 

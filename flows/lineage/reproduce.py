@@ -145,7 +145,7 @@ def reproduce(
 
 
 def _require_committed_lock(root: Path) -> None:
-    committed = _committed(root, "HEAD", LOCK_FILE)
+    committed = committed_file(root, "HEAD", LOCK_FILE)
     here = (root / LOCK_FILE).read_bytes() if (root / LOCK_FILE).exists() else None
     if here is None or committed is None:
         missing = "is not in HEAD" if committed is None else "is missing here"
@@ -157,7 +157,7 @@ def _require_committed_lock(root: Path) -> None:
         )
 
 
-def _committed(root: Path, commit: str, path: str) -> bytes | None:
+def committed_file(root: Path, commit: str, path: str) -> bytes | None:
     found = objects_at(root, [(commit, path)])
     return next((content for _, content in contents(root, found.values())), None)
 
@@ -209,7 +209,7 @@ def _require_same_call(root: Path, declarations: Mapping[str, Declaration], lock
 @contextmanager
 def _recorded(root: Path, clone: Clone, commit: str) -> Iterator[Recorded]:
     def in_git(path: str) -> bytes | None:
-        return _committed(root, commit, path)
+        return committed_file(root, commit, path)
 
     yield Recorded(root, clone.folder / "recorded", in_git)
 

@@ -17,6 +17,7 @@ COMMANDS = (
     "check",
     "verdict",
     "lineage show",
+    "lineage bundle",
     "lineage check-signature",
     "lineage reproduce",
     "lineage sign",
