@@ -37,6 +37,15 @@ def mend_rwlock(root: Path) -> list[str]:
         return []
 
 
+def living(path: Path) -> list[tuple[int, str]]:
+    """The processes that still run and that such a file names, and their commands; none where it is torn."""
+    try:
+        written, entries = path.stat().st_mtime, _parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return sorted({(info["pid"], info["cmd"]) for info in _infos(entries) if _runs(info["pid"], written)})
+
+
 def _mend(path: Path) -> list[str]:
     try:
         entries = _parse(path.read_text(encoding="utf-8"))

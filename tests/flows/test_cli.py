@@ -19,6 +19,7 @@ COMMANDS = (
     "lineage show",
     "lineage bundle",
     "lineage check-signature",
+    "lineage gc",
     "lineage reproduce",
     "lineage sign",
     "lineage verify",

@@ -1,0 +1,96 @@
+"""`goodfit lineage gc`: free space in DVC's cache, and know what is lost."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flows.lineage.gc import Garbage
+
+TEXT = (
+    "Remove from DVC's cache what nothing reaches: no commit, tag, branch, stash, experiment or signature.\n\n"
+    "It says first what each object was and which claims lose their proof, and asks. What `dvc gc --all-commits\n"
+    "--all-experiments` keeps is kept, and so is what only a reflog, the index or a signed statement names."
+)
+EXAMPLE = "  goodfit lineage gc --dry-run      only say what would be removed"
+LINES = 40  # objects on the terminal
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-n", "--dry-run", action="store_true", help="remove nothing")
+    command.add_argument("-f", "--force", action="store_true", help="do not ask")
+    command.add_argument(
+        "--no-reflogs",
+        dest="reflogs",
+        action="store_false",
+        help="what only a reflog of Git still names may go, such as a removed experiment (Git itself forgets it after some weeks)",
+    )
+    command.add_argument("--json", action="store_true", help="print JSON; with it nothing is asked: add --dry-run or --force")
+
+
+def call(options: argparse.Namespace, root: Path) -> int:
+    """Say what nothing reaches, and remove it on confirmation."""
+    from dataclasses import asdict
+
+    from flows.lineage.gc import find_garbage, remove_garbage
+
+    if options.json and not (options.dry_run or options.force):
+        print("error: with --json nothing can be asked; expected --dry-run or --force as well", file=sys.stderr)
+        return 2
+    garbage = find_garbage(root, reflogs=options.reflogs)
+    if not options.json:
+        print(as_text(garbage))
+    removed: list[str] = []
+    if garbage.objects and not options.dry_run and (options.force or _confirmed(len(garbage.objects))):
+        removed = remove_garbage(root, garbage, reflogs=options.reflogs)
+    if options.json:
+        print(json.dumps({**asdict(garbage), "removed": removed}, indent=2))
+    elif removed:
+        print(f"removed {len(removed)} objects")
+    elif garbage.objects:
+        print("nothing was removed")
+    return 0
+
+
+def _confirmed(count: int) -> bool:
+    from tasks.core.errors import GoodfitError
+
+    if not sys.stdin.isatty():
+        raise GoodfitError(
+            f"nothing was removed: there is no terminal to ask whether the {count} objects may go; --force does not ask"
+        )
+    return input(f"remove these {count} objects for good? [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def as_text(garbage: "Garbage") -> str:
+    """The sum in the first line, each object with its size and names, and the claims that lose their proof."""
+    from flows.lineage.printed import escaped
+
+    if not garbage.objects:
+        return f"nothing to remove: something reaches each of the {garbage.kept} objects of DVC's cache"
+    lines = [f"{len(garbage.objects)} objects ({_size(garbage.size)}) are reached by nothing; {garbage.kept} are kept:"]
+    for one in garbage.objects[:LINES]:
+        names = ", ".join(map(escaped, one.names)) or "no name is known"
+        lines.append(f"  {_size(one.size):>9}  {one.md5[:12]}{'.dir' if one.md5.endswith('.dir') else ''}  {names}")
+    lines += [f"  and {len(garbage.objects) - LINES} more; --json lists them all"] if len(garbage.objects) > LINES else []
+    lost = sorted({claim for one in garbage.objects for claim in one.claims})
+    lines += ["what could no longer be proven:"] if lost else []
+    lines += [f"  {escaped(str(claim))}" for claim in lost[:LINES]]
+    lines += [f"  and {len(lost) - LINES} more; --json lists them all"] if len(lost) > LINES else []
+    if garbage.lost:
+        lines.append(
+            f"the lists of {len(garbage.lost)} recorded folders are not in the cache, so that files that were in them cannot be told "
+            "from others: `dvc fetch --all-commits` brings the lists from a remote"
+        )
+    return "\n".join(lines)
+
+
+def _size(count: int) -> str:
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
