@@ -178,12 +178,12 @@ def _packages(recorded: "Recorded") -> Iterator[dict[str, Any]]:
 
 
 def _lock(recorded: "Recorded") -> str | None:
-    """The text of requirements.lock, if its bytes are those that were recorded."""
-    from flows.lineage.digest import digest_file
+    """The text of requirements.lock, if it locks what was recorded."""
+    from flows.lineage.packages import locked_digest
     from tasks.contracts.statement import REQUIREMENTS
 
     lock, digest = recorded.root / REQUIREMENTS, recorded.statement("train").requirements
-    same = digest is not None and lock.exists() and digest_file(lock) == digest
+    same = digest is not None and locked_digest(recorded.root) == digest
     return lock.read_text(encoding="utf-8") if same else None
 
 
