@@ -1,6 +1,5 @@
 """The trainings on the same validation images: from dvc.lock texts in a Git repository, and from real runs."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,49 +7,15 @@ from typing import Any
 import pytest
 
 from flows.lineage.family import UNRECORDED, WORKING_TREE, Family, find_family
-from flows.lineage.journal import JOURNAL
 from tasks.core.errors import GoodfitError
 from tests.conftest import Project
+from tests.flows.lineage.world import World
 
 VAL, TEST, OWN = "data/processed/val.safetensors", "data/processed/test.safetensors", "lineage/train.json"
 
 
-class World(Project):
-    """A Git repository in which dvc.lock is written by hand."""
-
-    def write(self, text: str) -> None:
-        (self.root / "dvc.lock").write_text(text)
-
-    def commit(self, text: str) -> str:
-        """Commit a dvc.lock; the abbreviated commit."""
-        self.write(text)
-        self.run("git", "add", "dvc.lock")
-        self.run("git", "commit", "-qm", "Run")
-        return self.run("git", "rev-parse", "--short", "HEAD").stdout.strip()
-
-    def cache(self, text: str) -> str:
-        """Put a file into DVC's cache; its MD5."""
-        md5 = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-        path = self.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return md5
-
-    def journal(self, *lines: dict[str, Any]) -> None:
-        path = self.root / JOURNAL
-        path.parent.mkdir(parents=True)
-        path.write_text("".join(json.dumps({"stage": "train", "finished": "", **line}) + "\n" for line in lines))
-
-    def names(self) -> list[str]:
-        return list(find_family(self.root).trainings["training"])
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    world = World(tmp_path)
-    (tmp_path / ".dvc").mkdir()
-    world.run("git", "init", "-q", "-b", "main")
-    return world
+def names(world: World) -> list[str]:
+    return list(find_family(world.root).trainings["training"])
 
 
 def lock(epochs: int = 10, val: str = "v" * 32, history: str = "", code: str = "c" * 32, predictions: str = "p" * 32) -> str:
@@ -97,7 +62,7 @@ def test_counts_every_training_on_these_images_wherever_git_has_it(world: World)
     world.run("git", "branch", "-qD", "tagged")
     family = find_family(world.root)
     assert set(family.trainings["training"]) == {first, side, third, tagged}
-    assert other_images not in world.names()
+    assert other_images not in names(world)
     assert counted(family) == (54_021, False)
     assert family.trainings["best_val_accuracy"].isna().all()
     assert (family.elsewhere, family.test_evaluations, family.current_epochs) == (1, 2, 4000)
