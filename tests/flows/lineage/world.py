@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import subprocess
 from typing import Any
 
 from flows.lineage.journal import JOURNAL
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 
 
 class World(Project):
@@ -20,6 +21,17 @@ class World(Project):
         self.run("git", "add", "dvc.lock")
         self.run("git", "commit", "-qm", "Run")
         return self.run("git", "rev-parse", "--short", "HEAD").stdout.strip()
+
+    def put(self, path: str, text: str) -> None:
+        """Write a file and give it to Git for the next commit."""
+        (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).write_text(text)
+        self.run("git", "add", path)
+
+    def goodfit(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """The command of this tree in it, which needs a dvc.yaml."""
+        (self.root / "dvc.yaml").touch()
+        return self.run("python", "-m", "flows.cli", *arguments, check=check, PYTHONPATH=str(ROOT))
 
     def cache(self, text: str) -> str:
         """Put a file into DVC's cache; its MD5."""
