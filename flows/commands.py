@@ -40,7 +40,7 @@ def _show_plan(options: argparse.Namespace, root: Path) -> int:
     width = max((len(stage.name) for stage in planned), default=0)
     for stage in planned:
         print(f"{stage.name:<{width}}  {stage}")
-        for line in _at_most(stage.changes, PLAN_LINES):
+        for line in _at_most([str(cause) for cause in stage.causes], PLAN_LINES):
             print(f"{'':<{width}}    {line}")
     return 0
 

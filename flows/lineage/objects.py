@@ -23,6 +23,9 @@ class Objects:
     def cache(self) -> Path:
         return cache_folder(self.root)
 
+    def has(self, md5: str) -> bool:
+        return object_path(self.cache, md5).is_file()
+
     def file(self, md5: str, path: str) -> Path | None:
         """The file with this MD5: in the cache, or what lies at `path` in the working tree if that has it; else None."""
         stored = object_path(self.cache, md5)
