@@ -27,7 +27,7 @@ class Snapshot:
 
 @dataclass
 class History:
-    """The distinct texts of dvc.lock, the oldest first."""
+    """What commits recorded, the oldest first."""
 
     snapshots: list[Snapshot] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)  # commits whose dvc.lock is not what DVC writes
@@ -42,46 +42,56 @@ class _Commit:
     author: str
 
 
-def read_history(root: Path, only: Collection[str] | None = None, reached_by: str = "--all") -> History:
+def read_history(root: Path, only: Collection[str] | None = None) -> History:
     """Read dvc.lock, reduced to the stages in `only`, at every commit that changed it and that a reference leads to.
-
-    Args:
-        root: the repository.
-        only: these stages; all with None.
-        reached_by: a revision, for the commits behind that one alone.
 
     Raises:
         GoodfitError: there is no Git, or no Git repository.
     """
+    # Git's usual history would leave out a merged branch whose dvc.lock the merge did not keep.
+    return _read(root, list(_commits(root, "--all", "--full-history", "--date-order")), only, once=True)
+
+
+def read_line(root: Path, revision: str = "HEAD") -> History:
+    """Read dvc.lock at every commit that changed it on the way to a revision, along each commit's first parent; none before a commit.
+
+    Here a dvc.lock comes again that an earlier commit had, as after an edit that was undone.
+
+    Raises:
+        GoodfitError: there is no Git, or no Git repository.
+    """
+    there = _commit(root, revision) is not None
+    return _read(root, list(_commits(root, revision, "--first-parent")) if there else [], None, once=False)
+
+
+def _read(root: Path, commits: list[_Commit], only: Collection[str] | None, *, once: bool) -> History:
+    """The snapshots of the commits; with `once`, of those with the same dvc.lock the first alone."""
     history = History(shallow=git(root, "rev-parse", "--is-shallow-repository").strip() == "true")
-    named, commits = experiments(root), list(_commits(root, reached_by))
+    named = experiments(root)
     found = objects_at(root, ((commit.whole, LOCK_FILE) for commit in commits))
-    first: dict[str, _Commit] = {}
+    by_text: dict[str, list[_Commit]] = {}
     for commit in commits:
         if text := found.get((commit.whole, LOCK_FILE)):  # a commit that removed dvc.lock has none
-            first.setdefault(text, commit)
-    for text, content in contents(root, first):
-        commit = first[text]
-        name = named.get(commit.whole, commit.short)
+            by_text.setdefault(text, []).append(commit)
+    read: dict[str, Snapshot] = {}
+    for text, content in contents(root, by_text):
+        same = by_text[text][:1] if once else by_text[text]
         try:
             stages = read_text(content.decode(errors="replace"), only)
         except LockFileError:
-            history.unreadable.append(name)
+            history.unreadable += [named.get(commit.whole, commit.short) for commit in same]
             continue
-        history.snapshots.append(
-            Snapshot(name, commit.date, stages, commit.whole, commit.author, experiment=commit.whole in named)
-        )
+        for commit in same:
+            name, experiment = named.get(commit.whole, commit.short), commit.whole in named
+            read[commit.whole] = Snapshot(name, commit.date, stages, commit.whole, commit.author, experiment)
+    history.snapshots = [read[commit.whole] for commit in commits if commit.whole in read]
     return history
 
 
-def _commits(root: Path, reached_by: str) -> Iterator[_Commit]:
-    """Git's usual history would leave out a merged branch whose dvc.lock the merge did not keep."""
-    if reached_by != "--all" and _commit(root, reached_by) is None:  # nothing was committed yet
-        return
+def _commits(root: Path, *options: str) -> Iterator[_Commit]:
+    """Those that changed dvc.lock, the oldest first."""
     # rev-list, as the user's settings can change what `git log` prints
-    listed = git(
-        root, "rev-list", reached_by, "--full-history", "--date-order", "--reverse", f"--format={FORMAT}", "--", LOCK_FILE
-    )
+    listed = git(root, "rev-list", *options, "--reverse", f"--format={FORMAT}", "--", LOCK_FILE)
     yield from (_Commit(*line.split("\t", 3)) for line in listed.splitlines() if not line.startswith("commit "))
 
 
