@@ -94,14 +94,26 @@ def collect(root: Path) -> Listing:
     Raises:
         GoodfitError: there is no Git, or no Git repository.
     """
-    history, now = read_history(root), read_lock(root)
+    history = read_history(root)
+    return Listing(runs_of(root, with_working_tree(root, history.snapshots))[::-1], not_seen(history))
+
+
+def with_working_tree(root: Path, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """The snapshots by their date, and what dvc.lock records here where none of them has it."""
+    found, now = sorted(snapshots, key=lambda snapshot: snapshot.date), read_lock(root)
+    if now and all(snapshot.stages != now for snapshot in found):
+        found.append(Snapshot(WORKING_TREE, "", now))
+    return found
+
+
+def runs_of(root: Path, snapshots: Sequence[Snapshot]) -> list[Run]:
+    """The run of each snapshot, in their order, with its metrics from its commit or from the working tree."""
     objects = Objects(root)
-    committed = _committed_metrics(root, history.snapshots)
-    found = [_run(objects, snapshot, committed.get(snapshot.commit, {})) for snapshot in history.snapshots]
-    found.sort(key=lambda run: run.date)  # experiments among the commits; those of one second stay as Git has them
-    if now and all(snapshot.stages != now for snapshot in history.snapshots):
-        found.append(_run(objects, Snapshot(WORKING_TREE, "", now), _metrics_here(root, now)))
-    return Listing(found[::-1], not_seen(history))
+    committed = _committed_metrics(root, [snapshot for snapshot in snapshots if snapshot.commit])
+    return [
+        _run(objects, one, committed.get(one.commit, {}) if one.commit else _metrics_here(root, one.stages))
+        for one in snapshots
+    ]
 
 
 def not_seen(history: History) -> list[str]:

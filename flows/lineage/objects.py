@@ -26,6 +26,9 @@ class Objects:
     def has(self, md5: str) -> bool:
         return object_path(self.cache, md5).is_file()
 
+    def bytes(self, md5: str) -> bytes:
+        return object_path(self.cache, md5).read_bytes()
+
     def file(self, md5: str, path: str) -> Path | None:
         """The file with this MD5: in the cache, or what lies at `path` in the working tree if that has it; else None."""
         stored = object_path(self.cache, md5)
@@ -57,15 +60,20 @@ class Objects:
 
     def members(self, md5: str) -> dict[str, str] | None:
         """The files of a folder, by path within it, with their MD5; None where the cache lacks the folder's list."""
-        text = self.text(md5)
-        try:
-            return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(text or "")}
-        except (ValueError, TypeError, KeyError):
-            return None
+        return _members(self.cache, md5)
 
     def statement(self, md5: str | None) -> Statement | None:
         """A statement; None where the cache has none with this MD5."""
         return _statement(self.cache, md5) if md5 else None
+
+
+@cache
+def _members(folder: Path, md5: str) -> dict[str, str] | None:
+    try:
+        listed = json.loads(object_path(folder, md5).read_bytes())
+        return {str(entry["relpath"]): str(entry["md5"]) for entry in listed}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 @cache
