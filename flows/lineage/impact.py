@@ -103,7 +103,8 @@ def impact_of_row(root: Path, row: int, source: Wanted | None = None) -> Impact:
         return any(has(entry.outs.get(path) or entry.deps[path], path) for path in _splits(entry))
 
     same = [snapshot for snapshot in snapshots if _has_source(snapshot, search)]
-    found = _results(root, same, touches)
+    # Which split a row is in is asked of every reader itself: a row of test is no input of the training.
+    found = _results(root, same, touches, ends=PREPROCESS)
     unread = [f"{len(lost)} splits are not in DVC's cache: `dvc fetch --all-commits`."] if lost else []
     return Impact(found, len(snapshots), len(snapshots) - len(same), [*sentences, *lacking(search), *unread])
 
@@ -125,8 +126,8 @@ def _paths(snapshot: Snapshot) -> set[str]:
     return {path for entry in snapshot.stages.values() for path in (*entry.deps, *entry.outs)}
 
 
-def _results(root: Path, snapshots: Sequence[Snapshot], touches: Touches) -> list[Result]:
-    affected = _affected(snapshots, touches)
+def _results(root: Path, snapshots: Sequence[Snapshot], touches: Touches, ends: str | None = None) -> list[Result]:
+    affected = _affected(snapshots, touches, ends)
     hit = [snapshot for snapshot in snapshots if affected[snapshot.name]]
     found = []
     for snapshot, run in zip(hit, runs_of(root, hit), strict=True):
@@ -137,8 +138,8 @@ def _results(root: Path, snapshots: Sequence[Snapshot], touches: Touches) -> lis
     return found[::-1]
 
 
-def _affected(snapshots: Sequence[Snapshot], touches: Touches) -> dict[str, set[str]]:
-    """The stages of each snapshot, by its name, whose results depend on what `touches` says.
+def _affected(snapshots: Sequence[Snapshot], touches: Touches, ends: str | None) -> dict[str, set[str]]:
+    """The stages of each snapshot, by its name, whose results depend on what `touches` says; through the stage `ends` none does.
 
     An input is what the stage beside it wrote where both have the same MD5. Where an earlier stage was recorded without the later ones
     running again, the input is that of another snapshot.
@@ -152,10 +153,12 @@ def _affected(snapshots: Sequence[Snapshot], touches: Touches) -> dict[str, set[
             while grown:
                 grown = False
                 for stage, entry in snapshot.stages.items():
-                    if stage in mine or not (touches(stage, entry) or _fed(snapshot.stages, entry, mine, outputs, layout)):
+                    if stage in mine or not (
+                        touches(stage, entry) or _fed(snapshot.stages, entry, mine - {ends}, outputs, layout)
+                    ):
                         continue
                     mine.add(stage)
-                    outputs |= set(entry.outs.items())
+                    outputs |= set(entry.outs.items()) if stage != ends else set()
                     grown = True
     return found
 

@@ -35,13 +35,47 @@ class World(Project):
 
     def cache(self, text: str) -> str:
         """Put a file into DVC's cache; its MD5."""
-        md5 = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        return self.store(text.encode())
+
+    def store(self, content: bytes, ending: str = "") -> str:
+        """Put bytes into DVC's cache, with `.dir` as the list of a folder; their MD5."""
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + ending
         path = self.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_bytes(content)
         return md5
+
+    def folder(self, **files: str) -> str:
+        """Put the list of a folder into DVC's cache: names and MD5; the folder's own."""
+        entries = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
+        return self.store(json.dumps(entries).encode(), ".dir")
 
     def journal(self, *lines: dict[str, Any]) -> None:
         path = self.root / JOURNAL
         path.parent.mkdir(parents=True)
         path.write_text("".join(json.dumps({"stage": "train", "finished": "", **line}) + "\n" for line in lines))
+
+
+def stage(
+    command: str, deps: dict[str, str] | None = None, outs: dict[str, str] | None = None, params: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A stage's entry in dvc.lock."""
+    kinds = {"deps": deps or {}, "outs": outs or {}}
+    lists = {kind: [{"path": path, "md5": md5} for path, md5 in files.items()] for kind, files in kinds.items()}
+    return {"cmd": command, **lists, **({"params": {"params.yaml": params}} if params else {})}
+
+
+def lock_text(**stages: dict[str, Any]) -> str:
+    return json.dumps({"schema": "2.0", "stages": stages})
+
+
+def statement(name: str, inputs: dict[str, tuple[str, str]], outputs: dict[str, tuple[str, str]]) -> str:
+    """The text of a stage's statement: files with MD5 and SHA-256."""
+
+    def files(found: dict[str, tuple[str, str]]) -> list[dict[str, Any]]:
+        return [{"name": path, "digest": {"md5": md5, "sha256": sha256}} for path, (md5, sha256) in found.items()]
+
+    external = {"stage": name, "command": name, "parameters": {}}
+    definition = {"externalParameters": external, "internalParameters": {}, "resolvedDependencies": files(inputs)}
+    kinds = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1"}
+    return json.dumps({**kinds, "subject": files(outputs), "predicate": {"buildDefinition": definition}})
