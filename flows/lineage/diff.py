@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from flows.lineage.family import EVALUATE, TEST, WORKING_TREE
 from flows.lineage.history import lock_at
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
-from flows.lineage.statement import flat
+from flows.lineage.objects import Objects
+from flows.lineage.printed import escaped
+from flows.lineage.statement import flat, shown, statement_path
 from flows.repository import cache_folder, object_path
 from tasks.contracts.results import PREDICTIONS
 from tasks.contracts.statement import FOLDER as STATEMENTS
@@ -53,6 +55,7 @@ class Diff:
     params: list[Change]
     code: list[Change]  # files, with their MD5
     data: list[Change]
+    environment: list[Change]  # versions of packages and Python, the platform, as the statements in DVC's cache have them
     outputs: list[str]  # stages whose outputs differ, beside their statements
     metrics: list[Moved]
     confidence: float  # of their intervals
@@ -77,6 +80,7 @@ def diff(root: Path, before: str = "HEAD", after: str | None = None, confidence:
         params=list(_changes(_params(first), _params(second))),
         code=[change for change in files if _is_code(change.name)],
         data=[change for change in files if not _is_code(change.name)],
+        environment=_both(_environment(root, first), _environment(root, second)),
         outputs=[name for name in {**first, **second} if _outs(first.get(name)) != _outs(second.get(name))],
         metrics=metrics,
         confidence=confidence,
@@ -90,6 +94,11 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Ch
             yield Change(name, before.get(name), after.get(name))
 
 
+def _both(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """What differs between two environments; what only one of them names may be of a stage whose statement is lost."""
+    return [change for change in _changes(before, after) if None not in (change.before, change.after)]
+
+
 def _deps(lock: Mapping[str, Locked], made: set[str]) -> dict[str, str]:
     """What comes from outside of the pipeline, with its MD5."""
     return {path: md5 for stage in lock.values() for path, md5 in stage.deps.items() if path not in made}
@@ -101,6 +110,16 @@ def _is_code(path: str) -> bool:
 
 def _params(lock: Mapping[str, Locked]) -> dict[str, Any]:
     return {key: value for stage in lock.values() for key, value in flat(stage.params).items()}
+
+
+def _environment(root: Path, lock: Mapping[str, Locked]) -> dict[str, Any]:
+    """What the statements say of packages and machine; one that is not in DVC's cache says nothing."""
+    found: dict[str, Any] = {}
+    for name, entry in lock.items():
+        statement = Objects(root).statement(entry.outs.get(statement_path(name).as_posix()))
+        if statement is not None:
+            found |= flat(statement.environment) | {name: uri.rpartition("@")[2] for name, uri in statement.packages.items()}
+    return found
 
 
 def _outs(stage: Locked | None) -> dict[str, str]:
@@ -177,16 +196,33 @@ def _welch(before: Any, after: Any, confidence: float) -> tuple[float, float]:
     return change - width, change + width
 
 
+def as_frame(found: Diff) -> "pd.DataFrame":
+    """The changes as a table, one row for each.
+
+    Columns: kind (metric, parameter, data, code, environment), name, before, after (of files the MD5; missing where it is not there),
+    and of a metric low and high, the interval of after minus before, and n, the number of test images.
+    """
+    import pandas as pd
+
+    groups = {"parameter": found.params, "data": found.data, "code": found.code, "environment": found.environment}
+    rows: list[dict[str, Any]] = [{"kind": "metric", **vars(metric)} for metric in found.metrics]
+    rows += [{"kind": kind, **vars(change)} for kind, changes in groups.items() for change in changes]
+    return pd.DataFrame(rows, columns=["kind", "name", "before", "after", "low", "high", "n"])
+
+
 def as_text(found: Diff) -> str:
     """The metrics, and then what else differs, one line each."""
-    lines = [f"{found.before} → {found.after}", ""]
+    lines = [f"{escaped(found.before)} → {escaped(found.after)}", ""]
     if found.unmeasured:
         lines.append(f"The metrics cannot be compared: {found.unmeasured}.")
     lines += [_spoken(metric, found.confidence) for metric in found.metrics]
-    for title, changes in (("parameters", found.params), ("data", found.data), ("code", found.code)):
+    groups = {"parameters": found.params, "data": found.data, "code": found.code, "environment": found.environment}
+    for title, changes in groups.items():
         lines += ["", f"{title}: {'no difference' if not changes else len(changes)}"]
-        lines += [f"  {change.name}: {_side(change.before, title)} → {_side(change.after, title)}" for change in changes]
-    return "\n".join([*lines, "", f"outputs that differ: {', '.join(found.outputs) or 'none'}"])
+        lines += [
+            f"  {escaped(change.name)}: {_side(change.before, title)} → {_side(change.after, title)}" for change in changes
+        ]
+    return "\n".join([*lines, "", f"outputs that differ: {', '.join(map(escaped, found.outputs)) or 'none'}"])
 
 
 def _spoken(metric: Moved, confidence: float) -> str:
@@ -202,4 +238,4 @@ def _spoken(metric: Moved, confidence: float) -> str:
 def _side(value: Any, title: str) -> str:
     if value is None:
         return "not there"
-    return str(value)[:12] if title != "parameters" else str(value)
+    return escaped(str(value)[:12] if title in ("data", "code") else shown(value))

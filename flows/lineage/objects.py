@@ -1,8 +1,8 @@
 """The files that dvc.lock names by their MD5, read from DVC's cache or, where its bytes are the same, from the working tree."""
 
 import json
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from flows.lineage.digest import digest_file
@@ -15,9 +15,11 @@ FOLDER = ".dir"  # behind the MD5 of a folder
 
 @dataclass(frozen=True)
 class Objects:
-    """What DVC's cache of a repository holds; an object is looked for once."""
+    """What DVC's cache of a repository holds. A list of a folder and a statement are read once."""
 
     root: Path
+    _members: dict[str, dict[str, str] | None] = field(default_factory=dict, init=False)
+    _statements: dict[str, Statement | None] = field(default_factory=dict, init=False)
 
     @cached_property
     def cache(self) -> Path:
@@ -60,25 +62,26 @@ class Objects:
 
     def members(self, md5: str) -> dict[str, str] | None:
         """The files of a folder, by path within it, with their MD5; None where the cache lacks the folder's list."""
-        return _members(self.cache, md5)
+        if md5 not in self._members:
+            self._members[md5] = self._read_members(md5)
+        return self._members[md5]
 
     def statement(self, md5: str | None) -> Statement | None:
         """A statement; None where the cache has none with this MD5."""
-        return _statement(self.cache, md5) if md5 else None
+        if md5 is None:
+            return None
+        if md5 not in self._statements:
+            self._statements[md5] = self._read_statement(md5)
+        return self._statements[md5]
 
+    def _read_members(self, md5: str) -> dict[str, str] | None:
+        try:
+            return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(self.bytes(md5))}
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
 
-@cache
-def _members(folder: Path, md5: str) -> dict[str, str] | None:
-    try:
-        listed = json.loads(object_path(folder, md5).read_bytes())
-        return {str(entry["relpath"]): str(entry["md5"]) for entry in listed}
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-@cache
-def _statement(folder: Path, md5: str) -> Statement | None:
-    try:
-        return Statement.model_validate_json(object_path(folder, md5).read_bytes())
-    except (OSError, ValueError):
-        return None
+    def _read_statement(self, md5: str) -> Statement | None:
+        try:
+            return Statement.model_validate_json(self.bytes(md5))
+        except (OSError, ValueError):
+            return None

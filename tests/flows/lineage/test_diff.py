@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.lineage.diff import diff, moved
+from flows.lineage.diff import as_frame, as_text, diff, moved
 from tasks.core.errors import GoodfitError
 from tasks.statistics.comparisons import mean_difference, paired_interval
 from tasks.statistics.intervals import newcombe
 from tests.conftest import Project
+from tests.flows.lineage.world import World, lock_text, stage, statement
 
 
 def table(right: Sequence[int], losses: Sequence[float]) -> pd.DataFrame:
@@ -48,7 +49,11 @@ def test_a_run_is_compared_with_the_committed_one_and_with_a_branch(ran: Project
     ran.repro()
     found = json.loads(ran.run("goodfit", "lineage", "diff", "--json").stdout)
     assert found["params"] == [{"name": "train.epochs", "before": 3, "after": 5}]
-    assert (found["data"], found["code"]) == ([], [])
+    assert (found["data"], found["code"], found["environment"]) == ([], [], [])
+    frame = as_frame(diff(ran.root))
+    assert list(frame["kind"]) == ["metric", "metric", "parameter"]
+    assert list(frame[["name", "before", "after"]].iloc[2]) == ["train.epochs", 3, 5]
+    assert frame.loc[0, "low"] == found["metrics"][0]["low"]
     assert found["outputs"][0] == "train"
     predictions = pd.read_parquet(ran.root / "results/predictions.parquet")
     accuracy, loss = found["metrics"]
@@ -67,3 +72,22 @@ def test_a_run_is_compared_with_the_committed_one_and_with_a_branch(ran: Project
     assert "not in DVC's cache" in diff(ran.root, "first").unmeasured
     with pytest.raises(GoodfitError, match="there is no revision 'nowhere'; expected a commit, a branch or a tag"):
         diff(ran.root, "nowhere")
+
+
+def test_packages_of_another_version_are_told_where_both_statements_are_there(world: World) -> None:
+    def recorded(torch: str, python: str, **more: str) -> str:
+        text = json.loads(statement("train", {}, {}))
+        definition = text["predicate"]["buildDefinition"]
+        definition["internalParameters"] = {"python": python}
+        packages = {"torch": torch} | more
+        definition["resolvedDependencies"] = [{"name": name, "uri": f"pkg:pypi/{name}@{it}"} for name, it in packages.items()]
+        return lock_text(train=stage("train", outs={"lineage/train.json": world.cache(json.dumps(text))}))
+
+    world.commit(recorded("2.14.0", "3.11.7"))
+    world.commit(recorded("2.15.0", "3.11.7", numpy="2.0"))
+    found = diff(world.root, "HEAD~", "HEAD")
+    assert [vars(change) for change in found.environment] == [{"name": "torch", "before": "2.14.0", "after": "2.15.0"}]
+    assert "environment: 1\n  torch: 2.14.0 → 2.15.0" in as_text(found)
+    assert as_frame(found)[["kind", "name"]].to_numpy().tolist() == [["environment", "torch"]]
+    shutil.rmtree(world.root / ".dvc/cache")
+    assert diff(world.root, "HEAD~", "HEAD").environment == []
