@@ -60,11 +60,12 @@ class Search:
         return self._known[key]
 
     def _look(self, stage: str, entry: Locked) -> Iterator[Use]:
-        statement = self._statement(entry.outs.get(statement_path(stage).as_posix()))
+        own = entry.outs.get(statement_path(stage).as_posix())
+        statement, listed = self._statement(own), own is not None and own not in self.statements
         found: dict[tuple[str, bool], None] = {}
         for files, wrote in ((entry.outs, True), (entry.deps, False)):
             for path, md5 in files.items():
-                found |= {(name, wrote): None for name in self._below(path, md5, wrote, statement)}
+                found |= {(name, wrote): None for name in self._below(path, md5, listed)}
         if statement is not None:
             for digests, wrote in ((statement.outputs, True), (statement.inputs, False)):
                 found |= {(name, wrote): None for name, digest in digests.items() if self._matches(digest.md5, digest.sha256)}
@@ -76,8 +77,11 @@ class Search:
     def _matches(self, md5: str, sha256: str) -> bool:
         return sha256 == self.wanted.sha256 if self.wanted.sha256 else md5 == self.wanted.md5
 
-    def _below(self, path: str, md5: str, wrote: bool, statement: Statement | None) -> Iterator[str]:
-        """The path itself, or the files below it, that have the wanted MD5 according to dvc.lock and DVC's cache."""
+    def _below(self, path: str, md5: str, listed: bool) -> Iterator[str]:
+        """The path itself, or the files below it, that have the wanted MD5 according to dvc.lock and DVC's cache.
+
+        A folder that is only read, such as code, has no list in the cache; with `listed`, a statement was read that names its files.
+        """
         if self.wanted.md5 is None:
             return
         if md5 == self.wanted.md5:
@@ -85,7 +89,7 @@ class Search:
         elif md5.endswith(FOLDER) and not self.wanted.md5.endswith(FOLDER):
             members = self.objects.members(md5)
             if members is None:
-                if wrote or statement is None:  # folders that are only read, such as code, are in the statement alone
+                if not listed:
                     self.lists.add(md5)
                 return
             yield from (f"{path}/{name}" for name, member in members.items() if member == self.wanted.md5)

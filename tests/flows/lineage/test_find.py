@@ -70,6 +70,8 @@ def test_a_statement_names_files_of_code_and_confirms_their_sha256(world: World)
     commit = world.commit(lock_text(train=entry))
     assert uses(world, A) == {("train", "tasks/core/a.py", False, True): [commit]}
     assert uses(world, B) == {("train", "models/m", True, True): [commit]}
+    (world.root / "somewhere").write_bytes(b"neither")
+    assert find(world.root, digests_of(world.root / "somewhere")).not_seen == []  # the statement would name it
     by_sha256 = find(world.root, parsed_digest(f"sha256:{sha256(A).upper()}"))
     assert [use.path for use in by_sha256.uses] == ["tasks/core/a.py"]
 
