@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.lineage.family import EVALUATE, TEST, WORKING_TREE
-from flows.lineage.history import lock_at
+from flows.lineage.family import EVALUATE, TEST
+from flows.lineage.history import WORKING_TREE, lock_at
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.objects import Objects
 from flows.lineage.printed import escaped

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.lineage.forecast import Cause, Forecast, NotStated, Outcome, forecast
+from flows.lineage.history import WORKING_TREE
 from flows.lineage.list import not_seen
-from flows.lineage.past import FIRST_RUN, WORKING_TREE, Past, past, read_past
+from flows.lineage.past import FIRST_RUN, Past, past, read_past
 from flows.lineage.printed import escaped
 from flows.selection import chosen_stages, pipeline
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.lineage.history import Snapshot, read_history
+from flows.lineage.history import WORKING_TREE, Snapshot, read_history
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.statement import flat
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TRAIN, EVALUATE, PREPROCESS = "train", "evaluate", "preprocess"
 VAL, TEST = ((FOLDER / f"{name}.safetensors").as_posix() for name in ("val", "test"))
-WORKING_TREE, UNRECORDED = "working tree", "not recorded"
+UNRECORDED = "not recorded"
 COLUMNS = ("training", "date", "epochs", "exact", "best_val_accuracy", "repeats")
 ANSWERS = {TRAIN: HISTORY.as_posix(), EVALUATE: PREDICTIONS.as_posix()}  # what a stage found on the images it evaluated
 Cached = Callable[[str | None], str | None]  # the text of an object in DVC's cache by its MD5, or None

@@ -133,13 +133,14 @@ class _Stage:
     def forecast(self, force: bool) -> Forecast:
         stage = self.stage
         outs = [*self._outputs()] if self._is_recorded() else []
-        command = [Cause("command", "cmd", self.locked.command, stage.cmd)] if self.locked and stage.cmd_changed else []
+        before = self.locked.command if self.locked else None
+        command = [Cause("command", "cmd", before, stage.cmd)] if stage.cmd_changed else []
         if stage.frozen:  # DVC only looks whether its outputs are there
             found = [*command, *outs]
             return Forecast(self.name, Outcome.FROZEN if found or force else Outcome.UNCHANGED, found)
         inputs, after, digests = self._inputs()
-        first = [] if self._is_recorded() else [Cause("first run", self.name)]
         always = [Cause("always", self.name)] if stage.is_callback or stage.always_changed else []
+        first = [] if self._is_recorded() or stage.is_callback else [Cause("first run", self.name)]
         changed = [*command, *self._parameters(), *inputs]
         causes = [*always, *(first or [*changed, *outs])]
         if force:
@@ -154,7 +155,7 @@ class _Stage:
 
     def _is_recorded(self) -> bool:
         """Also of a pipeline in another folder, whose dvc.lock is another file."""
-        return self.locked is not None or any(entry.hash_info for entry in self.stage.outs)
+        return self.locked is not None or any(entry.hash_info for entry in (*self.stage.outs, *self.stage.deps))
 
     def _outputs(self) -> Iterator[Cause]:
         for out in self.stage.outs:
@@ -242,26 +243,23 @@ class _Stage:
         from dvc.stage.cache import _get_cache_hash
         from dvc.stage.serialize import to_single_stage_lockfile
         from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
-        from dvc_data.hashfile.hash_info import HashInfo
-        from dvc_data.hashfile.meta import Meta
 
-        for dep in self.stage.deps:
-            if _is_params(dep):
-                values = self._values(dep)
-                if set(dep.params) - values.keys():
-                    return {}
-                dep.hash_info = HashInfo("params", values)
-            elif dep not in digests:
-                return {}
-            else:
-                dep.hash_info, dep.meta = HashInfo("md5", digests[dep]), Meta()  # the old one names the old digest too
+        files = {dep.def_path: digests.get(dep) for dep in self.stage.deps if not _is_params(dep)}
+        params = {dep.def_path: (set(dep.params), self._values(dep)) for dep in self.stage.deps if _is_params(dep)}
+        if None in files.values() or any(wanted - values.keys() for wanted, values in params.values()):
+            return {}
+        entry = to_single_stage_lockfile(self.stage)  # as it is recorded; what follows is what DVC would record
+        for item in entry.get("deps", []):
+            item["md5"] = files[item["path"]]
+        if params:
+            entry["params"] = {path: values for path, (_, values) in params.items()}
         cache = self.stage.repo.stage_cache
-        folder = Path(cache._get_cache_dir(_get_cache_hash(to_single_stage_lockfile(self.stage), key=True)))
+        folder = Path(cache._get_cache_dir(_get_cache_hash(entry, key=True)))
         runs = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime) if folder.is_dir() else []
         try:
-            entry = load_yaml(str(runs[-1])) if runs else {}
+            found = load_yaml(str(runs[-1])) if runs else {}
             below = Path(self.stage.wdir)
-            return {_relative(self.root, below / out["path"]): str(out["md5"]) for out in entry.get("outs", [])}
+            return {_relative(self.root, below / out["path"]): str(out["md5"]) for out in found.get("outs", [])}
         except (YAMLFileCorruptedError, OSError, KeyError, TypeError, AttributeError):  # as DVC, which then runs the stage
             return {}
 

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from flows.lineage.blobs import contents, git, objects_at
@@ -11,6 +12,7 @@ from flows.lineage.quick_lock import read_text
 from tasks.core.errors import GoodfitError
 
 FORMAT = "%H%x09%h%x09%cI%x09%an"
+WORKING_TREE = "working tree"  # the name of the snapshot that no commit has
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,11 @@ class Snapshot:
     commit: str = ""  # the whole hash of the commit that had it first; empty for what is not committed
     author: str = ""
     experiment: bool = False
+
+    @property
+    def time(self) -> datetime:
+        """Of the commit; dates of several time zones cannot be compared as texts."""
+        return datetime.fromisoformat(self.date)
 
 
 @dataclass

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.lineage.blobs import contents, objects_at
-from flows.lineage.history import History, Snapshot, read_history
+from flows.lineage.history import WORKING_TREE, History, Snapshot, read_history
 from flows.lineage.lock import Locked, read_lock
 from flows.lineage.objects import Objects
 from flows.lineage.printed import cell, console, table
@@ -21,7 +22,6 @@ from tasks.sources.source import RAW
 if TYPE_CHECKING:
     import pandas as pd
 
-WORKING_TREE = "working tree"
 METRICS = "metrics/"  # the files of metrics, which Git has
 FIRST = ("accuracy", "log_loss")  # of the metrics, those that the screen shows
 SHORT = 8  # hex digits of a digest on the screen
@@ -100,7 +100,7 @@ def collect(root: Path) -> Listing:
 
 def with_working_tree(root: Path, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     """The snapshots by their date, and what dvc.lock records here where none of them has it."""
-    found, now = sorted(snapshots, key=lambda snapshot: snapshot.date), read_lock(root)
+    found, now = sorted(snapshots, key=lambda snapshot: snapshot.time), read_lock(root)
     if now and all(snapshot.stages != now for snapshot in found):
         found.append(Snapshot(WORKING_TREE, "", now))
     return found
@@ -208,6 +208,8 @@ def arranged(listing: Listing, sort_by: str | None, reverse: bool, number: int |
 def _column(listing: Listing, name: str) -> list[Any]:
     """The values of a column, texts as they are shown; a metric may be named without its file."""
     fields = ("date", "revision", "author", "verdict", "data", "model")
+    if name == "date":
+        return [datetime.fromisoformat(run.date).timestamp() if run.date else None for run in listing.runs]
     if name in fields:
         return [getattr(run, name) for run in listing.runs]
     metrics = [key for key in listing.measured() if name in (key, key.partition(".")[2])]

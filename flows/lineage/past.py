@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.lineage.forecast import NOT_STATED, Cause
-from flows.lineage.history import History, Snapshot, read_line
+from flows.lineage.history import WORKING_TREE, History, Snapshot, read_line
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import Locked, read_lock
 from flows.lineage.objects import Objects
 from flows.lineage.statement import flat, statement_path
 from tasks.core.settings import PARAMS_FILE
 
-WORKING_TREE = "working tree"
 FIRST_RUN = "first run"
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.history import Snapshot, commit_of, lock_at, read_history
+from flows.lineage.history import WORKING_TREE, Snapshot, commit_of, lock_at, read_history
 from flows.lineage.journal import read_journal
-from flows.lineage.list import WORKING_TREE, runs_of
+from flows.lineage.list import runs_of
 from flows.lineage.lock import Locked, read_lock
 from flows.lineage.past import writer
 from flows.lineage.printed import escaped

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from flows.lineage.family import UNRECORDED, WORKING_TREE, Family, find_family
+from flows.lineage.family import UNRECORDED, Family, find_family
+from flows.lineage.history import WORKING_TREE
 from tasks.core.errors import GoodfitError
 from tests.conftest import Project
 from tests.flows.lineage.world import World

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.lineage.list import WORKING_TREE, collect, runs
+from flows.lineage.history import WORKING_TREE
+from flows.lineage.list import collect, runs
 from flows.lineage.lock import parse_lock
 from tests.conftest import ROOT, Project
 from tests.flows.lineage.world import World
@@ -100,6 +101,21 @@ def test_an_experiment_has_its_name_and_the_working_tree_is_a_run_where_it_diffe
     here, owl, _ = collect(world.root).runs
     assert (here.revision, here.metrics["evaluation.accuracy"], here.params["train.epochs"]) == (WORKING_TREE, 0.7, 4)
     assert (owl.experiment, here.experiment) == (True, False)
+
+
+def test_runs_of_several_time_zones_are_in_the_order_of_time(world: World) -> None:
+    def dated(when: str, epochs: int) -> str:
+        world.write(lock({}, epochs=epochs))
+        world.run("git", "add", "dvc.lock")
+        world.run("git", "commit", "-qm", "Run", GIT_COMMITTER_DATE=when)
+        return world.run("git", "rev-parse", "--short", "HEAD").stdout.strip()
+
+    early = dated("2026-01-01T10:00:00+05:00", 1)  # 05:00 UTC
+    world.run("git", "checkout", "-q", "--orphan", "side")
+    late = dated("2026-01-01T06:00:00+00:00", 2)
+    assert [run.revision for run in collect(world.root).runs] == [late, early]
+    listed = json.loads(world.goodfit("lineage", "list", "--json", "--sort-by", "date").stdout)["runs"]
+    assert [run["revision"] for run in listed] == [early, late]
 
 
 def test_sorts_by_metric_and_parameter_and_says_which_columns_there_are(world: World) -> None:
