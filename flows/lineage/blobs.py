@@ -26,6 +26,8 @@ def objects_at(root: Path, places: Iterable[tuple[str, str]]) -> dict[tuple[str,
     """
     # A path that spans lines would be read as two questions; no stage of ours writes one.
     wanted = [place for place in dict.fromkeys(places) if "\n" not in place[1]]
+    if not wanted:
+        return {}
     # `./`: the project may be a folder of the Git repository.
     questions = "".join(f"{commit}:./{path}\n" for commit, path in wanted)
     answers = git(root, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=questions).splitlines()
@@ -62,5 +64,9 @@ def _run(root: Path, arguments: Iterable[str], given: bytes | None) -> bytes:
         raise GoodfitError("there is no program `git`, and the history of the project is in Git: install it") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
-        raise GoodfitError(f"`git {command[1]}` failed in {root}: {said}; expected a Git repository")
+        if "not a git repository" in said:
+            raise GoodfitError(
+                f"{root} lies in no Git repository, which has the history; expected a Git repository: `git init`"
+            )
+        raise GoodfitError(f"`git {command[1]}` failed in {root}: {said}; expected a Git repository that it can read")
     return done.stdout

@@ -105,6 +105,10 @@ def test_the_first_lines_say_what_it_is_worth_and_who_recorded_it_first(ran: Pro
         "what diagnose found is of an earlier run: it has not run since",
         "not committed yet",
     ]
+    (ran.root / ".git").rename(ran.root / "git")
+    without = ran.run(*SHOW, "models/model.safetensors").stdout.splitlines()
+    assert without[2].startswith("no history: ")
+    assert "expected a Git repository: `git init`" in without[2]
 
 
 @pytest.mark.slow
