@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from flows.graph import stage_name
+from flows.lineage.digest import digest_paths
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
-from flows.lineage.objects import Objects
+from flows.lineage.objects import FOLDER, Objects
 from flows.lineage.printed import escaped
-from flows.lineage.statement import flat, shown
+from flows.lineage.statement import flat, shown, statement_path
 from flows.parameters.checking import picked
 from flows.selection import Graph
 from tasks.core.settings import PARAMS_FILE
 
 SHORT = 8  # hex digits of a digest in a sentence
+SHOWN = 3  # files of a folder in a sentence
 
 
 class Outcome(StrEnum):
@@ -46,6 +48,7 @@ class Cause:
     after: Any = None  # the same; None where it is not there
     state: str = ""  # of a file, in DVC's words: modified, deleted, new, not in cache
     made_by: str | None = None  # the stage that writes this input
+    files: tuple[str, ...] = ()  # of a folder: those in it that differ, where both lists are known
 
     def __str__(self) -> str:
         match self.kind:
@@ -61,7 +64,7 @@ class Cause:
                 output = " (output)" if self.kind == "output" else ""
                 both = f", md5 {self.before[:SHORT]} → {self.after[:SHORT]}" if self.before and self.after else ""
                 writer = f", written by {self.made_by}" if self.made_by else ""
-                return f"{escaped(self.name)}: {self.state}{output}{both}{writer}"
+                return f"{escaped(self.name)}: {self.state}{output}{both}{writer}{_some(self.files)}"
         return f"{self.kind} {escaped(self.name)}: {_stated(self.before)} → {_stated(self.after)}"
 
 
@@ -73,6 +76,30 @@ class NotStated:
 
 
 NOT_STATED = NotStated()
+
+
+def _some(files: Sequence[str]) -> str:
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return f" ({', '.join(map(escaped, files[:SHOWN]))}{more})" if files else ""
+
+
+def differing(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The files that two lists of a folder, names with digests, have otherwise; none where a list is not known."""
+    if before is None or after is None:
+        return ()
+    return tuple(name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name))
+
+
+def listed(objects: Objects, entry: Locked, stage: str, path: str, md5: str) -> dict[str, str] | None:
+    """The files of a folder that a stage read or wrote, with their MD5: as DVC's cache has it, or else the stage's statement."""
+    members = objects.members(md5)
+    if members is not None:
+        return {f"{path}/{name}": digest for name, digest in members.items()}
+    statement = objects.statement(entry.outs.get(statement_path(stage).as_posix()))
+    inside = {
+        name: digest.md5 for name, digest in (statement.files if statement else {}).items() if name.startswith(f"{path}/")
+    }
+    return inside or None
 
 
 def _stated(value: Any) -> str:
@@ -201,7 +228,16 @@ class _Stage:
         if not states:
             return None, recorded
         now = _digest(dep)
-        return Cause("input", path, recorded, now, str(states[0]), writer), now
+        return Cause("input", path, recorded, now, str(states[0]), writer, self._files(path, recorded, now)), now
+
+    def _files(self, path: str, recorded: str | None, now: str | None) -> tuple[str, ...]:
+        """The files of a folder that are no longer as they were recorded."""
+        if not (self.locked and recorded and now and recorded.endswith(FOLDER) and now.endswith(FOLDER)):
+            return ()
+        before = listed(Objects(self.root), self.locked, self.name, path, recorded)
+        return (
+            differing(before, {name: digest.md5 for name, digest in digest_paths(self.root, [path]).items()}) if before else ()
+        )
 
     def _parameters(self) -> Iterator[Cause]:
         for dep in filter(_is_params, self.stage.deps):
@@ -308,7 +344,7 @@ def _at(part: Any, key: str) -> Any:
 def _all_cached(objects: Objects, digests: Any) -> bool:
     """Whether the cache has these files, and of folders every file in them."""
     for md5 in digests:
-        members = objects.members(md5) if md5.endswith(".dir") else {"": md5}
+        members = objects.members(md5) if md5.endswith(FOLDER) else {"": md5}
         if members is None or not all(objects.has(member) for member in members.values()):
             return False
     return True

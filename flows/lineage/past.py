@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.forecast import NOT_STATED, Cause
+from flows.lineage.forecast import NOT_STATED, Cause, differing, listed
 from flows.lineage.history import WORKING_TREE, History, Snapshot, read_line
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import Locked, read_lock
-from flows.lineage.objects import Objects
+from flows.lineage.objects import FOLDER, Objects
 from flows.lineage.statement import flat, statement_path
 from tasks.core.settings import PARAMS_FILE
 
@@ -103,12 +103,21 @@ def differences(root: Path, before: Locked, after: Locked, stages: dict[str, Loc
         was, becomes = old.get(key, NOT_STATED), new.get(key, NOT_STATED)
         if was != becomes:
             yield Cause("parameter", f"{PARAMS_FILE}: {key}", was, becomes)
+    objects = Objects(root)
     for path in sorted(before.deps.keys() | after.deps.keys()):
         digest, newer = before.deps.get(path), after.deps.get(path)
         if digest != newer:
             state = "modified" if digest and newer else "new" if newer else "no longer read"
-            yield Cause("input", path, digest, newer, state, writer(stages, path))
+            files = _files(objects, before, after, stage, path) if state == "modified" else ()
+            yield Cause("input", path, digest, newer, state, writer(stages, path), files)
     yield from _environment(root, before, after, stage)
+
+
+def _files(objects: Objects, before: Locked, after: Locked, stage: str, path: str) -> tuple[str, ...]:
+    """The files of a folder that differ between two runs of a stage that read it."""
+    if not (before.deps[path].endswith(FOLDER) and after.deps[path].endswith(FOLDER)):
+        return ()
+    return differing(*(listed(objects, entry, stage, path, entry.deps[path]) for entry in (before, after)))
 
 
 def _environment(root: Path, before: Locked, after: Locked, stage: str) -> Iterator[Cause]:

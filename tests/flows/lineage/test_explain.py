@@ -120,12 +120,26 @@ def test_before_the_first_run_and_before_the_first_commit_nothing_is_recorded(sm
     assert "now: would be restored from DVC's cache\n    first run: dvc.lock has no entry for it" in printed
 
 
+def test_the_files_of_a_folder_that_differ_are_named(small: Small) -> None:
+    small.edit("fit.sh", "model/weights.txt\n", "model/weights.txt\ncp fit.sh model/code.sh\n")
+    small.run("dvc", "repro")
+    commit = small.commit()
+    (model,) = last(small, "score").causes
+    assert (last(small, "score").recorded_by, model.files) == (commit, ("model/code.sh",))
+    assert str(model).endswith(", written by fit (model/code.sh)")
+
+
 def test_a_real_stage_has_its_line_of_the_journal(ran: Project) -> None:
     ran.repro("-f", "-s", "preprocess")
     printed = ran.run(*COMMAND, "preprocess").stdout
     assert "journal: ran " in printed
     assert " UTC through dvc" in printed
     assert "journal: it had run with the same inputs before: it was forced, or an output was missing or changed" in printed
+    ran.edit(
+        "tasks/core/hints.py", "from difflib import get_close_matches\n", "from difflib import get_close_matches  # edited\n"
+    )
+    assert "(tasks/core/hints.py)" in ran.run(*COMMAND, "download").stdout  # its statement names the files of code
+    ran.run("git", "checkout", "-q", "tasks")
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
     found = json.loads(ran.run(*COMMAND, "report", "train", "--json").stdout)
     by_name = {stage["stage"]: stage["now"] for stage in found["stages"]}
