@@ -1,5 +1,6 @@
 """What the verbs print: names that cannot change what stands around them, and whole lines where nobody watches."""
 
+import sys
 from typing import Any
 
 PIPE_WIDTH = 400  # columns where the output is no terminal: a line is not broken for a program that reads it
@@ -29,6 +30,7 @@ def console() -> Any:
 
 def print_rich(*renderables: Any) -> None:
     """Print tables and trees of rich, without spaces at the ends of their lines."""
+    sys.stdout.flush()  # rich would do it, and end this process with 1 where the reader of a pipe has left
     target = console()
     with target.capture() as captured:
         for renderable in renderables:
