@@ -45,11 +45,13 @@ def ignored(root: Path, top: Path) -> Callable[[str, bool], bool]:
     for depth in range(1, len(parts)):
         rules += _read(root.joinpath(*parts[:depth]), "/".join(parts[:depth]) + "/", default="")
     rules.reverse()  # the last that matches decides
+    of_files = [rule for rule in rules if not rule.folders_only]
+    skipped = len(str(root).rstrip(os.sep)) + 1
 
     def matches(path: str, is_folder: bool) -> bool:
-        name = Path(path).relative_to(root).as_posix()
-        for rule in rules:
-            if (rule.folders_only and not is_folder) or not name.startswith(rule.below):
+        name = path[skipped:].replace(os.sep, "/")
+        for rule in rules if is_folder else of_files:
+            if not name.startswith(rule.below):
                 continue
             inner = name[len(rule.below) :]
             if rule.regex.match(inner) or (is_folder and rule.regex.match(f"{inner}/")):
@@ -62,7 +64,7 @@ def ignored(root: Path, top: Path) -> Callable[[str, bool], bool]:
 def _read(folder: Path, below: str, default: str) -> tuple[Rule, ...]:
     file = folder / IGNORE_FILE
     try:
-        return _rules(file.read_text(encoding="utf-8") if file.exists() else default, below)
+        return _rules(file.read_text(encoding="utf-8") if file.is_file() else default, below)
     except ValueError as error:  # pathspec's own is one too
         raise IgnoreError(f"{file} cannot be read ({error}); expected patterns as in .gitignore: mend the line") from None
 
