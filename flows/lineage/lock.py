@@ -33,9 +33,16 @@ def read_lock(root: Path, only: Collection[str] | None = None) -> dict[str, Lock
         ParamsError: the file is not YAML.
         LockFileError: it is not what DVC writes.
     """
-    if not (root / LOCK_FILE).exists():
-        return {}
-    return _entries(load_yaml(root / LOCK_FILE), only)
+    return read_entries(read_document(root), only)
+
+
+def read_document(root: Path) -> dict[str, Any]:
+    """dvc.lock as it is written; nothing where the file is missing.
+
+    Raises:
+        ParamsError: the file is not YAML.
+    """
+    return load_yaml(root / LOCK_FILE) if (root / LOCK_FILE).exists() else {}
 
 
 def parse_lock(text: str, only: Collection[str] | None = None) -> dict[str, Locked]:
@@ -53,10 +60,15 @@ def parse_lock(text: str, only: Collection[str] | None = None) -> dict[str, Lock
         raise LockFileError(f"a recorded {LOCK_FILE} is not valid YAML; expected what DVC writes") from None
     if not isinstance(document, dict):
         raise LockFileError(f"a recorded {LOCK_FILE} holds {type(document).__name__}; expected a mapping with the key `stages`")
-    return _entries(document, only)
+    return read_entries(document, only)
 
 
-def _entries(document: dict[str, Any], only: Collection[str] | None) -> dict[str, Locked]:
+def read_entries(document: dict[str, Any], only: Collection[str] | None = None) -> dict[str, Locked]:
+    """The stages of a dvc.lock.
+
+    Raises:
+        LockFileError: it is not what DVC writes.
+    """
     stages = document.get("stages")
     if stages is None:
         return {}

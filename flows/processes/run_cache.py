@@ -5,12 +5,19 @@ without an entry, and every later run of that stage then ends with a TypeError (
 the unfinished file is YAML as far as it goes.
 """
 
+import hashlib
+import json
 import shutil
 import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from flows.lineage.digest import digest_file
 from flows.processes.dvc_locks import dvc_lock
-from flows.repository import cache_folder
+from flows.repository import cache_folder, object_path
+from tasks.contracts.statement import Digest
 from tasks.core.errors import ParamsError
 from tasks.core.settings import load_yaml
 
@@ -74,3 +81,60 @@ def remove_entry(file: Path) -> None:
     file.unlink(missing_ok=True)
     if file.parent.is_dir() and not any(file.parent.iterdir()):
         file.parent.rmdir()
+
+
+def forget_newest(runs: Path, key: str) -> None:
+    """Remove the entry that DVC reads for this key: the newest, whatever its name."""
+    entries = [entry for entry in (runs / key[:2] / key).glob("*") if key]
+    if entries:
+        remove_entry(max(entries, key=lambda entry: entry.stat().st_mtime))
+
+
+def remove_damaged(root: Path, outputs: Mapping[str, Digest]) -> list[str]:
+    """The files that were brought back with other bytes than these; what the cache wrongly holds for them is removed."""
+    damaged = [name for name, digest in outputs.items() if not _is(root / name, digest)]
+    for name in damaged:
+        file = object_path(cache_folder(root), outputs[name].md5)
+        if file.is_file() and not _is(file, outputs[name]):
+            file.unlink()
+    return damaged
+
+
+def _is(file: Path, digest: Digest) -> bool:
+    return file.is_file() and digest_file(file) == digest
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the run-cache; `content` is None where it is not a whole entry."""
+
+    file: Path
+    content: dict[str, Any] | None
+
+    def wrong_names(self) -> Iterator[tuple[str, str]]:
+        """The folder's and the file's names that are not those of the content: name, and what it should be."""
+        content = self.content or {}
+        outs = [out["path"] for out in content.get("outs", []) if isinstance(out, dict) and "path" in out]
+        for name, expected in (
+            (self.file.parent.name, _name(content | {"outs": outs})),
+            (self.file.name, _name(content)),
+        ):
+            if name != expected:
+                yield name, expected
+
+
+def entries(cache: Path) -> Iterator[Entry]:
+    """Every entry of the run-cache in this cache."""
+    for file in sorted((cache / "runs").glob("*/*/*")):
+        yield Entry(file, load_yaml(file) if file.is_file() and _is_whole(file) else None)
+
+
+def _name(content: dict[str, Any]) -> str:
+    """As DVC names an entry (dvc/utils, `dict_sha256`): the SHA-256 of its content as JSON, sizes and counts left out."""
+    return hashlib.sha256(json.dumps(_without_sizes(content), sort_keys=True).encode()).hexdigest()
+
+
+def _without_sizes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_sizes(item) for key, item in value.items() if key not in ("size", "nfiles")}
+    return [_without_sizes(item) for item in value] if isinstance(value, list) else value

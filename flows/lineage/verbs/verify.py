@@ -3,44 +3,135 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flows.lineage.verify import Verification
 
 TEXT = (
     "Hash every file again and compare with the record.\n\n"
-    "exit codes: 0 proven, 1 mismatch, 2 missing (also a usage error), 3 no statement, 4 could not be checked"
+    "The outputs, their inputs back to the raw data, and DVC's copies of them are compared with the statements, dvc.lock and\n"
+    "dvc.yaml. The result is `proven` where a commit or a signature holds dvc.lock fast, which the first line names, and else\n"
+    "`consistent`.\n\n"
+    "exit codes: 0 consistent or proven, 1 mismatch, 2 missing (also a usage error), 3 no statement, 4 could not be checked"
 )
-EXAMPLE = "  goodfit lineage verify report/index.html"
+EXAMPLE = "  goodfit lineage verify report/index.html --deep"
 FAILURE = 4  # 1 is a mismatch
-MISMATCHES = 20  # lines on the terminal: where a folder is gone, each of its files is a mismatch
+LINES = 20  # on the terminal: where a folder is gone, each of its files is a mismatch
+SHOW_AFTER_SECONDS = 2.0
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("path", metavar="PATH", nargs="?", help="a file that a stage writes (default: everything)")
+    command.add_argument(
+        "--rev", metavar="REV", help="verify a commit, a tag or an experiment instead: its files from Git and from DVC's cache"
+    )
+    command.add_argument("--no-cache", dest="cache", action="store_false", help="leave out DVC's cache and run-cache")
+    command.add_argument(
+        "--deep",
+        action="store_true",
+        help="compute again what follows from the stored files without training: splits, predictions, metrics, diagnosis, report",
+    )
+    command.add_argument(
+        "--environment",
+        action="store_true",
+        help="compare the installed packages with what the statements, requirements.lock and the packages' own lists of files say",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """Verify a file, or everything; the exit code is the gravest of what was found."""
     from flows.lineage.paths import output_path
-    from flows.lineage.verify import verify
+    from flows.lineage.verify import Checks, verify
 
-    result = verify(root, output_path(options.path, root) if options.path else None)
+    checks = Checks(cache=options.cache, deep=options.deep, environment=options.environment)
+    with _progress() as advance:
+        if options.rev:
+            from flows.lineage.verification.revision import verify_revision
+
+            result = verify_revision(root, options.rev, options.path, checks, advance)
+        else:
+            path = output_path(options.path, root) if options.path else None
+            result = verify(root, path, checks, advance)
     if options.json:
-        mismatches = [vars(mismatch) | {"kind": mismatch.kind.name.lower()} for mismatch in result.mismatches]
-        summary = {
-            "outcome": result.exit_code.name.lower(),
-            "stages": result.stages,
-            "files": result.files,
-            "mismatches": mismatches,
-        }
-        print(json.dumps(summary, indent=2))
-        return result.exit_code
-    for mismatch in result.mismatches[:MISMATCHES]:
-        print(mismatch, file=sys.stderr)
-    if len(result.mismatches) > MISMATCHES:
-        print(f"and {len(result.mismatches) - MISMATCHES} more; --json lists them all", file=sys.stderr)
-    outcome = result.exit_code.name.lower().replace("_", " ")
-    wrong = len({mismatch.path for mismatch in result.mismatches})
-    outcome += f": {wrong} {'item does' if wrong == 1 else 'items do'} not match what was recorded" if wrong else ""
-    print(f"{outcome}: {result.files} files of {len(result.stages)} stages hashed again")
+        print(json.dumps(as_json(result), indent=2))
+    else:
+        _print(result)
     return result.exit_code
+
+
+def as_json(result: "Verification") -> dict[str, Any]:
+    """All of it."""
+    return {
+        "outcome": result.outcome,
+        "results": result.results,
+        "anchors": [vars(anchor) for anchor in result.anchors],
+        "unanchored": result.unanchored,
+        "stages": result.stages,
+        "files": result.files,
+        "bytes": result.bytes,
+        "mismatches": [vars(mismatch) | {"kind": mismatch.kind.name.lower()} for mismatch in result.mismatches],
+        "notes": [vars(note) for note in result.notes],
+    }
+
+
+def _print(result: "Verification") -> None:
+    from flows.lineage.escaping import printable
+
+    print(printable(summary(result)), flush=True)
+    for mismatch in result.mismatches[:LINES]:
+        print(mismatch, file=sys.stderr)
+    if len(result.mismatches) > LINES:
+        print(f"and {len(result.mismatches) - LINES} more; --json lists them all", file=sys.stderr, flush=True)
+    for note in result.notes[:LINES]:
+        print(f"note: {note}")
+    if len(result.notes) > LINES:
+        print(f"and {len(result.notes) - LINES} more notes; --json lists them all")
+    if result.outcome == "consistent":
+        print(
+            "note: not proven: who can write here can forge outputs, statements and dvc.lock together. What finds that: dvc.lock in a "
+            "commit that others have, better a signed one; metrics and predictions, `--deep`; a model, training it again from a clone"
+        )
+
+
+def summary(result: "Verification") -> str:
+    """The first line: outcome, verdict and metrics, what holds the record fast, how much was read."""
+    stages = f"{len(result.stages)} stage{'' if len(result.stages) == 1 else 's'}"
+    read = f"{result.files} files of {stages} hashed again ({_size(result.bytes)})"
+    wrong = len({mismatch.path for mismatch in result.mismatches})
+    if wrong:
+        read = f"{wrong} {'item does' if wrong == 1 else 'items do'} not match what was recorded: {read}"
+    lock = "; ".join(f"dvc.lock is that of {anchor.text}" for anchor in result.anchors) or result.unanchored
+    return f"{result.outcome.replace('_', ' ')}: " + "; ".join(filter(None, [result.results, read, lock]))
+
+
+def _size(count: int) -> str:
+    value, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+@contextmanager
+def _progress() -> "Iterator[Callable[[int, int], object] | None]":
+    """A bar of bytes on a terminal, where it takes longer than two seconds."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc="verify", unit="B", unit_scale=True, delay=SHOW_AFTER_SECONDS, leave=False, dynamic_ncols=True) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance

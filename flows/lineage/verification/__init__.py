@@ -1,0 +1,1 @@
+"""What `goodfit lineage verify` looks at, one file each; flows/lineage/verify.py puts them together."""

@@ -1,0 +1,110 @@
+"""DVC's cache: every object that dvc.lock names must be the bytes of its name, or a restored result is another one.
+
+DVC itself believes an object whose size and mtime are those that it noted.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.lineage.lock import as_locked
+from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
+from flows.lineage.verification.subject import Subject
+from flows.repository import cache_folder, object_path
+
+FOLDER = ".dir"
+
+
+@dataclass(frozen=True)
+class Object:
+    """A file of the cache: what it is of, and what it should be."""
+
+    stage: str
+    out: str  # the file in the workspace that it is the copy of
+    file: str  # where it lies
+    md5: str
+    sha256: str | None  # as the statement has it
+
+    def where(self, root: Path) -> str:
+        """Its name relative to the repository."""
+        return Path(self.file).relative_to(root).as_posix() if Path(self.file).is_relative_to(root) else self.file
+
+
+def objects(subject: Subject) -> list[Object]:
+    """The objects of all outputs of the verified stages, after the listings of folders were hashed here."""
+    cache = cache_folder(subject.root)
+    found = list(_listed(subject, cache))
+    subject.files.hash(one.file for one in found if one.md5.endswith(FOLDER))
+    return [*found, *(member for one in found if one.md5.endswith(FOLDER) for member in _members(subject, cache, one))]
+
+
+def _listed(subject: Subject, cache: Path) -> Iterator[Object]:
+    for name in subject.chain:
+        if name not in subject.lock:
+            continue
+        statement = subject.statements.get(name)
+        for out in subject.declarations[name].outs:
+            path = as_locked(subject.root, out)
+            md5 = subject.lock[name].outs.get(path)
+            if md5 is None or out in subject.declarations[name].uncached:
+                continue
+            stated = statement.outputs.get(out) if statement else None
+            yield Object(name, path, str(object_path(cache, md5)), md5, stated.sha256 if stated else None)
+
+
+def _members(subject: Subject, cache: Path, folder: Object) -> Iterator[Object]:
+    """The files of a folder, as its listing in the cache has them, or the folder itself where the listing is lost or damaged."""
+    listing: dict[str, str] = {}
+    found, actual = subject.files.digests.get(folder.file), subject.files.known([folder.out])
+    if found is not None and f"{found.md5}{FOLDER}" == folder.md5:
+        listing = members(Path(folder.file))
+    elif subject.files.folder_md5(folder.out) == folder.md5:
+        listing = {name[len(folder.out) + 1 :]: digest.md5 for name, digest in actual.items()}
+    statement = subject.statements.get(folder.stage)
+    outputs = statement.outputs if statement else {}
+    for relative, md5 in listing.items():
+        path = f"{folder.out}/{relative}"
+        sha256 = outputs[path].sha256 if path in outputs else None
+        yield Object(folder.stage, path, str(object_path(cache, md5)), md5, sha256)
+
+
+def members(listing: Path) -> dict[str, str]:
+    """The MD5 of each file by its path below the folder, from the folder's object; nothing where that is missing or no such list."""
+    try:
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def check_cache(subject: Subject, found: list[Object]) -> Iterator[Mismatch]:
+    """What is wrong with the objects, which have been hashed.
+
+    An object that is missing is a note where the output lies in the workspace unchanged: nothing that was recorded is lost yet, but
+    `dvc checkout` could not bring it back. Where the output is gone too, it is missing.
+    """
+    for one in {one.file: one for one in found}.values():
+        digest, where = subject.files.digests.get(one.file), one.where(subject.root)
+        problem = subject.files.problems.get(one.file)
+        if problem:
+            yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"the bytes of {one.out}", problem, "DVC's cache")
+        elif digest is None:
+            if _is_intact(subject, one):
+                subject.notes.append(
+                    Note(where, f"is not in DVC's cache, which could not bring back {one.out}: `dvc commit` adds it")
+                )
+            else:
+                lost = f"no object of {one.out}: `dvc fetch` brings it from a remote, or run the stage again"
+                yield Mismatch(one.stage, where, ExitCode.MISSING, f"md5 {one.md5}", lost, "dvc.lock")
+        elif digest.md5 != one.md5.removesuffix(FOLDER):
+            damaged = f"md5 {digest.md5}: the object of {one.out} is damaged"
+            yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"md5 {one.md5}", damaged, "dvc.lock")
+        elif one.sha256 and digest.sha256 != one.sha256:
+            yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"sha256 {one.sha256}", f"sha256 {digest.sha256}", "statement")
+
+
+def _is_intact(subject: Subject, one: Object) -> bool:
+    if one.md5.endswith(FOLDER):
+        return subject.files.folder_md5(one.out) == one.md5
+    found = subject.files.digests.get(one.out)
+    return found is not None and found.md5 == one.md5

@@ -1,0 +1,152 @@
+"""Which commit a dvc.lock belongs to, and who signed it: real repositories of Git, real keys of SSH."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows.lineage.verification.anchors import anchors
+from tests.conftest import Project
+
+needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen makes the keys")
+
+
+class Repository(Project):
+    """One file, dvc.lock, in a repository of Git."""
+
+    def commit(self, text: str, *options: str) -> str:
+        """Commit a dvc.lock; the abbreviated commit."""
+        (self.root / "dvc.lock").write_text(text)
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", "Run", *options)
+        return self.head()
+
+    def head(self) -> str:
+        return self.run("git", "rev-parse", "HEAD").stdout[:7]
+
+    def said(self, revision: str = "HEAD") -> str:
+        """What holds the dvc.lock here fast, or why nothing does."""
+        file = self.root / "dvc.lock"
+        found, why = anchors(self.root, revision, file.read_bytes() if file.exists() else b"")
+        assert bool(found) != bool(why)
+        return "; ".join(anchor.text for anchor in found) or why
+
+    def is_held(self) -> bool:
+        return bool(anchors(self.root, "HEAD", (self.root / "dvc.lock").read_bytes())[0])
+
+    def use_key(self) -> None:
+        """Sign with a new key of SSH, which is the one that is allowed."""
+        key = self.root.parent / "key"
+        self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "auditor", "-f", str(key))
+        (self.root.parent / "allowed").write_text(f"auditor@example.org {key.with_suffix('.pub').read_text()}")
+        for name, value in (
+            ("gpg.format", "ssh"),
+            ("user.signingkey", str(key)),
+            ("gpg.ssh.allowedSignersFile", str(self.root.parent / "allowed")),
+        ):
+            self.run("git", "config", name, value)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    root = tmp_path / "repository"
+    root.mkdir()
+    made = Repository(root)
+    made.run("git", "init", "-q", "-b", "main")
+    return made
+
+
+def test_a_committed_lock_is_that_of_the_commit_that_changed_it_last(repository: Repository) -> None:
+    (repository.root / "dvc.lock").write_text("one")
+    assert repository.said() == "dvc.lock is in no commit yet"
+    first = repository.commit("one")
+    (repository.root / "other").write_text("x")
+    repository.run("git", "add", "-A")
+    repository.run("git", "commit", "-qm", "Other")
+    date = repository.run("git", "show", "-s", "--format=%cs", first).stdout.strip()
+    assert repository.said() == f"commit {first} of {date}, which is not signed"
+    assert repository.is_held()
+
+
+def test_an_edited_lock_is_not_committed(repository: Repository) -> None:
+    first = repository.commit("one")
+    (repository.root / "dvc.lock").write_text("two")
+    assert repository.said() == f"dvc.lock is not committed: it is not that of {first}, which is checked out"
+    assert not repository.is_held()
+
+
+def test_a_lock_that_git_does_not_have_yet_is_not_committed(repository: Repository) -> None:
+    repository.commit("one")
+    repository.run("git", "rm", "-q", "--cached", "dvc.lock")
+    repository.run("git", "commit", "-qm", "Without")
+    (repository.root / "dvc.lock").write_text("new")
+    assert repository.said() == "dvc.lock is not committed"
+
+
+def test_a_lock_that_was_rolled_back_is_named_by_its_own_commit(repository: Repository) -> None:
+    first, second = repository.commit("one"), repository.commit("two")
+    (repository.root / "dvc.lock").write_text("one")
+    said = repository.said()
+    assert said.startswith(f"dvc.lock is that of commit {first} of ")
+    assert said.endswith(f", which is not signed, not that of {second}, which is checked out")
+    assert not repository.is_held()
+
+
+def test_the_lock_of_an_experiment_is_named_by_it(repository: Repository) -> None:
+    repository.commit("one")
+    repository.commit("two")
+    repository.run("git", "update-ref", f"refs/exps/ab/{'c' * 38}/slow-owl", "HEAD")
+    repository.run("git", "reset", "-q", "--hard", "HEAD~")
+    (repository.root / "dvc.lock").write_text("two")
+    assert repository.said().startswith("dvc.lock is that of the experiment slow-owl (commit ")
+
+
+def test_a_rewritten_commit_has_another_name(repository: Repository) -> None:
+    first = repository.commit("one")
+    second = repository.commit("forged", "--amend")
+    assert first != second
+    assert repository.said().startswith(f"commit {second} of ")
+
+
+def test_line_ends_that_git_converts_are_no_difference(repository: Repository) -> None:
+    (repository.root / ".gitattributes").write_text("dvc.lock text eol=crlf\n")
+    repository.commit("one\r\ntwo\r\n")
+    assert repository.is_held()
+
+
+def test_without_git_nothing_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert anchors(tmp_path, "HEAD", b"one") == ([], "there is no Git repository that could vouch for dvc.lock")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert anchors(tmp_path, "HEAD", b"one") == ([], "there is no program `git`, so that no commit can vouch for dvc.lock")
+
+
+@needs_ssh
+def test_a_signed_commit_names_who_signed(repository: Repository) -> None:
+    repository.use_key()
+    repository.commit("one", "-S")
+    assert repository.said().endswith(", signed by auditor@example.org")
+
+
+@needs_ssh
+def test_a_signed_tag_vouches_for_the_commits_before_it_and_not_for_a_rewritten_one(repository: Repository) -> None:
+    """The consistent forgery of files, dvc.lock and commit: the tag still has the commit that was audited."""
+    repository.use_key()
+    audited = repository.commit("one")
+    repository.run("git", "tag", "unsigned")
+    repository.run("git", "tag", "-s", "-m", "Audited", "audited")
+    assert repository.said().endswith(", in the signed tag audited")
+    rewritten = repository.commit("forged", "--amend")
+    assert repository.said().startswith(f"commit {rewritten} of ")
+    assert repository.said().endswith(", which is not signed")
+    assert anchors(repository.root, "audited", b"one")[0][0].text.startswith(f"commit {audited} of ")
+
+
+@needs_ssh
+def test_a_signature_that_does_not_hold_is_said(repository: Repository) -> None:
+    repository.use_key()
+    repository.commit("one", "-S")
+    whole = repository.run("git", "cat-file", "commit", "HEAD").stdout.replace("\nRun\n", "\nForged\n")
+    (repository.root.parent / "forged").write_text(whole)
+    forged = repository.run("git", "hash-object", "-t", "commit", "-w", str(repository.root.parent / "forged")).stdout.strip()
+    repository.run("git", "reset", "-q", "--hard", forged)
+    assert repository.said().endswith(", whose signature is NOT VALID")

@@ -1,0 +1,83 @@
+"""Each file is read once, by the right digests, whatever its size."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from flows.lineage.verification import files as module
+from flows.lineage.verification.files import CHUNK, Files
+
+SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5)
+
+
+def write(root: Path, sizes: tuple[int, ...]) -> dict[str, bytes]:
+    contents = {f"{number}.bin": os.urandom(size) for number, size in enumerate(sizes)}
+    for name, content in contents.items():
+        (root / name).write_bytes(content)
+    return contents
+
+
+def check(found: Files, contents: dict[str, bytes]) -> None:
+    for name, content in contents.items():
+        digest = found.digests[name]
+        assert digest.sha256 == hashlib.sha256(content).hexdigest()
+        assert digest.md5 == hashlib.md5(content, usedforsecurity=False).hexdigest()
+        assert found.sizes[name] == len(content)
+
+
+@pytest.mark.parametrize("large", [1, CHUNK + 1, 1 << 40])
+def test_digests_are_those_of_hashlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    monkeypatch.setattr(module, "LARGE", large)  # both ways of reading a long file
+    contents, found = write(tmp_path, SIZES), Files(tmp_path)
+    found.hash(contents)
+    check(found, contents)
+    assert (found.read_files, found.read_bytes) == (len(SIZES), sum(SIZES))
+
+
+def test_many_files_are_read_by_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 10)
+    monkeypatch.setattr("threading.active_count", lambda: 1)  # a test runner may have threads of its own
+    contents, found = write(tmp_path, tuple(range(600))), Files(tmp_path)
+    found.hash(contents)
+    check(found, contents)
+
+
+def test_names_of_one_file_are_read_once(tmp_path: Path) -> None:
+    contents, found = write(tmp_path, (100,)), Files(tmp_path)
+    os.link(tmp_path / "0.bin", tmp_path / "hard")
+    (tmp_path / "soft").symlink_to("0.bin")
+    found.hash(["0.bin", "hard"])
+    found.hash(["soft", "0.bin"])
+    check(found, contents | {"hard": contents["0.bin"], "soft": contents["0.bin"]})
+    assert (found.read_files, found.read_bytes) == (1, 100)
+
+
+def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nowhere").symlink_to("nothing")
+    (tmp_path / "folder").mkdir()
+    found = Files(tmp_path)
+    found.hash(["fifo", "device", "loop", "nowhere", "folder", "absent"])
+    assert found.digests == {}
+    assert found.problems.pop("loop").startswith("what cannot be read (")
+    assert found.problems == {"fifo": "a FIFO", "device": "a character device", "folder": "a folder"}
+
+
+def test_a_fifo_that_takes_the_place_of_a_file_meanwhile_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    ((name, sha256, _, size, problem),) = module.digest_batch(str(tmp_path), ["fifo"])
+    assert (name, size) == ("fifo", 0)
+    assert problem or sha256 == hashlib.sha256(b"").hexdigest()  # an empty FIFO reads as an empty file: it matches no record
+
+
+def test_tells_how_far_it_is_over_several_calls(tmp_path: Path) -> None:
+    contents, found = write(tmp_path, (10, 20, 30)), Files(tmp_path)
+    told: list[tuple[int, int]] = []
+    names = list(contents)
+    found.hash(names[:2], lambda done, total: told.append((done, total)))
+    found.hash(names[2:], lambda done, total: told.append((done, total)))
+    assert told[1:] == [(30, 30), (60, 60)]
