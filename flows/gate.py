@@ -26,7 +26,7 @@ from flows.lineage.statement import statement_path
 from flows.parameters.checking import COMMAND
 from flows.processes.lock_file import mend_lock_file
 from flows.processes.locks import end_orphan, is_held
-from flows.processes.run_cache import mend_run_cache, remove_entry
+from flows.processes.run_cache import forget_newest, mend_run_cache, remove_damaged, remove_entry
 from flows.processes.running import Ended, allow_stages, end_stages, run_command, stages_are_ending
 from flows.processes.rwlock import mend_rwlock
 from flows.processes.unfinished import unfinished_by_dvc
@@ -275,6 +275,8 @@ class _Passage:
         try:
             if is_own(stage):
                 found = misrecorded(self.root, stage)
+                if not self.ran:
+                    self._refuse_other_run(stage, found)
                 if found:
                     raise RecordError(
                         f"{self.name}: what DVC was about to record is not what the stage read and wrote: {', '.join(found)}; nothing "
@@ -286,6 +288,23 @@ class _Passage:
             _forget_run(stage)
             stage.remove_outs(ignore_remove=False, force=False)
             raise
+
+    def _refuse_other_run(self, stage: Any, found: list[str]) -> None:
+        """Refuse what DVC's cache brought back, if the statement that it brought says otherwise; the next run does not find it again.
+
+        DVC believes an entry of its run-cache, and an object whose size and mtime are those that it noted.
+
+        Raises:
+            RecordError: the entry or an object is not what DVC wrote.
+        """
+        sealed = sealed_by_statement(self.root, self.name)
+        found = found or remove_damaged(self.root, sealed.outputs or {})
+        if found:
+            forget_newest(Path(stage.repo.stage_cache.cache_dir), _key(stage))
+            raise RecordError(
+                f"{self.name}: DVC's cache brought back what the stage never wrote: {', '.join(found)}; the cache has lost that, and "
+                "nothing was recorded: run it again"
+            )
 
 
 def find_stage(repo: Any, name: str) -> Any:
@@ -382,6 +401,13 @@ def _probe(repo: Any) -> None:
     hardlink = repo.config["core"].get("hardlink_lock", False)
     with make_lock(str(Path(repo.tmp_dir) / "lock"), tmp_dir=repo.tmp_dir, hardlink_lock=hardlink):
         pass
+
+
+def _key(stage: Any) -> str:
+    """The name of the folder of the run-cache in which DVC looks for runs of the stage with these inputs; empty where it does not."""
+    from dvc.stage.cache import _can_hash, _get_stage_hash
+
+    return str(_get_stage_hash(stage)) if _can_hash(stage) else ""
 
 
 _passage: ContextVar[_Passage | None] = ContextVar("passage", default=None)
