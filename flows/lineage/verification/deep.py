@@ -17,7 +17,9 @@ from typing import Any
 
 from flows.lineage.digest import digest_file, files_below
 from flows.lineage.statement import environment
+from flows.lineage.variables import fix_threads, variables
 from flows.lineage.verification.comparing import EXACT, ROUNDED, Tolerance, differences, values
+from flows.lineage.verification.environment import installed
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
 from flows.lineage.verification.subject import Subject
 from flows.parameters.checking import COMMAND, stage_params
@@ -59,9 +61,15 @@ def check_deep(subject: Subject) -> Iterator[Mismatch]:
 
 def _tolerance(subject: Subject, name: str, statement: Statement) -> Tolerance:
     """Exact where the environment is that of the run: there the same inputs give the same bits."""
-    stated = statement.environment
-    now = environment(statement.resolved, statement.variables, computes=_computes(stated))
+    fixed = _threads_are_fixed(subject)  # before a library is loaded
+    stated, now = statement.environment, environment(statement.resolved, {}, computes=_computes(statement.environment))
     other = [key for key, value in stated.items() if key in now and now[key] != value]
+    if statement.builder:  # version 1 of the statement did not name the variables
+        ran, here = statement.variables, variables()
+        other += sorted(key for key in ran.keys() | here.keys() if ran.get(key) != here.get(key))
+    other += [package for package, uri in statement.packages.items() if installed(package) != uri.rpartition("@")[2]]
+    if not fixed:
+        other.append("number of threads")
     if not other:
         return EXACT
     subject.notes.append(
@@ -71,6 +79,17 @@ def _tolerance(subject: Subject, name: str, statement: Statement) -> Tolerance:
         )
     )
     return ROUNDED
+
+
+def _threads_are_fixed(subject: Subject) -> bool:
+    """Let libraries compute in as many threads as the stage had, which decides the last bit; only before they are loaded that works."""
+    threads = subject.params.get("threads")
+    if not isinstance(threads, int):
+        return True
+    if not subject.fixed and "numpy" not in sys.modules:
+        fix_threads(threads)
+        subject.fixed = True
+    return subject.fixed or os.environ.get("OMP_NUM_THREADS") == str(threads)
 
 
 def _computes(stated: dict[str, Any]) -> bool:

@@ -33,7 +33,7 @@ def check_environment(subject: Subject) -> Iterator[Mismatch]:
 
 def _stated(subject: Subject, name: str, statement: Statement) -> Iterator[Mismatch]:
     for package, uri in statement.packages.items():
-        expected, found = uri.rpartition("@")[2], _version(package)
+        expected, found = uri.rpartition("@")[2], installed(package)
         if found is None:
             yield Mismatch(name, package, ExitCode.MISSING, f"version {expected}", "no such package installed", STATEMENT)
         elif found != expected:
@@ -79,7 +79,7 @@ def _pinned(root: Path) -> Iterator[Mismatch]:
         if marker:
             conditional.add(name)
     for name, allowed in pins.items():
-        found, expected = _version(name), f"version {' or '.join(allowed)}"
+        found, expected = installed(name), f"version {' or '.join(allowed)}"
         if found is None and name not in conditional:
             yield Mismatch("environment", name, ExitCode.MISSING, expected, "no such package installed", REQUIREMENTS)
         elif found is not None and not {found, found.partition("+")[0]} & {*allowed}:  # +cpu is another build of the version
@@ -90,7 +90,7 @@ def _installed(subject: Subject) -> Iterator[Mismatch]:
     """The installed files of the packages that the stages loaded are those of their wheels."""
     names = sorted({package for statement in subject.statements.values() for package in statement.packages})
     for package in names:
-        if _version(package) is None:
+        if installed(package) is None:
             continue
         for path, expected, found in changed_files(package):
             kind = ExitCode.MISSING if found is None else ExitCode.MISMATCH
@@ -98,7 +98,8 @@ def _installed(subject: Subject) -> Iterator[Mismatch]:
             yield Mismatch("environment", f"{package}: {path}", kind, f"sha256 {expected}", actual, WHEEL)
 
 
-def _version(package: str) -> str | None:
+def installed(package: str) -> str | None:
+    """The version of an installed package."""
     try:
         return version(package)
     except PackageNotFoundError:

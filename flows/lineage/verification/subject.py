@@ -35,6 +35,7 @@ class Subject:
     files: Files
     statements: dict[str, Statement] = field(default_factory=dict)
     stated: dict[str, dict[str, Digest]] = field(default_factory=dict)  # each statement's files, which take a moment to list
+    fixed: bool = False  # the number of threads, for computing again
     mismatches: list[Mismatch] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 

@@ -161,6 +161,22 @@ def test_on_another_machine_numbers_may_be_rounded_and_a_note_says_so(world: Wor
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variable", "value", "said"), [("MKL_CBWR", "COMPATIBLE", "MKL_CBWR"), ("OMP_NUM_THREADS", "2", "number of threads")]
+)
+def test_what_changes_a_bit_here_is_no_false_alarm(
+    world: World, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    import numpy as np
+
+    assert np.__version__  # loaded with the threads that this process has
+    monkeypatch.setenv(variable, value)
+    notes = lines(verify(world.root, METRIC, DEEP))
+    assert notes
+    assert all(f"ran with another {said} than this" in note for note in notes)
+
+
+@pytest.mark.slow
 def test_other_code_than_that_of_the_repository_is_not_computed_with(world: World) -> None:
     """Here the tests' own code would run, and not that of the copy."""
     world.write("tasks/evaluate.py", world.text("tasks/evaluate.py") + "# other\n")
