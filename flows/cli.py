@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from flows import commands, diagnosing
 from flows.lineage import verbs
-from flows.lineage.escaping import printable_lines
+from flows.lineage.printed import escaped_lines
 from flows.repository import find_project
 from tasks.core.errors import GoodfitError, UnknownNameError
 
@@ -370,7 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     except (GoodfitError, OSError) as error:
-        print(f"error: {printable_lines(str(error))}", file=sys.stderr)
+        print(f"error: {escaped_lines(str(error))}", file=sys.stderr)
         return int(getattr(options, "failure", 1))
     return code
 

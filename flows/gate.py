@@ -21,7 +21,7 @@ from flows.lineage import journal
 from flows.lineage.digest import digest_file, digest_paths
 from flows.lineage.journal import Outcome
 from flows.lineage.lock import LOCK_FILE
-from flows.lineage.record import misrecorded
+from flows.lineage.record import misrecorded, sealed_by_statement
 from flows.lineage.statement import statement_path
 from flows.parameters.checking import COMMAND
 from flows.processes.lock_file import mend_lock_file

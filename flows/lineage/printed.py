@@ -18,6 +18,11 @@ def escaped(text: str) -> str:
     return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in plain)
 
 
+def escaped_lines(text: str) -> str:
+    """A message of several lines, each of them `escaped`."""
+    return "\n".join(map(escaped, text.split("\n")))
+
+
 def console() -> Any:
     """Where the verbs print (a rich.console.Console): as wide as the terminal, or as a pipe's reader wants whole lines."""
     from rich.console import Console

@@ -82,9 +82,9 @@ def as_json(result: "Verification") -> dict[str, Any]:
 
 
 def _print(result: "Verification") -> None:
-    from flows.lineage.escaping import printable
+    from flows.lineage.printed import escaped
 
-    print(printable(summary(result)), flush=True)
+    print(escaped(summary(result)), flush=True)
     for mismatch in result.mismatches[:LINES]:
         print(mismatch, file=sys.stderr)
     if len(result.mismatches) > LINES:

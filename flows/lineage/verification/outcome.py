@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from flows.lineage.escaping import printable
+from flows.lineage.printed import escaped
 
 
 class ExitCode(IntEnum):
@@ -28,7 +28,7 @@ class Mismatch:
     source: str  # who expects it: "statement", "dvc.lock", "dvc.yaml", or what was computed again
 
     def __str__(self) -> str:
-        return printable(f"{self.stage}: {self.path}: {self.source} has {self.expected}, found {self.found}")
+        return escaped(f"{self.stage}: {self.path}: {self.source} has {self.expected}, found {self.found}")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Note:
     text: str
 
     def __str__(self) -> str:
-        return printable(f"{self.path}: {self.text}")
+        return escaped(f"{self.path}: {self.text}")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows.lineage.diff import Change, Diff, as_text
-from flows.lineage.escaping import printable
+from flows.lineage.printed import escaped
 from flows.lineage.statement import environment
 from flows.lineage.verification.revision import verify_revision
 from flows.lineage.verify import Checks, ExitCode, Verification, verify
@@ -33,9 +33,9 @@ def lines(result: Verification) -> list[str]:
 
 
 def test_what_a_terminal_could_obey_is_printed_as_an_escape() -> None:
-    assert printable("a\x1b[2J\nb\u202ec\u00e9 \\n") == r"a\x1b[2J\nb\u202ecé \\n"
+    assert escaped("a\x1b[2J\nb\u202ec\u00e9 \\n") == r"a\x1b[2J\nb\u202ecé \\n"
     change = Change("data/\x1b[2J\nproven: all", None, "0" * 32)
-    text = as_text(Diff("a", "b", [], [], [change], [], [], 0.95, "no predictions"))
+    text = as_text(Diff("a", "b", [], [], [change], [], [], [], 0.95, "no predictions"))
     assert r"  data/\x1b[2J\nproven: all: not there → 000000000000" in text.splitlines()
 
 
