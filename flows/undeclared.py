@@ -12,11 +12,11 @@ from pathlib import Path
 from sysconfig import get_paths
 from urllib.parse import unquote, urlsplit
 
-from flows.declaration import Declaration
+from flows.declaration import Declaration, read_declarations, upstream
 from flows.executed import BUILDER, Executed, is_installed
 from flows.lineage.digest import digest_file
 from flows.reads import BYTECODE
-from tasks.contracts.statement import Digest
+from tasks.contracts.statement import FOLDER, Digest
 from tasks.core.errors import GoodfitError
 
 SYSTEM = ("/bin", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/nix/store", "/proc", "/sbin", "/sys", "/Library", "/System")
@@ -79,6 +79,8 @@ def judge(root: Path, declared: Declaration, inputs: Collection[str], code: Exec
     # A file may be declared by another name. To follow all links takes time, and is seldom needed.
     targets = {os.path.realpath(path) for path in known} if inside or outside else set()
     verbs = {name: "ran" if real in executed else "read" for name, real in inside.items() if real not in targets}
+    for name in _later_statements(root, declared, verbs):
+        del verbs[name]
     if verbs:
         raise _refusal(declared, verbs)
     foreign = sorted({Path(real) for real in outside.values() if real not in targets})
@@ -98,6 +100,20 @@ def _is_own(declared: Declaration, name: str) -> bool:
     is_output = any(name == out or name.startswith(f"{out}/") for out in declared.outs)
     of_goodfit = (name.startswith(BUILDER) and name.endswith(".py")) or name.startswith(CHECKPOINTS)
     return is_output or of_goodfit or name.partition("/")[0].endswith(".egg-info")
+
+
+def _later_statements(root: Path, declared: Declaration, names: Iterable[str]) -> list[str]:
+    """Of a stage that reads statements, those of stages that do not come before it.
+
+    The report looks through every statement for those that its results come from. A later stage's can be no input of it, which would be
+    a circle, and says nothing of its results.
+    """
+    found = [name for name in names if Path(name).parent == FOLDER]
+    if not found or not any(Path(dep).parent == FOLDER for dep in declared.deps):
+        return []
+    declarations = read_declarations(root)
+    before = {out for stage in upstream(declarations, declared.name) for out in declarations[stage].outs}
+    return [name for name in found if name not in before]
 
 
 def _refusal(declared: Declaration, files: dict[str, str]) -> UndeclaredError:

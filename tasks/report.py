@@ -12,7 +12,7 @@ from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.splits import FOLDER, read_dataset
 from tasks.contracts.statement import FOLDER as LINEAGE
-from tasks.contracts.statement import Statement, read_statement, upstream
+from tasks.contracts.statement import Statement, read_statements, upstream
 from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, read_description, read_history, read_range_test
 from tasks.core.errors import ArtifactError
 from tasks.core.files import missing, read_json, repair, whole
@@ -43,8 +43,6 @@ SOURCES = {
     DIAGNOSIS: "diagnose",
     COMPRESSION: "compress",
 }
-# The stages whose statements are shown: those, and the one that the raw data come from.
-STAGES = sorted({"download", *SOURCES.values()})
 
 
 class Report(Section):
@@ -122,7 +120,7 @@ def _statements(root: Path) -> list[Statement]:
     Raises:
         ArtifactError: a statement is damaged, or there is none for a source.
     """
-    statements = [read_statement(root, stage) for stage in STAGES]
+    statements = read_statements(root)
     known = {name for statement in statements for name in statement.outputs}
     for path, stage in SOURCES.items():
         if path.as_posix() not in known:

@@ -263,3 +263,13 @@ def test_parallel_stages_of_the_flow_that_share_linked_files_are_no_alarm(fresh:
     fresh.run("dvc", "repro", "-f")
     last = [json.loads(line)["outcome"] for line in fresh.text(".dvc/tmp/goodfit/journal.jsonl").splitlines()]
     assert set(last) == {"ran"}
+
+
+def test_the_report_must_declare_the_statement_of_a_stage_before_it_and_may_pass_over_a_later_one(ran: Project) -> None:
+    report = (sys.executable, "-m", "flows.stage", "report")
+    assert (ran.root / "lineage/gates.json").exists()
+    ran.run(*report)
+    assert "lineage/gates.json" not in read_statement(ran.root, "report").inputs
+    ran.edit("dvc.yaml", "      - lineage/explain.json\n      - lineage/preprocess.json\n", "      - lineage/preprocess.json\n")
+    refused = ran.run(*report, check=False)
+    assert "report: read lineage/explain.json, which dvc.yaml does not declare" in refused.stderr
