@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.forecast import Cause, Forecast, NotStated, Outcome, forecast
+from flows.lineage.causes import Cause, NotStated
+from flows.lineage.forecast import Forecast, Outcome, forecast
 from flows.lineage.history import WORKING_TREE
 from flows.lineage.list import not_seen
 from flows.lineage.past import FIRST_RUN, Past, past, read_past

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.lineage.chain import Writers, overlap
 from flows.lineage.find import Search, Wanted, lacking, recorded
 from flows.lineage.history import Snapshot
 from flows.lineage.list import METRICS, Run, runs_of
@@ -97,12 +98,14 @@ def impact_of_row(root: Path, row: int, source: Wanted | None = None) -> Impact:
             inside[md5] = file is not None and bool((row_numbers(file) == row).any())
         return inside[md5]
 
-    def touches(stage: str, entry: Locked) -> bool:
-        if stage == PREPROCESS and not search.uses(stage, entry):
-            return False
-        return any(has(entry.outs.get(path) or entry.deps[path], path) for path in _splits(entry))
-
     same = [snapshot for snapshot in snapshots if _has_source(snapshot, search)]
+    wrote = {file for snapshot in same for file in snapshot.stages[PREPROCESS].outs.items()}
+
+    def touches(stage: str, entry: Locked) -> bool:
+        # A stage that did not run again may have read the splits of another source, which have rows of the same numbers.
+        files = [(path, entry.outs.get(path) or entry.deps[path]) for path in _splits(entry)]
+        return any((path, md5) in wrote and has(md5, path) for path, md5 in files)
+
     # Which split a row is in is asked of every reader itself: a row of test is no input of the training.
     found = _results(root, same, touches, ends=PREPROCESS)
     unread = [f"{len(lost)} splits are not in DVC's cache: `dvc fetch --all-commits`."] if lost else []
@@ -146,7 +149,7 @@ def _affected(snapshots: Sequence[Snapshot], touches: Touches, ends: str | None)
     """
     found: dict[str, set[str]] = {snapshot.name: set() for snapshot in snapshots}
     outputs: set[tuple[str, str]] = set()
-    writers, before = _Writers(), -1
+    writers, before = Writers(), -1
     while before != (before := sum(map(len, found.values()))):
         for snapshot in snapshots:
             mine, grown, layout = found[snapshot.name], True, writers.of(snapshot.stages)
@@ -178,28 +181,6 @@ def _fed(
     return False
 
 
-class _Writers:
-    """The stages that write a path, the folder around it or something in it. A thousand runs of one pipeline are asked alike."""
-
-    def __init__(self) -> None:
-        self._known: dict[frozenset[tuple[str, str]], dict[str, list[str]]] = {}
-
-    def of(self, stages: Mapping[str, Locked]) -> Callable[[str], list[str]]:
-        layout = frozenset((name, out) for name, entry in stages.items() for out in entry.outs)
-        known = self._known.setdefault(layout, {})
-
-        def writers(path: str) -> list[str]:
-            if path not in known:
-                known[path] = sorted({name for name, out in layout if _overlap(path, out)})
-            return known[path]
-
-        return writers
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
-
-
 def _in_order(stages: Mapping[str, Locked], names: Sequence[str]) -> list[str]:
     """Each stage after those whose outputs it reads; dvc.lock has them in the order in which they first ran."""
     ordered: dict[str, None] = {}
@@ -208,7 +189,7 @@ def _in_order(stages: Mapping[str, Locked], names: Sequence[str]) -> list[str]:
         if name in ordered:
             return
         for other in names:
-            reads = other != name and any(_overlap(path, out) for path in stages[name].deps for out in stages[other].outs)
+            reads = other != name and any(overlap(path, out) for path in stages[name].deps for out in stages[other].outs)
             if reads and other not in ordered:
                 add(other)
         ordered[name] = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.lineage.blobs import contents, objects_at
+from flows.lineage.chain import Writers, current_stages
 from flows.lineage.history import WORKING_TREE, History, Snapshot, read_history
 from flows.lineage.lock import Locked, read_lock
 from flows.lineage.objects import Objects
@@ -108,10 +109,10 @@ def with_working_tree(root: Path, snapshots: Sequence[Snapshot]) -> list[Snapsho
 
 def runs_of(root: Path, snapshots: Sequence[Snapshot]) -> list[Run]:
     """The run of each snapshot, in their order, with its metrics from its commit or from the working tree."""
-    objects = Objects(root)
+    objects, writers = Objects(root), Writers()
     committed = _committed_metrics(root, [snapshot for snapshot in snapshots if snapshot.commit])
     return [
-        _run(objects, one, committed.get(one.commit, {}) if one.commit else _metrics_here(root, one.stages))
+        _run(objects, one, writers, committed.get(one.commit, {}) if one.commit else _metrics_here(root, one.stages))
         for one in snapshots
     ]
 
@@ -127,10 +128,12 @@ def not_seen(history: History) -> list[str]:
     return sentences
 
 
-def _run(objects: Objects, snapshot: Snapshot, files: Mapping[str, bytes]) -> Run:
+def _run(objects: Objects, snapshot: Snapshot, writers: Writers, files: Mapping[str, bytes]) -> Run:
     outs = {path: md5 for stage in snapshot.stages.values() for path, md5 in stage.outs.items()}
-    metrics = {path: _mapping(content) for path, content in files.items() if _is(content, outs[path])}
-    summary = metrics.get(SUMMARY.as_posix()) or _mapping((objects.text(outs.get(DIAGNOSIS.as_posix())) or "").encode())
+    current = current_stages(snapshot.stages, writers.of(snapshot.stages))
+    own = {path: md5 for name in current for path, md5 in snapshot.stages[name].outs.items()}  # not of an earlier run
+    metrics = {path: _mapping(content) for path, content in files.items() if path in own and _is(content, own[path])}
+    summary = metrics.get(SUMMARY.as_posix()) or _mapping((objects.text(own.get(DIAGNOSIS.as_posix())) or "").encode())
     verdict = summary.get("verdict")
     return Run(
         revision=snapshot.name,

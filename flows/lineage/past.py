@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.forecast import NOT_STATED, Cause, differing, listed
+from flows.lineage.causes import NOT_STATED, Cause, differing, leaves, listed
+from flows.lineage.chain import writer
 from flows.lineage.history import WORKING_TREE, History, Snapshot, read_line
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import Locked, read_lock
@@ -98,11 +99,7 @@ def differences(root: Path, before: Locked, after: Locked, stages: dict[str, Loc
     """What a stage depends on and two of its entries have otherwise; `stages` are those beside the later one."""
     if before.command != after.command:
         yield Cause("command", "cmd", before.command, after.command)
-    old, new = flat(before.params), flat(after.params)
-    for key in dict.fromkeys([*new, *old]):
-        was, becomes = old.get(key, NOT_STATED), new.get(key, NOT_STATED)
-        if was != becomes:
-            yield Cause("parameter", f"{PARAMS_FILE}: {key}", was, becomes)
+    yield from leaves(f"{PARAMS_FILE}: ", before.params, after.params)
     objects = Objects(root)
     for path in sorted(before.deps.keys() | after.deps.keys()):
         digest, newer = before.deps.get(path), after.deps.get(path)
@@ -137,14 +134,6 @@ def _environment(root: Path, before: Locked, after: Locked, stage: str) -> Itera
 
 def _versions(packages: dict[str, str]) -> dict[str, Any]:
     return {name: uri.rpartition("@")[2] for name, uri in packages.items()}
-
-
-def writer(stages: dict[str, Locked], path: str) -> str | None:
-    """The stage that wrote this file or folder, or the folder around it, according to a dvc.lock."""
-    for name, entry in stages.items():
-        if any(path == out or path.startswith(f"{out}/") for out in entry.outs):
-            return name
-    return None
 
 
 def _roots(root: Path, snapshots: Sequence[Snapshot], at: int, causes: Sequence[Cause]) -> Iterator[tuple[str, Cause]]:

@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flows.declaration import producer, read_declarations, upstream, writer
+from flows.lineage.chain import writer as locked_writer
 from flows.lineage.digest import directory_md5
 from flows.lineage.history import lock_at
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.objects import FOLDER, Objects
-from flows.lineage.past import writer as locked_writer
 from flows.lineage.printed import cell, escaped
 from flows.lineage.statement import flat, shown, statement_path
 from tasks.contracts.statement import Digest, Statement, read_statement

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.lineage.chain import Writers, current_stages, writer
 from flows.lineage.history import WORKING_TREE, Snapshot, commit_of, lock_at, read_history
 from flows.lineage.journal import read_journal
 from flows.lineage.list import runs_of
 from flows.lineage.lock import Locked, read_lock
-from flows.lineage.past import writer
 from flows.lineage.printed import escaped
 from flows.lineage.statement import statement_path
 from tasks.core.errors import GoodfitError
@@ -42,11 +42,12 @@ def summarise(root: Path, path: str, revision: str | None = None) -> Summary:
     commit = commit_of(root, revision) if revision else ""
     (run,) = runs_of(root, [Snapshot(revision or WORKING_TREE, "", lock, commit)])
     stage = writer(lock, path)
-    behind = [name for name in (EVALUATE, DIAGNOSE) if name in lock and not _is_current(lock, name)]
+    current = current_stages(lock, Writers().of(lock))
+    behind = [name for name in (EVALUATE, DIAGNOSE) if name in lock and name not in current]
     first, why_not = _first(root, lock, stage, path)
     return Summary(
-        verdict=None if DIAGNOSE in behind else run.verdict,
-        metrics={} if EVALUATE in behind else {key: run.metrics[key] for key in FIRST if key in run.metrics},
+        verdict=run.verdict,
+        metrics={key: run.metrics[key] for key in FIRST if key in run.metrics},
         behind=behind,
         commit=first.name if first else "",
         date=first.date if first else "",
@@ -54,15 +55,6 @@ def summarise(root: Path, path: str, revision: str | None = None) -> Summary:
         why_not=why_not,
         journal=_journal(root, lock, stage),
     )
-
-
-def _is_current(lock: Mapping[str, Locked], stage: str) -> bool:
-    """Whether a stage, and all before it, read what the stages before them wrote last."""
-    for path, md5 in lock[stage].deps.items():
-        made_by = writer(dict(lock), path)
-        if made_by and (lock[made_by].outs.get(path, md5) != md5 or not _is_current(lock, made_by)):
-            return False
-    return True
 
 
 def _first(root: Path, lock: Mapping[str, Locked], stage: str | None, path: str) -> tuple[Snapshot | None, str]:

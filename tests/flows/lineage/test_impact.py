@@ -94,6 +94,15 @@ def test_a_row_counts_in_the_splits_that_have_it_and_in_this_source_alone(world:
     assert impact_of_row(world.root, 3).other_bytes == 1
 
 
+def test_a_stage_that_read_the_rows_of_another_source_does_not_depend_on_this_one(world: World) -> None:
+    raw, other = world.folder(**{"1.png": A}), world.folder(**{"1.png": B})
+    before = world_with_rows(world, {"train": [0], "val": [], "test": [3]}, other)
+    world.commit(lock_text(**before))
+    after = world_with_rows(world, NUMBERS, raw) | {"evaluate": before["evaluate"]}  # it has not run since
+    commit = world.commit(lock_text(**after))
+    assert found(impact_of_row(world.root, 3)) == {commit: ["preprocess", "train"]}
+
+
 def test_the_exit_code_answers_and_says_what_other_bytes_there_were(world: World) -> None:
     (world.root / "data.csv").write_text("now")
     world.commit(lock_text(**chain(A, "1" * 32, "2" * 32, "3" * 32)))

@@ -82,6 +82,20 @@ def test_a_metric_that_is_not_the_one_of_the_lock_is_left_out(world: World) -> N
     assert run.metrics["diagnosis.flags"] == 1
 
 
+def test_metrics_and_verdict_of_an_earlier_run_are_left_out(world: World) -> None:
+    files = metrics(0.5)
+    for path, text in files.items():
+        world.put(path, text)
+    stages = json.loads(lock(files))["stages"]
+    stages["evaluate"]["deps"] = [{"path": "models/model.safetensors", "md5": f"{3:032}"}]
+    world.commit(json.dumps({"stages": stages}))
+    assert collect(world.root).runs[0].metrics["evaluation.accuracy"] == 0.5
+    stages["train"]["outs"][0]["md5"] = "e" * 32  # trained again, and not evaluated
+    world.commit(json.dumps({"stages": stages}))
+    newest = collect(world.root).runs[0]
+    assert (newest.metrics, newest.verdict, newest.model) == ({}, None, "e" * 32)
+
+
 def test_the_verdict_comes_from_the_cache_where_the_commit_lacks_its_metrics(world: World) -> None:
     stored = world.cache(json.dumps({"verdict": "leakage"}))
     world.commit(lock(metrics(0.5), results=stored))
