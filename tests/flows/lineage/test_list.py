@@ -180,7 +180,7 @@ def test_says_what_is_missing(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_real_runs_and_experiments_have_the_metrics_that_they_wrote(ran: Project) -> None:
-    ran.run("dvc", "exp", "run", "-n", "longest", "-S", "train.epochs=6", "diagnose")
+    ran.run("dvc", "exp", "run", "-n", "longest", "-S", "train.epochs=6", "evaluate", "diagnose")
     wrote = json.loads(ran.text(EVALUATION))
     verdict = json.loads(ran.text(DIAGNOSIS))["verdict"]
     ran.run("git", "checkout", "-q", "params.yaml", "dvc.lock", "metrics")
