@@ -72,13 +72,9 @@ def _variables(root: Path, folder: Path, top: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key not in foreign and not key.startswith("DVC_")}
     own = {f"DVC_{name}_DIR": str(folder / "dvc" / name.lower()) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
     first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    code = [
-        entry
-        for entry in kept.get("PYTHONPATH", "").split(os.pathsep)
-        if entry and not Path(entry).resolve().is_relative_to(top)
-    ]
-    if "PYTHONPATH" in kept:
-        kept["PYTHONPATH"] = os.pathsep.join(code)
+    code = (entry for entry in kept.pop("PYTHONPATH", "").split(os.pathsep) if entry)
+    foreign_code = os.pathsep.join(entry for entry in code if not Path(entry).resolve().is_relative_to(top))
+    own |= {"PYTHONPATH": foreign_code} if foreign_code else {}
     return kept | own | {"PATH": first, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
 
 

@@ -1,10 +1,10 @@
 """What differs between the environment that a statement records and this one: it explains why results differ."""
 
+import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 from urllib.parse import unquote
 
 from flows.lineage.compare import Recorded
@@ -38,7 +38,7 @@ def other_surroundings(locked: Mapping[str, Locked], stages: list[str], recorded
             continue
         for name, then in _told(statement).items():
             now = _here(name)
-            if now is not None and now != then:
+            if now != then:
                 found.setdefault(name, Other(name, then, now))
     return list(found.values()), notes
 
@@ -55,7 +55,8 @@ def _statement(locked: Locked, stage: str, recorded: Recorded) -> Statement | No
 def _told(statement: Statement) -> dict[str, str]:
     packages = {name: unquote(uri.rpartition("@")[2].partition("?")[0]) for name, uri in statement.packages.items()}
     settings = {name: value for name, value in statement.environment.items() if isinstance(value, str) and name in SETTINGS}
-    return settings | packages
+    variables = {f"variable {name}": str(value) for name, value in getattr(statement, "variables", {}).items()}
+    return settings | packages | variables
 
 
 def _instructions() -> str:
@@ -71,10 +72,12 @@ SETTINGS: dict[str, Callable[[], str]] = {
 }
 
 
-def _here(name: str) -> Any:
-    """The same of this environment; None for a package that the statement names by another word than the installed one."""
+def _here(name: str) -> str:
+    """The same of this environment."""
     if name in SETTINGS:
         return SETTINGS[name]()
+    if name.startswith("variable "):
+        return os.environ.get(name.removeprefix("variable "), "not set")
     try:
         return version(name)
     except PackageNotFoundError:
