@@ -29,9 +29,6 @@ class Claim:
     output: str
     by: str  # "commit 1a2b3c4, which nothing leads to any more", "DVC's run-cache", "a statement in DVC's cache"
 
-    def __str__(self) -> str:
-        return f"{self.stage}: {self.output}, says {self.by}"
-
 
 def claims(
     root: Path, cache: Path, unreached: Mapping[str, Path], *, reflogs: bool

@@ -40,9 +40,7 @@ class Reached:
     """What is named, by MD5: `….dir` for a folder's list; the objects that it lists are there, too."""
 
     objects: set[str]
-    lost: list[
-        str
-    ]  # lists of folders that are outputs, and that the cache has no more: which files were in them cannot be told
+    lost: list[str]  # lists of recorded folders that the cache has no more: which files were in them cannot be told
 
 
 def reached(root: Path, cache: Path, *, reflogs: bool) -> Reached:
@@ -55,12 +53,20 @@ def reached(root: Path, cache: Path, *, reflogs: bool) -> Reached:
     found = {token.decode() for text in texts for token in TOKEN.findall(text)}
     found |= _linked(root, cache)
     statements = {match.decode() for text in texts for match in STATEMENT.findall(text)}
-    for md5 in statements | _signed(cache, texts):
+    signed = _signed(cache, texts)
+    for md5 in statements | signed:
         found |= {md5, *_tokens(object_path(cache, md5))}
+    found |= _whole_folders(cache, found) if signed else set()
     for md5 in [one for one in found if one.endswith(".dir")]:
         found |= _tokens(object_path(cache, md5))
     folders = {md5 for text in texts for md5 in _folders(text)}
     return Reached(found, sorted(md5 for md5 in folders if not object_path(cache, md5).is_file()))
+
+
+def _whole_folders(cache: Path, found: set[str]) -> set[str]:
+    """Lists of folders whose files are all named: a statement names the files of a folder, and not the list."""
+    lists = ((md5, _tokens(file)) for md5, file in objects(cache).items() if md5.endswith(".dir"))
+    return {md5 for md5, members in lists if members <= found}
 
 
 def _folders(text: bytes) -> Iterator[str]:

@@ -75,9 +75,12 @@ def as_text(garbage: "Garbage") -> str:
         names = ", ".join(map(escaped, one.names)) or "no name is known"
         lines.append(f"  {_size(one.size):>9}  {one.md5[:12]}{'.dir' if one.md5.endswith('.dir') else ''}  {names}")
     lines += [f"  and {len(garbage.objects) - LINES} more; --json lists them all"] if len(garbage.objects) > LINES else []
-    lost = sorted({claim for one in garbage.objects for claim in one.claims})
+    by: dict[str, set[str]] = {}
+    for claim in sorted({claim for one in garbage.objects for claim in one.claims}):
+        by.setdefault(f"{claim.stage}: {claim.output}", set()).add(claim.by)
+    lost = [f"{claim}, says {' and '.join(sorted(witnesses))}" for claim, witnesses in by.items()]
     lines += ["what could no longer be proven:"] if lost else []
-    lines += [f"  {escaped(str(claim))}" for claim in lost[:LINES]]
+    lines += [f"  {escaped(claim)}" for claim in lost[:LINES]]
     lines += [f"  and {len(lost) - LINES} more; --json lists them all"] if len(lost) > LINES else []
     if garbage.lost:
         lines.append(
