@@ -12,10 +12,10 @@ from flows.lineage import auditor
 from flows.lineage.clean_clone import clean_clone, remove
 from flows.lineage.compare import PAGES, Recorded
 from flows.lineage.digest import digest_paths
+from flows.lineage.history import commit_of
 from flows.lineage.keys import public_key as read_public_key
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.reproduce import committed_file
-from flows.lineage.revision import commit_of
 from flows.lineage.signature import signature
 from flows.lineage.source_data import bring_sources, md5_of, sources
 from tasks.contracts.statement import FOLDER as STATEMENTS

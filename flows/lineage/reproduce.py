@@ -12,8 +12,8 @@ from flows.declaration import Declaration, read_declarations, read_params, upstr
 from flows.lineage.blobs import contents, objects_at
 from flows.lineage.clean_clone import Clone, clean_clone
 from flows.lineage.compare import FileResult, Recorded, compare_stage
+from flows.lineage.history import commit_of
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
-from flows.lineage.revision import commit_of
 from flows.lineage.source_data import Brought, bring_sources, sources
 from flows.lineage.statement import flat, statement_path
 from flows.lineage.surroundings import Other, other_surroundings

@@ -1,8 +1,7 @@
 """What differs between the environment that a statement records and this one: it explains why results differ."""
 
-import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import unquote
@@ -10,7 +9,10 @@ from urllib.parse import unquote
 from flows.lineage.compare import Recorded
 from flows.lineage.lock import Locked
 from flows.lineage.statement import statement_path
+from flows.lineage.variables import variables
 from tasks.contracts.statement import Statement
+
+NOT_SET = "not set"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Other:
 
 
 def other_surroundings(locked: Mapping[str, Locked], stages: list[str], recorded: Recorded) -> tuple[list[Other], list[str]]:
-    """Compare Python, platform, instruction set and packages with the statements of `stages`; and what could not be compared."""
+    """Compare Python, platform, instruction set, packages and variables with the statements of `stages`; and what could not be compared."""
     found: dict[str, Other] = {}
     notes = []
     for stage in stages:
@@ -36,8 +38,7 @@ def other_surroundings(locked: Mapping[str, Locked], stages: list[str], recorded
         if statement is None:
             notes.append(f"{stage}: its statement is not in DVC's cache: its environment cannot be compared")
             continue
-        for name, then in _told(statement).items():
-            now = _here(name)
+        for name, then, now in (*_versions(statement), *_variables(statement)):
             if now != then:
                 found.setdefault(name, Other(name, then, now))
     return list(found.values()), notes
@@ -52,11 +53,19 @@ def _statement(locked: Locked, stage: str, recorded: Recorded) -> Statement | No
         return None
 
 
-def _told(statement: Statement) -> dict[str, str]:
+def _versions(statement: Statement) -> Iterator[tuple[str, str, str]]:
+    """Of Python, the platform, the instruction set and the packages: the name, what is recorded, and what is here."""
     packages = {name: unquote(uri.rpartition("@")[2].partition("?")[0]) for name, uri in statement.packages.items()}
     settings = {name: value for name, value in statement.environment.items() if isinstance(value, str) and name in SETTINGS}
-    variables = {f"variable {name}": str(value) for name, value in getattr(statement, "variables", {}).items()}
-    return settings | packages | variables
+    for name, then in (settings | packages).items():
+        yield name, then, _here(name)
+
+
+def _variables(statement: Statement) -> Iterator[tuple[str, str, str]]:
+    """Of the environment variables that can change a bit; statements of version 1 list neither these nor the builder's code."""
+    then, now = statement.variables, variables() if statement.builder else {}
+    for name in sorted({*then, *now}):
+        yield name, str(then.get(name, NOT_SET)), now.get(name, NOT_SET)
 
 
 def _instructions() -> str:
@@ -76,8 +85,6 @@ def _here(name: str) -> str:
     """The same of this environment."""
     if name in SETTINGS:
         return SETTINGS[name]()
-    if name.startswith("variable "):
-        return os.environ.get(name.removeprefix("variable "), "not set")
     try:
         return version(name)
     except PackageNotFoundError:

@@ -362,7 +362,10 @@ def test_a_training_with_other_instructions_diverges_within_a_tolerance_and_the_
     ran.run("git", "commit", "-qam", "Train with the plainest instructions")
     monkeypatch.delenv("ATEN_CPU_CAPABILITY")
     found = reproduce(ran.root, path="models/model.safetensors", tolerance=1e-3, say=print)
-    assert [(other.name, other.recorded) for other in found.surroundings] == [("cpu_capability", "DEFAULT")]
+    assert [(other.name, other.recorded, other.here) for other in found.surroundings] == [
+        ("cpu_capability", "DEFAULT", torch.backends.cpu.get_cpu_capability()),
+        ("ATEN_CPU_CAPABILITY", "default", "not set"),
+    ]
     assert found.outcome is Outcome.WITHIN_TOLERANCE
     by_path = {one.path: one for one in found.differing}
     assert by_path["lineage/train.json"].kind == "statement"
