@@ -28,7 +28,7 @@ class Other:
 
 
 def other_surroundings(locked: Mapping[str, Locked], stages: list[str], recorded: Recorded) -> tuple[list[Other], list[str]]:
-    """Compare Python, platform, instruction set, packages and variables with the statements of `stages`; and what could not be compared."""
+    """Compare Python, platform, processor, packages and variables with the statements of `stages`; and what cannot be compared."""
     found: dict[str, Other] = {}
     notes = []
     for stage in stages:
