@@ -13,7 +13,7 @@ import pytest
 
 from flows.lineage.gc import find_garbage, remove_garbage
 from flows.lineage.keys import new_key
-from flows.lineage.reached import objects
+from flows.lineage.reached import is_statement, objects
 from flows.lineage.signature import sign
 from flows.processes.locks import stage_lock
 from flows.processes.run_lock import run_lock
@@ -256,12 +256,14 @@ def resolved(project: Project, revision: str) -> str:
     return listed or revision
 
 
-def test_a_lost_list_of_a_folder_is_told(made: Project) -> None:
+def test_a_lost_list_of_a_folder_is_told_and_the_statement_stands_in_for_it(made: Project) -> None:
     (listing,) = (file for md5, file in objects(cache_folder(made.root)).items() if md5.endswith(".dir"))
     listing.unlink()
     garbage = find_garbage(made.root)
-    assert len(garbage.lost) == 1
-    assert len(garbage.objects) == 2
+    assert (len(garbage.lost), garbage.objects) == (1, [])
+    (statement,) = (file for file in objects(cache_folder(made.root)).values() if is_statement(file))
+    statement.unlink()
+    assert len(find_garbage(made.root).objects) == 2
     assert "the lists of 1 recorded folders are not in the cache" in made.run("goodfit", "lineage", "gc", "-n").stdout
 
 
