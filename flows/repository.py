@@ -6,6 +6,7 @@ from tasks.core.errors import GoodfitError
 
 PIPELINE_FILE = "dvc.yaml"  # read by flows/declaration.py, whose import takes longer
 CACHE = Path(".dvc/cache")
+OBJECTS = Path("files/md5")  # below the cache
 
 
 def find_project() -> Path:
@@ -79,4 +80,4 @@ def cache_folder(root: Path) -> Path:
 
 def object_path(cache: Path, md5: str) -> Path:
     """Where DVC's cache keeps the file with this MD5."""
-    return cache / "files" / "md5" / md5[:2] / md5[2:]
+    return cache / OBJECTS / md5[:2] / md5[2:]

@@ -4,20 +4,21 @@ DVC itself believes an object whose size and mtime are those that it noted.
 """
 
 import json
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.lineage.lock import as_locked
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
 from flows.lineage.verification.subject import Subject
-from flows.repository import cache_folder, object_path
+from flows.repository import OBJECTS, cache_folder, object_path
+from tasks.contracts.statement import Digest
 
 FOLDER = ".dir"
 
 
-@dataclass(frozen=True)
-class Object:
+class Object(NamedTuple):
     """A file of the cache: what it is of, and what it should be."""
 
     stage: str
@@ -43,13 +44,13 @@ def _listed(subject: Subject, cache: Path) -> Iterator[Object]:
     for name in subject.chain:
         if name not in subject.lock:
             continue
-        statement = subject.statements.get(name)
+        files = subject.stated.get(name, {})
         for out in subject.declarations[name].outs:
             path = as_locked(subject.root, out)
             md5 = subject.lock[name].outs.get(path)
             if md5 is None or out in subject.declarations[name].uncached:
                 continue
-            stated = statement.outputs.get(out) if statement else None
+            stated = files.get(out)
             yield Object(name, path, str(object_path(cache, md5)), md5, stated.sha256 if stated else None)
 
 
@@ -61,12 +62,12 @@ def _members(subject: Subject, cache: Path, folder: Object) -> Iterator[Object]:
         listing = members(Path(folder.file))
     elif subject.files.folder_md5(folder.out) == folder.md5:
         listing = {name[len(folder.out) + 1 :]: digest.md5 for name, digest in actual.items()}
-    statement = subject.statements.get(folder.stage)
-    outputs = statement.outputs if statement else {}
+    stated, objects_folder = subject.stated.get(folder.stage, {}), str(cache / OBJECTS)
     for relative, md5 in listing.items():
         path = f"{folder.out}/{relative}"
-        sha256 = outputs[path].sha256 if path in outputs else None
-        yield Object(folder.stage, path, str(object_path(cache, md5)), md5, sha256)
+        # As `object_path` has it, without a Path for each of 100,000 files.
+        file = f"{objects_folder}{os.sep}{md5[:2]}{os.sep}{md5[2:]}"
+        yield Object(folder.stage, path, file, md5, stated[path].sha256 if path in stated else None)
 
 
 def members(listing: Path) -> dict[str, str]:
@@ -83,24 +84,31 @@ def check_cache(subject: Subject, found: list[Object]) -> Iterator[Mismatch]:
     An object that is missing is a note where the output lies in the workspace unchanged: nothing that was recorded is lost yet, but
     `dvc checkout` could not bring it back. Where the output is gone too, it is missing.
     """
+    digests, problems = subject.files.digests, subject.files.problems
     for one in {one.file: one for one in found}.values():
-        digest, where = subject.files.digests.get(one.file), one.where(subject.root)
-        problem = subject.files.problems.get(one.file)
-        if problem:
-            yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"the bytes of {one.out}", problem, "DVC's cache")
-        elif digest is None:
-            if _is_intact(subject, one):
-                subject.notes.append(
-                    Note(where, f"is not in DVC's cache, which could not bring back {one.out}: `dvc commit` adds it")
-                )
-            else:
-                lost = f"no object of {one.out}: `dvc fetch` brings it from a remote, or run the stage again"
-                yield Mismatch(one.stage, where, ExitCode.MISSING, f"md5 {one.md5}", lost, "dvc.lock")
-        elif digest.md5 != one.md5.removesuffix(FOLDER):
-            damaged = f"md5 {digest.md5}: the object of {one.out} is damaged"
-            yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"md5 {one.md5}", damaged, "dvc.lock")
-        elif one.sha256 and digest.sha256 != one.sha256:
-            yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"sha256 {one.sha256}", f"sha256 {digest.sha256}", "statement")
+        digest = digests.get(one.file)
+        good = digest is not None and digest.md5 == one.md5.removesuffix(FOLDER) and one.sha256 in (None, digest.sha256)
+        if not good:
+            yield from _told(subject, one, digest, problems.get(one.file))
+
+
+def _told(subject: Subject, one: Object, digest: Digest | None, problem: str | None) -> Iterator[Mismatch]:
+    where = one.where(subject.root)
+    if problem:
+        yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"the bytes of {one.out}", problem, "DVC's cache")
+    elif digest is None:
+        if _is_intact(subject, one):
+            subject.notes.append(
+                Note(where, f"is not in DVC's cache, which could not bring back {one.out}: `dvc commit` adds it")
+            )
+        else:
+            lost = f"no object of {one.out}: `dvc fetch` brings it from a remote, or run the stage again"
+            yield Mismatch(one.stage, where, ExitCode.MISSING, f"md5 {one.md5}", lost, "dvc.lock")
+    elif digest.md5 != one.md5.removesuffix(FOLDER):
+        damaged = f"md5 {digest.md5}: the object of {one.out} is damaged"
+        yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"md5 {one.md5}", damaged, "dvc.lock")
+    else:
+        yield Mismatch(one.stage, where, ExitCode.MISMATCH, f"sha256 {one.sha256}", f"sha256 {digest.sha256}", "statement")
 
 
 def _is_intact(subject: Subject, one: Object) -> bool:
