@@ -107,7 +107,7 @@ def _pilot(options: argparse.Namespace) -> int:
 def _evaluations(options: argparse.Namespace) -> int:
     """Count what was evaluated on the validation images of the current training."""
     from flows.evaluations import as_json, as_text
-    from flows.lineage.family import find_family
+    from flows.lineage.reading.family import find_family
 
     root = find_project()
     require_dvc(root)

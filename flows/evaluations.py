@@ -6,8 +6,8 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.lineage.family import UNRECORDED, Family
 from flows.lineage.journal import JOURNAL
+from flows.lineage.reading.family import UNRECORDED, Family
 from flows.parameters.checking import check_params
 from tasks.core.settings import PARAMS_FILE, load_yaml
 from tasks.diagnose import CHECKS

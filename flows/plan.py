@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.lineage.forecast import Forecast, forecast
+from flows.lineage.reading.forecast import Forecast, forecast
 from flows.parameters.overrides import overridden_params
 from flows.selection import chosen_stages, pipeline
 

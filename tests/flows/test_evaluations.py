@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from flows.evaluations import as_json, as_text, setting
-from flows.lineage.family import COLUMNS, UNRECORDED, Family
+from flows.lineage.reading.family import COLUMNS, UNRECORDED, Family
 from tests.conftest import ROOT
 from tests.flows.test_diagnose_command import diagnose
 

@@ -42,7 +42,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """Write a bundle."""
-    from flows.lineage.bundle import bundle
+    from flows.lineage.signing.bundle import bundle
 
     made = bundle(root, options.output.absolute(), options.revision, data=options.data, public_key=options.public_key)
     if options.json:

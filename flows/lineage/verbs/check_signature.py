@@ -31,7 +31,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from dataclasses import asdict
 
     from flows.lineage.printed import escaped
-    from flows.lineage.signature import SIGNATURE, Checked, signature
+    from flows.lineage.signing.signature import SIGNATURE, Checked, signature
 
     path = options.signature.absolute() if options.signature else SIGNATURE
     found = signature(root, options.public_key, path)

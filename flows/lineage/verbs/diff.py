@@ -22,7 +22,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
     """Compare two recorded runs."""
     from dataclasses import asdict
 
-    from flows.lineage.diff import as_text, diff
+    from flows.lineage.reading.diff import as_text, diff
 
     found = diff(root, options.before, options.after)
     print(json.dumps(asdict(found), indent=2) if options.json else as_text(found))

@@ -21,8 +21,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """Explain stages; what cannot be seen is said on stderr."""
-    from flows.lineage.explain import as_json, as_lines, explain
     from flows.lineage.printed import escaped
+    from flows.lineage.reading.explain import as_json, as_lines, explain
     from flows.repository import require_dvc
 
     require_dvc(root)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from flows.lineage.exporting import available
+from flows.lineage.export.write import available
 
 TEXT = (
     "Write the recorded run in a format that other tools read.\n\n"
@@ -23,7 +23,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """Write the recorded run in one format."""
-    from flows.lineage.recorded import read_recorded
+    from flows.lineage.export.recorded import read_recorded
 
     available()[options.format].export(read_recorded(root), options.output)
     return 0

@@ -24,8 +24,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """Look for a file; exit code 1 where nothing has it."""
-    from flows.lineage.find import as_json, as_table, digests_of, find, parsed_digest
     from flows.lineage.printed import escaped, print_rich
+    from flows.lineage.reading.find import as_json, as_table, digests_of, find, parsed_digest
 
     wanted = parsed_digest(options.digest) if options.digest else digests_of(options.file)
     found = find(root, wanted)

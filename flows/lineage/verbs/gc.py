@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flows.lineage.gc import Garbage
+    from flows.lineage.cleaning.gc import Garbage
 
 TEXT = (
     "Remove from DVC's cache what nothing reaches: no commit, tag, branch, stash, experiment or signature.\n\n"
@@ -34,7 +34,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
     """Say what nothing reaches, and remove it on confirmation."""
     from dataclasses import asdict
 
-    from flows.lineage.gc import find_garbage, remove_garbage
+    from flows.lineage.cleaning.gc import find_garbage, remove_garbage
 
     if options.json and not (options.dry_run or options.force):
         print("error: with --json nothing can be asked; expected --dry-run or --force as well", file=sys.stderr)

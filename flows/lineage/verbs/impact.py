@@ -28,10 +28,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """List what depends on it; exit code 1 where nothing does."""
-    from flows.lineage.find import digests_of, parsed_digest
-    from flows.lineage.impact import as_json, as_table, impact, impact_of_row
     from flows.lineage.paths import relative_path
     from flows.lineage.printed import escaped, print_rich
+    from flows.lineage.reading.find import digests_of, parsed_digest
+    from flows.lineage.reading.impact import as_json, as_table, impact, impact_of_row
     from tasks.core.errors import UnknownNameError
 
     path, row = _asked(options)

@@ -32,8 +32,8 @@ def _number(text: str) -> int:
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """List the runs; what cannot be seen is said on stderr."""
-    from flows.lineage.list import arranged, as_json, collect, fitted
     from flows.lineage.printed import console, escaped, print_rich
+    from flows.lineage.reading.list import arranged, as_json, collect, fitted
 
     listing = collect(root)
     arranged_runs = arranged(listing, options.sort_by, options.reverse, options.number)

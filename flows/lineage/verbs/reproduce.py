@@ -58,10 +58,10 @@ def _tolerance(text: str) -> float:
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """Reproduce a commit; the exit code is that of the outcome."""
-    from flows.lineage.attested import write_test_result
     from flows.lineage.paths import relative_path
-    from flows.lineage.reproduce import reproduce
-    from flows.lineage.reproduced import as_json, as_text
+    from flows.lineage.reproduction.attested import write_test_result
+    from flows.lineage.reproduction.reproduce import reproduce
+    from flows.lineage.reproduction.reproduced import as_json, as_text
 
     if options.path and options.stage:
         print("error: a path and --stage say the same; expected one of them", file=sys.stderr)

@@ -30,7 +30,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def call(options: argparse.Namespace, root: Path) -> int:
     """Show the splits, or look for a row; exit code 1 where it was not in train."""
     from flows.lineage.printed import escaped, print_rich
-    from flows.lineage.rows import as_json, as_table, locate_file, locate_row, read_splits, sentence
+    from flows.lineage.reading.rows import as_json, as_table, locate_file, locate_row, read_splits, sentence
 
     splits = read_splits(root, options.rev)
     asked = None

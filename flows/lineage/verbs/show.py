@@ -26,8 +26,8 @@ def call(options: argparse.Namespace, root: Path) -> int:
     """Show the tree behind a file."""
     from flows.lineage.paths import output_path, relative_path
     from flows.lineage.printed import print_rich
-    from flows.lineage.show import common, render, show
-    from flows.lineage.summary import as_json, as_lines, summarise
+    from flows.lineage.reading.show import common, render, show
+    from flows.lineage.reading.summary import as_json, as_lines, summarise
 
     path = "report/index.html"
     if options.path:

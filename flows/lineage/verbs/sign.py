@@ -38,9 +38,9 @@ def call(options: argparse.Namespace, root: Path) -> int:
     """Sign the record, or the model."""
     import json
 
-    from flows.lineage.keys import new_key
-    from flows.lineage.model_signature import sign_model
-    from flows.lineage.signature import SIGNATURE, sign
+    from flows.lineage.signing.keys import new_key
+    from flows.lineage.signing.model_signature import sign_model
+    from flows.lineage.signing.signature import SIGNATURE, sign
 
     public = new_key(options.key, root, elliptic=options.model_signing) if options.new_key else None
     if options.model_signing:

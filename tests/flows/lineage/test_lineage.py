@@ -16,7 +16,7 @@ from flows.lineage.digest import digest_file, digest_paths, directory_md5
 from flows.lineage.ignore import IgnoreError
 from flows.lineage.journal import journaled, last_failure
 from flows.lineage.lock import read_lock
-from flows.lineage.show import render, show
+from flows.lineage.reading.show import render, show
 from flows.lineage.verify import ExitCode, Mismatch, verify
 from tasks.contracts.statement import read_statement
 from tasks.core.errors import ArtifactError

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.lineage.diff import Change, Diff, as_text
 from flows.lineage.printed import escaped
+from flows.lineage.reading.diff import Change, Diff, as_text
 from flows.lineage.statement import environment
 from flows.lineage.verification.revision import verify_revision
 from flows.lineage.verify import Checks, ExitCode, Verification, verify

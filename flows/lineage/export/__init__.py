@@ -1,0 +1,1 @@
+"""Write a recorded run in the formats of other tools."""

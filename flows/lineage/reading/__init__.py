@@ -1,0 +1,1 @@
+"""Answer from the record: what was run, from what, why, and what depends on it."""

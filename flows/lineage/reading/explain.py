@@ -1,0 +1,150 @@
+"""Explain: why a stage ran last, and why it would run now, with what changed first through the chain of stages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.lineage.history import WORKING_TREE
+from flows.lineage.printed import escaped
+from flows.lineage.reading.causes import Cause, NotStated
+from flows.lineage.reading.forecast import Forecast, Outcome, forecast
+from flows.lineage.reading.list import not_seen
+from flows.lineage.reading.past import FIRST_RUN, Past, past, read_past
+from flows.selection import chosen_stages, pipeline
+
+AGAIN = "it was forced, or an output was missing or changed"
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One stage: what happened, and what would happen."""
+
+    stage: str
+    last: Past | None
+    now: Forecast
+    roots: list[tuple[str, Cause]]  # of now: what would let the stages before it run
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The stages that were asked for, and sentences on what cannot be seen."""
+
+    stages: list[Explained]
+    not_seen: list[str]
+
+
+def explain(root: Path, stages: Sequence[str] = ()) -> Explanation:
+    """Explain these stages, or all.
+
+    Raises:
+        UnknownNameError: there is no such stage.
+        GoodfitError: dvc.yaml or params.yaml cannot be read, there is no Git, or no Git repository.
+    """
+    graph = pipeline(root)
+    chosen = chosen_stages(graph, stages)
+    found = forecast(root, graph, chosen)
+    wanted = [name for name in chosen if not stages or any(name == stage or name.startswith(f"{stage}@") for stage in stages)]
+    line = read_past(root)
+    explained = [Explained(name, past(root, line, name), found[name], _roots(found, name)) for name in wanted]
+    return Explanation(explained, not_seen(line.history))
+
+
+def _roots(found: Mapping[str, Forecast], name: str) -> list[tuple[str, Cause]]:
+    """The causes of all stages before this one that would let it run."""
+    reached: dict[str, None] = {}
+
+    def reach(stage: str) -> None:
+        writers = [cause.made_by for cause in found[stage].causes if cause.made_by]
+        for before in [*found[stage].after, *writers]:
+            if before in found and before not in reached:
+                reached[before] = None
+                reach(before)
+
+    reach(name)
+    return [(stage, cause) for stage in found if stage in reached for cause in found[stage].causes if not cause.made_by]
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """The same for a program: a value that is not stated is missing."""
+    return {
+        "stages": [
+            {
+                "stage": one.stage,
+                "last": _past_as_json(one.last) if one.last else None,
+                "now": {
+                    "outcome": one.now.outcome.name.lower(),
+                    "causes": [_cause(cause) for cause in one.now.causes],
+                    "after": one.now.after,
+                    "roots": [{"stage": stage} | _cause(cause) for stage, cause in one.roots],
+                },
+            }
+            for one in explanation.stages
+        ],
+        "not_seen": explanation.not_seen,
+    }
+
+
+def _past_as_json(last: Past) -> dict[str, Any]:
+    return vars(last) | {
+        "causes": [_cause(cause) for cause in last.causes],
+        "roots": [{"stage": stage} | _cause(cause) for stage, cause in last.roots],
+    }
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    found = {key: value for key, value in vars(cause).items() if not isinstance(value, NotStated)}
+    return {key: value for key, value in found.items() if key in ("kind", "name", "before", "after") or value}
+
+
+def as_lines(explanation: Explanation) -> Iterator[str]:
+    """A paragraph for each stage."""
+    for place, one in enumerate(explanation.stages):
+        if place:
+            yield ""
+        yield one.stage
+        yield from (f"  {line}" for line in [*_last(one.last, bool(explanation.not_seen)), *_now(one)])
+
+
+def _last(last: Past | None, partly: bool) -> Iterator[str]:
+    """`partly`: whether there are commits that cannot be seen."""
+    if last is None:
+        yield "last: nothing is recorded"
+        return
+    if last.recorded_by == WORKING_TREE:
+        yield "last: recorded by dvc.lock in the working tree, not committed"
+    else:
+        when = last.date[:16].replace("T", " ")
+        yield f"last: recorded by {escaped(last.recorded_by)} ({when}, {escaped(last.author)})"
+    if [cause.kind for cause in last.causes] == [FIRST_RUN]:
+        yield f"  first run: no commit before it {'that can be seen ' if partly else ''}has an entry"
+    else:
+        yield from (f"  {cause}" for cause in last.causes)
+        if not last.causes:
+            yield f"  nothing that it depends on differs from {escaped(last.before)}: {AGAIN}"
+        yield from (f"  because of {stage}: {cause}" for stage, cause in last.roots)
+        if last.same_outputs:
+            yield f"  it wrote the same outputs as in {escaped(last.before)}"
+    yield from _journal(last)
+
+
+def _journal(last: Past) -> Iterator[str]:
+    entry = last.journal
+    if entry is None:
+        return
+    when, door = str(entry["started"])[:19].replace("T", " "), escaped(str(entry.get("door", "")))
+    failed = f": {escaped(str(entry.get('error')))}" if entry["outcome"] == "failed" else ""
+    yield f"  journal: {escaped(str(entry['outcome']))} {when} UTC through {door}{failed}"
+    if last.again:
+        yield f"  journal: it had run with the same inputs before: {AGAIN}"
+
+
+def _now(one: Explained) -> Iterator[str]:
+    yield f"now: {one.now}"
+    if one.now.outcome is not Outcome.FROZEN:
+        yield from (f"  {cause}" for cause in one.now.causes)
+    else:
+        yield from (f"  {cause} (not looked at while it is frozen)" for cause in one.now.causes)
+    if one.now.outcome is Outcome.CHANGED:
+        yield f"  and on the outputs of {' and '.join(one.now.after)}"
+    yield from (f"  because of {stage}: {cause}" for stage, cause in one.roots)

@@ -1,0 +1,1 @@
+"""Run a commit again in a clean clone, and compare what comes out."""

@@ -1,0 +1,115 @@
+"""What an export is made of, and what it refuses."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from flows.lineage.digest import digest_file
+from flows.lineage.export.recorded import Commit, Recorded, read_recorded
+from tasks.contracts.statement import Statement
+from tasks.core.errors import ArtifactError, GoodfitError
+from tests.conftest import STAGES, Project
+
+pytestmark = pytest.mark.slow
+
+
+def test_stages_come_after_those_whose_outputs_they_read(ran: Project) -> None:
+    found = read_recorded(ran.root)
+    assert set(found.stages) == set(STAGES)
+    places = list(found.stages)
+    for name, statement in found.stages.items():
+        before = {found.writers[path] for path in statement.inputs if path in found.writers}
+        assert all(places.index(other) < places.index(name) for other in before)
+
+
+def test_files_are_data_code_or_written_by_a_stage(ran: Project) -> None:
+    found = read_recorded(ran.root)
+    assert found.files.keys() == found.sources.keys() | found.code.keys() | found.writers.keys()
+    assert "tasks/train.py" in found.code
+    assert found.writers["models/model.safetensors"] == found.writers["lineage/train.json"] == "train"
+    assert found.files["lineage/train.json"] == digest_file(ran.root / "lineage/train.json")
+
+
+def test_stages_of_different_environments_keep_their_own_versions(ran: Project) -> None:
+    found = read_recorded(ran.root)
+    document = json.loads((ran.root / "lineage/train.json").read_text().replace("pkg:pypi/torch@", "pkg:pypi/torch@1."))
+    stages = {**found.stages, "train": Statement.model_validate_json(json.dumps(document))}
+    older = Recorded(ran.root, stages, found.own)
+    torch = dict(found.packages)["torch"]
+    assert [version for name, version in older.packages if name == "torch"] == [f"1.{torch}", torch]
+    assert (dict(older.packages_of("train"))["torch"], dict(older.packages_of("evaluate"))["torch"]) == (f"1.{torch}", torch)
+
+
+def test_times_are_the_journals_or_else_the_commits(ran: Project) -> None:
+    journal = ran.root / ".dvc/tmp/goodfit/journal.jsonl"
+    line = next(entry for entry in map(json.loads, journal.read_text().splitlines()) if entry["stage"] == "train")
+    times = read_recorded(ran.root).times("train")
+    assert (times.started, times.finished, times.source) == (line["started"], line["finished"], "journal")
+    ran.run("dvc", "repro", "-f", "-s", "train")  # the same bytes once more: the first run stays the one that recorded them
+    assert read_recorded(ran.root).times("train") == times
+
+    journal.unlink()
+    committed = ran.run("git", "log", "-1", "--format=%H %cI", "--", "dvc.lock").stdout.split()
+    found = read_recorded(ran.root)
+    assert found.commit == Commit(*committed)
+    assert found.times("train").started == committed[1]
+    assert found.times("train").source == "commit"
+
+
+def test_a_record_that_is_not_committed_has_no_commit_and_no_time(ran: Project) -> None:
+    ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
+    ran.repro()
+    assert read_recorded(ran.root).commit is None
+    (ran.root / ".dvc/tmp/goodfit/journal.jsonl").unlink()
+    with pytest.raises(GoodfitError, match=r"nothing says when 'train' ran, .*: commit it"):
+        read_recorded(ran.root).times("train")
+
+
+def edit_the_metrics(project: Project) -> None:
+    path = project.root / "metrics/evaluation.json"
+    path.write_text(path.read_text().replace('"accuracy": 0.9', '"accuracy": 0.99'))
+
+
+def edit_the_statement(project: Project) -> None:
+    path = project.root / "lineage/train.json"
+    path.chmod(0o644)
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+
+
+def train_anew(project: Project) -> None:
+    project.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
+    project.run("dvc", "repro", "-s", "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            edit_the_metrics,
+            "metrics/evaluation.json has sha256 .*; its statement has .*, and an export holds only what was recorded",
+        ),
+        (edit_the_statement, "lineage/train.json is not the one that dvc.lock records"),
+        (train_anew, "compress read models/model.json with sha256 .*, and since then train wrote another one"),
+        (lambda project: (project.root / "dvc.lock").unlink(), "dvc.lock records no stage of goodfit yet"),
+        (lambda project: (project.root / "lineage/train.json").unlink(), "lineage/train.json is missing"),
+        (lambda project: (project.root / "metrics/evaluation.json").unlink(), "metrics/evaluation.json is missing"),
+    ],
+)
+def test_a_record_that_does_not_hold_is_refused(ran: Project, change: Callable[[Project], None], message: str) -> None:
+    change(ran)
+    with pytest.raises(GoodfitError, match=message):
+        _ = read_recorded(ran.root).evaluation
+    done = ran.run("goodfit", "lineage", "export", "--format", "model-card", "-o", "card.md", check=False)
+    assert (done.returncode, done.stdout, done.stderr[:7]) == (1, "", "error: ")
+    assert not (ran.root / "card.md").exists()
+
+
+def test_a_stage_that_is_not_recorded_is_named_with_the_command_that_runs_it(fresh: Project) -> None:
+    fresh.run("dvc", "repro", "download")
+    found: Recorded = read_recorded(fresh.root)
+    assert list(found.stages) == ["download"]
+    with pytest.raises(
+        ArtifactError, match=r"dvc.lock records no stage 'evaluate', which this format needs: `dvc repro evaluate`"
+    ):
+        _ = found.evaluation

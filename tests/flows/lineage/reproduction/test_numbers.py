@@ -1,0 +1,105 @@
+"""By how much two versions of a file differ."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from flows.lineage.reproduction.numbers import Difference, differences
+
+
+def compared(tmp_path: Path, name: str, before: str, after: str) -> list[Difference] | None:
+    first, second = tmp_path / "before", tmp_path / "after"
+    first.write_text(before)
+    second.write_text(after)
+    return differences(first, second, name)
+
+
+def test_tensors_are_compared_one_by_one_the_largest_difference_first(tmp_path: Path) -> None:
+    before = {"bias": torch.tensor([1.0, 2.0]), "weight": torch.tensor([[1.0, 200.0]]), "same": torch.arange(3)}
+    after = {"bias": torch.tensor([1.0, 2.5]), "weight": torch.tensor([[1.25, 202.0]]), "same": torch.arange(3)}
+    save_file(before, tmp_path / "before")
+    save_file(after, tmp_path / "after")
+    found = differences(tmp_path / "before", tmp_path / "after", "models/model.safetensors")
+    assert found is not None
+    assert [(one.name, one.largest, one.scaled) for one in found] == [("bias", 0.5, 0.25), ("weight", 2.0, 0.25)]
+    assert found[0].what == "largest difference 0.5 (1 of 2 numbers differ)"
+    assert [one.within(0.25) for one in found] == [True, True]
+    assert [one.within(0.2) for one in found] == [False, False]
+
+
+def test_a_tensor_of_another_shape_or_type_is_within_no_tolerance(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2), "b": torch.zeros(2), "c": torch.zeros(1)}, tmp_path / "before")
+    save_file({"a": torch.zeros(3), "b": torch.zeros(2, dtype=torch.float64), "d": torch.zeros(1)}, tmp_path / "after")
+    found = differences(tmp_path / "before", tmp_path / "after", "x.safetensors") or []
+    assert {one.name for one in found} == {"a", "b", "c", "d"}
+    assert not any(one.within(1e9) for one in found)
+
+
+def test_bfloat16_is_compared(tmp_path: Path) -> None:
+    save_file({"a": torch.tensor([1.0], dtype=torch.bfloat16)}, tmp_path / "before")
+    save_file({"a": torch.tensor([1.5], dtype=torch.bfloat16)}, tmp_path / "after")
+    (found,) = differences(tmp_path / "before", tmp_path / "after", "x.safetensors") or []
+    assert found.largest == 0.5
+
+
+def test_nan_equals_nan_and_a_number_that_became_nan_is_told(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [np.nan, 1.0], "b": [1.0, 2.0]}).to_parquet(tmp_path / "before")
+    pd.DataFrame({"a": [np.nan, 1.0], "b": [1.0, np.nan]}).to_parquet(tmp_path / "after")
+    (found,) = differences(tmp_path / "before", tmp_path / "after", "x.parquet") or []
+    assert (found.name, found.within(1e9)) == ("b", False)
+    assert "infinite or undefined" in found.what
+
+
+def test_text_in_a_table_is_equal_or_not(tmp_path: Path) -> None:
+    pd.DataFrame({"a": ["x", "y"], "n": [1, 2]}).to_parquet(tmp_path / "before")
+    pd.DataFrame({"a": ["x", "z"], "n": [1, 3]}).to_parquet(tmp_path / "after")
+    found = {one.name: one for one in differences(tmp_path / "before", tmp_path / "after", "x.parquet") or []}
+    assert (found["a"].largest, found["a"].what) == (None, "recorded y, found z")
+    assert found["n"].largest == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("epoch,loss\n1,0.5\n2,\n", "epoch,loss\n1,0.50\n2,\n", []),
+        ("epoch,loss\n1,0.5\n", "epoch,loss\n1,0.75\n", [("loss", 0.25)]),
+        ("name,loss\na,0.5\n", "name,loss\nb,0.5\n", [("name", None)]),
+        ("loss\n1\n", "loss\n1\n2\n", [("loss", None)]),
+        ("loss\n1\n", "error\n1\n", [("loss", None), ("error", None)]),
+    ],
+)
+def test_a_table_of_text_is_compared_by_column(tmp_path: Path, before: str, after: str, expected: list[Any]) -> None:
+    found = compared(tmp_path, "results/history.csv", before, after)
+    assert found is not None
+    assert [(one.name, one.largest) for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ('{"a": 1}', '{ "a": 1.0 }', []),
+        ('{"a": {"b": [1, 2]}}', '{"a": {"b": [1, 4]}}', [("a.b[1]", 2.0)]),
+        ('{"a": true}', '{"a": 1}', [("a", None)]),
+        ('{"a": null}', '{"a": "null"}', [("a", None)]),
+        ('{"a": []}', '{"a": {}}', [("a", None)]),
+        ('{"a": 1}', "{}", [("a", None), ("", None)]),
+    ],
+)
+def test_json_is_compared_value_by_value(tmp_path: Path, before: str, after: str, expected: list[Any]) -> None:
+    found = compared(tmp_path, "metrics/evaluation.json", before, after)
+    assert found is not None
+    assert [(one.name, one.largest) for one in found] == expected
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.csv", "x.parquet", "x.safetensors"])
+def test_a_damaged_file_cannot_be_compared(tmp_path: Path, name: str) -> None:
+    assert compared(tmp_path, name, 'a,b\n1\n"{', "a,b\n1\n") is None
+
+
+def test_a_format_without_numbers_cannot_be_compared(tmp_path: Path) -> None:
+    assert compared(tmp_path, "report/index.html", "<p>1", "<p>2") is None

@@ -1,0 +1,324 @@
+"""A bundle is checked by its own script, with an isolated Python that has no packages and no environment."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.lineage.digest import digest_file
+from flows.lineage.signing.bundle import bundle
+from flows.lineage.signing.keys import new_key
+from flows.lineage.signing.signature import SIGNATURE, sign
+from tasks.core.errors import GoodfitError
+from tests.conftest import Project
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Handed:
+    """A bundle, and the signer's keys, which are not in it."""
+
+    folder: Path
+    private: Path
+    public: Path
+
+    def check(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        """As an auditor would, who has no goodfit: no packages, nothing in the environment."""
+        command = [sys.executable, "-I", "-S", "-W", "error", str(self.folder / "verify.py"), *options]
+        return subprocess.run(command, cwd="/", env={"PATH": os.defpath}, capture_output=True, text=True, check=False)
+
+    def file(self, name: str) -> Path:
+        return self.folder / "files" / name
+
+    def lock(self, old: str, new: str) -> None:
+        self.edit("dvc.lock", old, new)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = self.file(name).read_text()
+        assert old in text
+        self.file(name).write_text(text.replace(old, new))
+
+    def statement(self, stage: str, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change a statement, and write its new digest into dvc.lock: a forger who knows how the two belong together."""
+        path = self.file(f"lineage/{stage}.json")
+        was, size = digest_file(path).md5, path.stat().st_size
+        document = json.loads(path.read_text())
+        change(document)
+        path.write_text(json.dumps(document))
+        text = self.file("dvc.lock").read_text()
+        now = digest_file(path).md5
+        assert f"md5: {was}\n      size: {size}" in text
+        text = text.replace(f"md5: {was}\n      size: {size}", f"md5: {now}\n      size: {path.stat().st_size}")
+        self.file("dvc.lock").write_text(text)
+
+
+@pytest.fixture(scope="module")
+def _handed(_ran: Project, tmp_path_factory: pytest.TempPathFactory) -> Handed:
+    folder = tmp_path_factory.mktemp("handed")
+    root = Path(shutil.copytree(_ran.root, folder / "project"))
+    public = new_key(folder / "signer.pem", root)
+    sign(root, folder / "signer.pem")
+    bundle(root, folder / "bundle", public_key=public)
+    return Handed(folder / "bundle", folder / "signer.pem", public)
+
+
+@pytest.fixture
+def handed(_handed: Handed, tmp_path: Path) -> Handed:
+    return Handed(Path(shutil.copytree(_handed.folder, tmp_path / "bundle")), _handed.private, _handed.public)
+
+
+def test_an_untouched_bundle_is_proven_with_the_signers_key(handed: Handed) -> None:
+    done = handed.check("--public-key", str(handed.public))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("proven: ")
+    assert done.stdout.endswith("stages hashed again; dvc.lock is signed by signer.pub\n")
+
+
+def test_the_key_in_the_bundle_proves_nothing(handed: Handed) -> None:
+    done = handed.check()
+    assert (done.returncode, done.stdout.partition(":")[0]) == (0, "consistent")
+    assert "take the key from the signer" in done.stdout
+
+
+def test_every_output_and_input_is_in_it(ran: Project, handed: Handed) -> None:
+    for name, content in ran.outputs().items():
+        assert handed.file(name).read_bytes() == content, name
+    assert handed.file("tasks/train.py").read_bytes() == (ran.root / "tasks/train.py").read_bytes()
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/raw",
+        "data/processed/train.safetensors",
+        "models/model.safetensors",
+        "metrics/evaluation.json",
+        "report/index.html",
+        "lineage/train.json",
+        "tasks/train.py",
+        "dvc.lock",
+        "dvc.yaml",
+        "params.yaml",
+    ],
+)
+def test_a_changed_byte_is_found_with_both_digests(handed: Handed, name: str) -> None:
+    path = handed.file(name)
+    path = next(file for file in sorted(path.rglob("*")) if file.is_file()) if path.is_dir() else path
+    was = digest_file(path)
+    flip(path)
+    now = digest_file(path)
+    done = handed.check("--public-key", str(handed.public))
+    if done.returncode == 4:  # a byte that takes dvc.lock apart
+        assert name == "dvc.lock"
+        return
+    assert done.returncode == 1
+    digests = [(was.sha256, now.sha256), (was.md5, now.md5)]
+    assert any(old in line and new in line for line in done.stderr.splitlines() for old, new in digests)
+    assert name in done.stderr
+
+
+def miscount(handed: Handed) -> None:
+    path = handed.file("dvc.lock")
+    path.write_text(re.sub(r"nfiles: (\d+)", lambda found: f"nfiles: {int(found[1]) + 1}", path.read_text(), count=1))
+
+
+def drop_dataset(document: dict[str, Any]) -> None:
+    definition = document["predicate"]["buildDefinition"]
+    kept = [entry for entry in definition["resolvedDependencies"] if entry["name"] != "data/processed/dataset.json"]
+    assert len(kept) == len(definition["resolvedDependencies"]) - 1
+    definition["resolvedDependencies"] = kept
+
+
+TAMPERINGS: dict[str, tuple[Callable[[Handed], object], int, str]] = {
+    "a missing model": (lambda one: one.file("models/model.safetensors").unlink(), 2, "models/model.safetensors: expected md5"),
+    "a missing folder": (lambda one: shutil.rmtree(one.file("data/raw")), 2, "data/raw: expected md5"),
+    "a missing statement": (lambda one: one.file("lineage/train.json").unlink(), 2, "lineage/train.json"),
+    "a file too many in a folder": (lambda one: one.file("data/raw/stray").write_text("x"), 1, "data/raw: expected md5"),
+    "a file that nothing names": (lambda one: one.file("stray.txt").write_text("x"), 1, "stray.txt: expected no such file"),
+    "a link": (lambda one: one.file("report/link.html").symlink_to("/etc/passwd"), 1, "report/link.html: expected a regular file"),
+    "swapped statements": (
+        lambda one: shutil.copyfile(one.file("lineage/train.json"), one.file("lineage/evaluate.json")),
+        1,
+        "lineage/evaluate.json: stage: expected \"train\" (statement), found \"evaluate\"",
+    ),
+    "a parameter in dvc.lock": (lambda one: one.lock("epochs: 3\n", "epochs: 4\n"), 1, "parameter train.epochs: expected 3"),
+    "a type in dvc.lock": (lambda one: one.lock("epochs: 3\n", "epochs: 3.0\n"), 1, "found 3.0 (dvc.lock)"),
+    "a command in dvc.lock": (lambda one: one.lock("flows.stage train", "flows.stage forge"), 1, "lineage/train.json: command"),
+    "a size in dvc.lock": (miscount, 1, ": expected nfiles "),
+    "a stage taken out of dvc.lock": (lambda one: one.lock("  gates:\n", "  gate:\n"), 1, "lineage/gate.json: expected a statement"),
+    "a package in a statement and its digest": (
+        lambda one: one.statement("train", lambda document: document["predicate"]["buildDefinition"]["internalParameters"].clear()),
+        1,
+        "dvc.lock: expected sha256",
+    ),
+    "an input dropped from a statement": (
+        lambda one: one.statement("train", drop_dataset),
+        1,
+        "lineage/train.json: data/processed/dataset.json: expected md5",
+    ),
+    "an output added to a statement": (
+        lambda one: one.statement("train", lambda document: document["subject"].append({"name": "x", "digest": {"md5": "0" * 32}})),
+        1,
+        "lineage/train.json: x: expected no such file",
+    ),
+    "no signature": (lambda one: one.file(SIGNATURE.as_posix()).unlink(), 1, "dvc.lock.dsse.json: expected a signature, found none"),
+    "a lock that is not DVC's": (lambda one: one.file("dvc.lock").write_text("stages: {a: 1}\n"), 4, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TAMPERINGS)
+def test_tampering_is_found(handed: Handed, kind: str) -> None:
+    tamper, code, words = TAMPERINGS[kind]
+    tamper(handed)
+    done = handed.check("--public-key", str(handed.public))
+    assert done.returncode == code, done.stdout + done.stderr
+    assert words in done.stderr
+    assert "proven" not in done.stdout
+    assert "consistent" not in done.stdout
+
+
+def test_a_record_without_a_statement_has_its_own_exit_code(handed: Handed) -> None:
+    for path in (handed.file("lineage/gates.json"), handed.file(SIGNATURE.as_posix()), handed.folder / "public-key.pem"):
+        path.unlink()
+    text = handed.file("dvc.lock").read_text()
+    before, _, rest = text.partition("    - path: lineage/gates.json\n")
+    handed.file("dvc.lock").write_text(before + rest.split("\n", 3)[3])
+    done = handed.check()
+    assert (done.returncode, done.stdout.partition(":")[0]) == (3, "no statement"), done.stderr
+
+
+def forge(handed: Handed) -> None:
+    """A model, every statement that names it, and dvc.lock, all rewritten so that they agree."""
+    model = handed.file("models/model.safetensors")
+    was = digest_file(model)
+    flip(model)
+    now = digest_file(model)
+    text = handed.file("dvc.lock").read_text().replace(was.md5, now.md5)
+    for path in sorted(handed.file("lineage").glob("*.json")):
+        before = digest_file(path).md5
+        path.write_text(path.read_text().replace(was.sha256, now.sha256).replace(was.md5, now.md5))
+        text = text.replace(before, digest_file(path).md5)
+    # The report lists the statements: their digests in its own statement, and that one's in dvc.lock.
+    for path in sorted(handed.file("lineage").glob("*.json")):
+        for stage in ("report", "gates"):
+            own = handed.file(f"lineage/{stage}.json")
+            document = json.loads(own.read_text())
+            for entry in document["predicate"]["buildDefinition"]["resolvedDependencies"]:
+                if entry["name"] == path.relative_to(handed.folder / "files").as_posix():
+                    entry["digest"] = vars(digest_file(path))
+            before = digest_file(own).md5
+            own.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            text = text.replace(before, digest_file(own).md5)
+    handed.file("dvc.lock").write_text(text)
+
+
+def test_a_consistent_forgery_is_found_by_the_signature_alone(handed: Handed) -> None:
+    forge(handed)
+    done = handed.check("--public-key", str(handed.public))
+    assert done.returncode == 1
+    assert "(signature)" in done.stderr
+    assert not any("(dvc.lock)" in line for line in done.stderr.splitlines())
+    for path in (handed.file(SIGNATURE.as_posix()), handed.folder / "public-key.pem"):
+        path.unlink()
+    assert handed.check().stdout.startswith("consistent: ")
+
+
+def test_a_forger_who_signs_is_found_by_the_signers_key(handed: Handed, tmp_path: Path) -> None:
+    forge(handed)
+    forger = new_key(tmp_path / "forger.pem", handed.folder)
+    sign(handed.folder / "files", tmp_path / "forger.pem")
+    shutil.copyfile(forger, handed.folder / "public-key.pem")
+    assert handed.check().stdout.startswith("consistent: ")
+    done = handed.check("--public-key", str(handed.public))
+    assert done.returncode == 1
+    assert "expected a signature of signer.pub, found none that is valid" in done.stderr
+
+
+def test_a_signature_moved_to_another_payload_is_found(handed: Handed) -> None:
+    path = handed.file(SIGNATURE.as_posix())
+    document = json.loads(path.read_text())
+    payload = json.loads(base64.b64decode(document["payload"]))
+    payload["predicate"]["stages"] = []
+    document["payload"] = base64.b64encode(json.dumps(payload).encode()).decode()
+    path.write_text(json.dumps(document))
+    done = handed.check("--public-key", str(handed.public))
+    assert (done.returncode, "found none that is valid" in done.stderr) == (1, True)
+
+
+def test_without_openssl_nothing_is_said_of_a_signature(handed: Handed) -> None:
+    command = [sys.executable, "-I", "-S", str(handed.folder / "verify.py"), "--public-key", str(handed.public)]
+    done = subprocess.run(command, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "needs the program `openssl`" in done.stdout
+
+
+def test_without_data_the_record_alone_is_checked(ran: Project, tmp_path: Path) -> None:
+    made = bundle(ran.root, tmp_path / "record", data=False)
+    small = Handed(tmp_path / "record", Path(), Path())
+    assert not small.file("models").exists()
+    assert small.file("metrics/evaluation.json").exists()
+    assert small.file("report/index.html").exists()
+    assert made.size < 2_000_000
+    done = small.check("--no-data")
+    assert (done.returncode, done.stdout.partition(":")[0]) == (0, "consistent")
+    assert "only the record was checked" in done.stdout
+    assert small.check().returncode == 2
+    small.statement("train", lambda document: document["subject"][0]["digest"].update(md5="0" * 32))
+    done = small.check("--no-data")
+    assert (done.returncode, "lineage/train.json: models/model.json: expected md5" in done.stderr) == (1, True)
+
+
+def test_a_zip_of_a_commit_is_the_same_every_time(ran: Project, tmp_path: Path) -> None:
+    """And does not need the working tree."""
+    for name in ("models", "data/processed"):
+        shutil.rmtree(ran.root / name)
+    for name in ("one.zip", "two.zip"):
+        ran.run("goodfit", "lineage", "bundle", "HEAD", "--output", str(tmp_path / name))
+    assert (tmp_path / "one.zip").stat().st_size > 0
+    with zipfile.ZipFile(tmp_path / "one.zip") as one, zipfile.ZipFile(tmp_path / "two.zip") as two:
+        assert {name.partition("/")[2]: one.read(name) for name in one.namelist()} == {
+            name.partition("/")[2]: two.read(name) for name in two.namelist()
+        }
+        one.extractall(tmp_path)
+    assert Handed(tmp_path / "one", Path(), Path()).check().stdout.startswith("consistent: ")
+
+
+def test_what_does_not_agree_with_itself_is_not_bundled(ran: Project, tmp_path: Path) -> None:
+    key = new_key(tmp_path / "key.pem", ran.root)
+    with pytest.raises(GoodfitError, match="a key was given, and the record is not signed"):
+        bundle(ran.root, tmp_path / "out", public_key=key)
+    sign(ran.root, tmp_path / "key.pem")
+    (ran.root / "params.yaml").write_text(ran.text("params.yaml") + "\n")
+    with pytest.raises(GoodfitError, match=r"params\.yaml: the signature has sha256"):
+        bundle(ran.root, tmp_path / "out", public_key=key)
+    (ran.root / "tasks/train.py").write_text("")
+    with pytest.raises(GoodfitError, match=r"tasks/train\.py: md5"):
+        bundle(ran.root, tmp_path / "out")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"ran", "key.pem", "key.pub"}
+
+
+def test_a_file_whose_bytes_are_lost_is_named(ran: Project, tmp_path: Path) -> None:
+    shutil.rmtree(ran.root / ".dvc/cache")
+    (ran.root / "models/model.safetensors").unlink()
+    with pytest.raises(GoodfitError, match=r"models/model\.safetensors: md5 \w+\n`dvc fetch`"):
+        bundle(ran.root, tmp_path / "out")
+    bundle(ran.root, tmp_path / "out", data=False)
+    with pytest.raises(GoodfitError, match="exists already"):
+        bundle(ran.root, tmp_path / "out", data=False)

@@ -1,0 +1,319 @@
+"""Signatures over a record: DSSE with ed25519, checked with OpenSSL as well; every byte counts."""
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.lineage.digest import digest_file
+from flows.lineage.signing.dsse import EnvelopeError, pre_authentication_encoding, read_envelope
+from flows.lineage.signing.keys import key_id, new_key, private_key, public_key
+from flows.lineage.signing.signature import ALWAYS, SIGNATURE, Checked, sign, signature
+from tasks.core.errors import GoodfitError
+from tests.conftest import Project
+
+STATEMENTS = {"first": "lineage/first.json", "second": "lineage/second.json"}
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Project:
+    """A record of two stages: what a signature covers is small, and nothing has to run for it."""
+    project = Project(tmp_path / "project")
+    (project.root / "lineage").mkdir(parents=True)
+    entries = []
+    for stage, path in STATEMENTS.items():
+        (project.root / path).write_text(f'{{"stage": "{stage}"}}')
+        md5 = digest_file(project.root / path).md5
+        entries.append(f"  {stage}:\n    cmd: run {stage}\n    outs:\n    - {{path: {path}, hash: md5, md5: {md5}}}\n")
+    (project.root / "dvc.lock").write_text("schema: '2.0'\nstages:\n" + "".join(entries))
+    (project.root / "dvc.yaml").write_text("stages: {}\n")
+    (project.root / "params.yaml").write_text("seed: 0\n")
+    (project.root / ".dvc").mkdir()
+    project.run("git", "init", "-q")
+    return project
+
+
+@pytest.fixture
+def keys(tmp_path: Path, record: Project) -> tuple[Path, Path]:
+    """A private key and its public one."""
+    private = tmp_path / "key.pem"
+    return private, new_key(private, record.root)
+
+
+def test_the_encoding_is_that_of_the_specification() -> None:
+    """The example of protocol.md in the DSSE repository."""
+    assert pre_authentication_encoding("http://example.com/HelloWorld", b"hello world") == (
+        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    )
+
+
+def test_a_signed_record_is_found_to_be_signed(record: Project, keys: tuple[Path, Path]) -> None:
+    assert signature(record.root, [keys[1]]) is None
+    files = sign(record.root, keys[0])
+    assert files == [*ALWAYS, *STATEMENTS.values()]
+    found = signature(record.root, [keys[1]])
+    assert found is not None
+    assert (found.outcome, found.files, found.wrong) == (Checked.SIGNED, files, [])
+    assert found.keys == found.claimed == [key_id(public_key(keys[1]))]
+
+
+def test_the_payload_is_a_valid_in_toto_statement(record: Project, keys: tuple[Path, Path]) -> None:
+    from google.protobuf import json_format
+    from in_toto_attestation.v1.resource_descriptor_pb2 import ResourceDescriptor
+    from in_toto_attestation.v1.statement import Statement
+
+    sign(record.root, keys[0])
+    document = json.loads(read_envelope(record.text(SIGNATURE.as_posix())).payload)
+    subjects = [json_format.ParseDict(subject, ResourceDescriptor()) for subject in document["subject"]]
+    Statement(subjects, document["predicateType"], document["predicate"]).validate()
+    assert document["predicate"]["stages"] == ["first", "second"]
+
+
+def test_openssl_verifies_the_signature(record: Project, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    sign(record.root, keys[0])
+    document = json.loads(record.text(SIGNATURE.as_posix()))
+    payload = base64.b64decode(document["payload"])
+    (tmp_path / "signed").write_bytes(pre_authentication_encoding(document["payloadType"], payload))
+    (tmp_path / "signature").write_bytes(base64.b64decode(document["signatures"][0]["sig"]))
+    verify = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(keys[1]), "-rawin"]
+    verify += ["-in", str(tmp_path / "signed"), "-sigfile", str(tmp_path / "signature")]
+    assert subprocess.run(verify, capture_output=True, check=False).returncode == 0
+    (tmp_path / "signed").write_bytes(b"x" + (tmp_path / "signed").read_bytes())
+    assert subprocess.run(verify, capture_output=True, check=False).returncode != 0
+
+
+def test_a_key_of_openssl_signs(record: Project, tmp_path: Path) -> None:
+    private, public = tmp_path / "openssl.pem", tmp_path / "openssl.pub"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(private)], check=True)
+    subprocess.run(["openssl", "pkey", "-in", str(private), "-pubout", "-out", str(public)], check=True)
+    sign(record.root, private)
+    found = signature(record.root, [public])
+    assert found is not None
+    assert found.outcome is Checked.SIGNED
+
+
+@pytest.mark.parametrize("name", [*ALWAYS, *STATEMENTS.values()])
+def test_every_changed_byte_is_found_with_both_digests(record: Project, keys: tuple[Path, Path], name: str) -> None:
+    sign(record.root, keys[0])
+    path = record.root / name
+    content, was = path.read_bytes(), digest_file(path).sha256
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 1
+        path.write_bytes(bytes(changed))
+        found = signature(record.root, [keys[1]])
+        assert found is not None
+        assert [(one.path, one.expected, one.found) for one in found.wrong] == [
+            (name, f"sha256 {was}", f"sha256 {digest_file(path).sha256}")
+        ]
+        assert found.outcome is Checked.MISMATCH
+
+
+def test_every_changed_byte_of_the_envelope_is_found(record: Project, keys: tuple[Path, Path]) -> None:
+    """Of the payload, its type and the signature. The key's id is a hint; whitespace between the fields says nothing."""
+    sign(record.root, keys[0])
+    path = record.root / SIGNATURE
+    document = json.loads(path.read_text())
+    places: list[Callable[[dict[str, object], str], None]] = [
+        lambda one, text: one.update(payload=text),
+        lambda one, text: one.update(payloadType=text),
+        lambda one, text: one.update(signatures=[{"keyid": document["signatures"][0]["keyid"], "sig": text}]),
+    ]
+    for put, text in zip(places, (document["payload"], document["payloadType"], document["signatures"][0]["sig"]), strict=True):
+        for position, letter in enumerate(text):
+            if letter == "=" or (text.endswith("=") and position == len(text.rstrip("=")) - 1):
+                continue  # bits that base64 fills up with are no content
+            changed = json.loads(json.dumps(document))
+            put(changed, text[:position] + ("A" if letter != "A" else "B") + text[position + 1 :])
+            path.write_text(json.dumps(changed))
+            found = signature(record.root, [keys[1]])
+            assert found is not None
+            assert found.outcome is Checked.MISMATCH, (position, letter)
+
+
+def test_another_key_does_not_do(record: Project, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    sign(record.root, keys[0])
+    other = new_key(tmp_path / "other.pem", record.root)
+    found = signature(record.root, [other])
+    assert found is not None
+    assert (found.outcome, found.keys) == (Checked.MISMATCH, [])
+    assert key_id(public_key(keys[1]))[:12] in found.wrong[0].found
+    both = signature(record.root, [keys[1], other])
+    assert both is not None
+    assert both.outcome is Checked.MISMATCH
+
+
+def test_two_people_sign_the_same_record_and_a_new_record_has_no_old_signature(
+    record: Project, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    second = new_key(tmp_path / "second.pem", record.root)
+    for key in (keys[0], tmp_path / "second.pem", keys[0]):
+        sign(record.root, key)
+    found = signature(record.root, [keys[1], second])
+    assert found is not None
+    assert (found.outcome, len(found.claimed)) == (Checked.SIGNED, 2)
+    (record.root / "params.yaml").write_text("seed: 1\n")
+    sign(record.root, keys[0])
+    found = signature(record.root, [second])
+    assert found is not None
+    assert (found.outcome, len(found.claimed)) == (Checked.MISMATCH, 1)
+
+
+def test_a_statement_that_was_not_signed_is_found(record: Project, keys: tuple[Path, Path]) -> None:
+    """Signed by the right person, but not over all of the record."""
+    lock = record.text("dvc.lock")
+    (record.root / "dvc.lock").write_text(lock.partition("  second:")[0])
+    sign(record.root, keys[0])
+    (record.root / "dvc.lock").write_text(lock)
+    found = signature(record.root, [keys[1]])
+    assert found is not None
+    assert found.wrong[0].path == "dvc.lock"
+
+
+def test_a_missing_statement_is_missing(record: Project, keys: tuple[Path, Path]) -> None:
+    sign(record.root, keys[0])
+    (record.root / "lineage/second.json").unlink()
+    found = signature(record.root, [keys[1]])
+    assert found is not None
+    assert (found.outcome, found.wrong[0].path) == (Checked.MISSING, "lineage/second.json")
+
+
+def test_a_statement_that_the_lock_does_not_record_is_not_signed(record: Project, keys: tuple[Path, Path]) -> None:
+    (record.root / "lineage/first.json").write_text("{}")
+    with pytest.raises(GoodfitError, match=r"nothing was signed: lineage/first\.json is not the one that dvc\.lock records"):
+        sign(record.root, keys[0])
+    assert not (record.root / SIGNATURE).exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"payload": "!", "payloadType": "x", "signatures": []}', '{"signatures": 3}']
+)
+def test_what_is_no_envelope_is_refused(text: str) -> None:
+    with pytest.raises(EnvelopeError, match="not a DSSE envelope"):
+        read_envelope(text)
+
+
+def test_a_key_of_another_kind_is_refused(tmp_path: Path, record: Project) -> None:
+    public = new_key(tmp_path / "curve.pem", record.root, elliptic=True)
+    with pytest.raises(GoodfitError, match=r"another kind \(ECP?r?i?v?a?t?e?K?e?y?.*\); expected ed25519"):
+        private_key(tmp_path / "curve.pem")
+    with pytest.raises(GoodfitError, match="expected ed25519"):
+        public_key(public)
+    with pytest.raises(GoodfitError, match="is a private key; expected the public one"):
+        public_key(tmp_path / "curve.pem")
+
+
+def test_a_private_key_is_for_its_owner_and_never_where_git_would_add_it(record: Project, keys: tuple[Path, Path]) -> None:
+    assert keys[0].stat().st_mode & 0o777 == 0o600
+    with pytest.raises(GoodfitError, match="exists already"):
+        new_key(keys[0], record.root)
+    with pytest.raises(GoodfitError, match="would publish the private key"):
+        new_key(record.root / "key.pem", record.root)
+    (record.root / ".gitignore").write_text("/key.pem\n")
+    new_key(record.root / "key.pem", record.root)
+
+
+def test_a_key_with_a_password_needs_a_terminal(record: Project, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.pem"
+    command = ["openssl", "genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:word", "-out", str(secret)]
+    subprocess.run(command, check=True)
+    done = record.run(sys.executable, "-m", "flows.cli", "lineage", "sign", "--key", str(secret), check=False)
+    assert done.returncode == 1
+    assert "no terminal to ask for its password" in done.stderr
+
+
+def test_the_commands_sign_and_check(record: Project, tmp_path: Path) -> None:
+    key, public = tmp_path / "new.pem", tmp_path / "new.pub"
+    check = ("goodfit", "lineage", "check-signature", "--public-key", str(public))
+    done = record.run("goodfit", "lineage", "sign", "--key", str(key), "--new-key")
+    assert done.stdout.splitlines()[-1] == "signed 5 files: commit dvc.lock.dsse.json"
+    assert record.run(*check).stdout.startswith("signed: 5 files are those that key ")
+    assert json.loads(record.run(*check, "--json").stdout)["outcome"] == "signed"
+
+    (record.root / "params.yaml").write_text("seed: 1\n")
+    done = record.run(*check, check=False)
+    assert (done.returncode, done.stdout) == (1, "mismatch: 1 of what was signed does not hold\n")
+    assert done.stderr.startswith("params.yaml: the signature has sha256 ")
+    (record.root / "params.yaml").unlink()
+    assert record.run(*check, check=False).returncode == 2
+    (record.root / SIGNATURE).unlink()
+    assert record.run(*check, check=False).returncode == 3
+    public.unlink()
+    assert record.run(*check, check=False).returncode == 4
+
+
+def test_a_signature_may_lie_elsewhere(record: Project, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    record.run("goodfit", "lineage", "sign", "--key", str(keys[0]), "--output", "../other.json")
+    assert (tmp_path / "other.json").exists()
+    assert not (record.root / SIGNATURE).exists()
+    done = record.run("goodfit", "lineage", "check-signature", "--public-key", str(keys[1]), "--signature", "../other.json")
+    assert done.stdout.startswith("signed: ")
+
+
+@pytest.mark.slow
+def test_a_signature_is_gits_and_not_dvcs(ran: Project, tmp_path: Path) -> None:
+    """Neither `dvc status` nor a stage that reads every statement trips over it."""
+    new_key(tmp_path / "key.pem", ran.root)
+    sign(ran.root, tmp_path / "key.pem")
+    assert ran.run("git", "status", "--short").stdout == f"?? {SIGNATURE}\n"
+    assert ran.is_clean()
+    assert ran.repro("-f", "--single-item", "report") == {"report"}
+    found = signature(ran.root, [tmp_path / "key.pub"])
+    assert found is not None
+    assert found.outcome is Checked.SIGNED
+
+
+class TestModelSigning:
+    """The format of the OpenSSF; what checks it is the package itself."""
+
+    @pytest.fixture(autouse=True)
+    def _installed(self) -> None:
+        pytest.importorskip("model_signing", reason="the extra `signing` is not installed: pip install 'goodfit[signing]'")
+
+    @pytest.fixture
+    def model(self, record: Project) -> Project:
+        (record.root / "models/part").mkdir(parents=True)
+        (record.root / "models/model.safetensors").write_bytes(b"weights")
+        (record.root / "models/part/model.json").write_text("{}")
+        (record.root / "models/.gitignore").write_text("/model.safetensors\n")
+        return record
+
+    def verify(self, model: Project, public: Path) -> "subprocess.CompletedProcess[str]":
+        command = ("verify", "key", "models", "--signature", "models/model.sig", "--public_key", str(public))
+        return model.run(sys.executable, "-m", "model_signing", *command, check=False)
+
+    def test_the_packages_own_command_verifies_the_model(self, model: Project, tmp_path: Path) -> None:
+        key = tmp_path / "model.pem"
+        model.run("goodfit", "lineage", "sign", "--model-signing", "--new-key", "--key", str(key))
+        done = self.verify(model, tmp_path / "model.pub")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (model.root / "models/model.safetensors").write_bytes(b"Weights")
+        assert self.verify(model, tmp_path / "model.pub").returncode != 0
+
+    def test_a_model_is_signed_again(self, model: Project, tmp_path: Path) -> None:
+        key = tmp_path / "model.pem"
+        command = ("goodfit", "lineage", "sign", "--model-signing", "--key", str(key))
+        model.run(*command, "--new-key")
+        (model.root / "models/model.safetensors").write_bytes(b"Weights")
+        model.run(*command)
+        assert self.verify(model, tmp_path / "model.pub").returncode == 0
+
+    def test_an_ed25519_key_is_refused_with_what_makes_another(self, model: Project, keys: tuple[Path, Path]) -> None:
+        done = model.run("goodfit", "lineage", "sign", "--model-signing", "--key", str(keys[0]), check=False)
+        assert done.returncode == 1
+        assert "expected an ECDSA key" in done.stderr
+
+
+def test_without_the_package_the_model_is_not_signed(record: Project, keys: tuple[Path, Path]) -> None:
+    try:
+        import model_signing  # noqa: F401
+    except ImportError:
+        done = record.run("goodfit", "lineage", "sign", "--model-signing", "--key", str(keys[0]), check=False)
+        assert done.returncode == 1
+        assert "pip install 'goodfit[signing]'" in done.stderr
+    else:
+        pytest.skip("the extra `signing` is installed")
