@@ -13,6 +13,7 @@ from flows.lineage.verification.fields import check_fields
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note, Verification
 from flows.lineage.verification.pipeline import check_pipeline
 from flows.lineage.verification.results import results
+from flows.lineage.verification.signed import check_signature
 from flows.lineage.verification.stages import check_stage, files_of
 from flows.lineage.verification.subject import Subject, read_subject
 from flows.lineage.verification.surroundings import check_surroundings, surrounding_files
@@ -28,6 +29,7 @@ class Checks:
     cache: bool = True  # DVC's cache and run-cache
     deep: bool = False  # compute again what follows from stored files in a moment
     environment: bool = False  # the installed packages
+    public_keys: tuple[Path, ...] = ()  # that must have signed the record
 
 
 def verify(
@@ -79,14 +81,16 @@ def verify(
         found += check_deep(subject)
     if _lock_bytes(root) != before:
         raise GoodfitError(f"{LOCK_FILE} changed while it was verified: wait until the run has ended, and verify again")
+    signed, unsigned = check_signature(root, checks.public_keys)
     held, unanchored = anchors(*(anchored or (root, "HEAD")), lock=before)
+    found += unsigned
     return Verification(
         stages=subject.chain,
         files=subject.files.read_files,
         bytes=subject.files.read_bytes,
         mismatches=list(dict.fromkeys(found)),
         notes=list(dict.fromkeys(subject.notes)),
-        anchors=held,
+        anchors=[*signed, *held],
         unanchored=unanchored,
         results="" if found else results(subject),
     )

@@ -42,6 +42,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compare the installed packages with what the statements, requirements.lock and the packages' own lists of files say",
     )
+    command.add_argument(
+        "--public-key",
+        metavar="KEY",
+        type=Path,
+        action="append",
+        default=[],
+        help="this key must have signed the record (`goodfit lineage sign`); may be repeated",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -50,7 +58,9 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from flows.lineage.paths import output_path
     from flows.lineage.verify import Checks, verify
 
-    checks = Checks(cache=options.cache, deep=options.deep, environment=options.environment)
+    checks = Checks(
+        cache=options.cache, deep=options.deep, environment=options.environment, public_keys=tuple(options.public_key)
+    )
     with _progress() as advance:
         if options.rev:
             from flows.lineage.verification.revision import verify_revision
