@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 METRICS = "metrics/"  # the files of metrics, which Git has
 FIRST = ("accuracy", "log_loss")  # of the metrics, those that the screen shows
 SHORT = 8  # hex digits of a digest on the screen
+MOST_PARAMS = 8  # on the screen
+UNLIMITED = 10_000  # columns
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,19 @@ class Listing:
     not_seen: list[str]
 
     def differing(self) -> list[str]:
-        """The parameters that not all runs have the same."""
+        """The parameters that not all runs have the same; first those that have several values, then those that some runs lack."""
         keys = dict.fromkeys(key for run in self.runs for key in run.params)
-        return [key for key in keys if len({json.dumps(run.params.get(key, {})) for run in self.runs}) > 1]
+        several = set(self.varying())
+        lacking = [key for key in keys if key not in several and any(key not in run.params for run in self.runs)]
+        return [*(key for key in keys if key in several), *lacking]
+
+    def varying(self) -> list[str]:
+        """The parameters that have several values among the runs that state them."""
+        values: dict[str, set[str]] = {}
+        for run in self.runs:
+            for key, value in run.params.items():
+                values.setdefault(key, set()).add(json.dumps(value))
+        return [key for key, found in values.items() if len(found) > 1]
 
     def measured(self) -> list[str]:
         return list(dict.fromkeys(key for run in self.runs for key in run.metrics))
@@ -254,13 +266,24 @@ def as_table(listing: Listing, params: Sequence[str]) -> Any:
 
 
 def fitted(listing: Listing, width: int) -> tuple[Any, str]:
-    """The table with as many of the parameters that differ as fit into a width in columns, and a sentence on the others."""
+    """The table with the first parameters that have several values, as far as they fit into a width, and a sentence on the others.
+
+    One that a run only lacks came or went with the code, as a rule; it has no column.
+    """
     params, target = listing.differing(), console()
-    kept = len(params)
-    while kept and target.measure(as_table(listing, params[:kept])).maximum > width:
+    unlimited = target.options.update(max_width=UNLIMITED)  # with the terminal's own width no table measures more than that
+    kept = min(len(listing.varying()), MOST_PARAMS)
+    while kept and target.measure(as_table(listing, params[:kept]), options=unlimited).maximum > width:
         kept -= 1
-    left_out = ", ".join(params[kept:])
-    return as_table(listing, params[:kept]), f"{left_out} differ too: --json has them." if left_out else ""
+    return as_table(listing, params[:kept]), _left_out(params[kept:])
+
+
+def _left_out(params: Sequence[str]) -> str:
+    if not params:
+        return ""
+    named = ", ".join(params[:MOST_PARAMS])
+    more = f" and {len(params) - MOST_PARAMS} more parameters" if len(params) > MOST_PARAMS else ""
+    return f"{named}{more} differ too: --json has them."
 
 
 def _rounded(value: Any) -> str | None:

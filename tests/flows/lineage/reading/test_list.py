@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flows.lineage.history import WORKING_TREE
 from flows.lineage.lock import parse_lock
-from flows.lineage.reading.list import collect, runs
+from flows.lineage.reading.list import collect, fitted, runs
 from tests.conftest import ROOT, Project
 from tests.flows.lineage.world import World
 
@@ -226,3 +227,20 @@ def _import_history(world: World, commits: int, experiments: int) -> None:
     given = "".join(stream).encode()
     subprocess.run(["git", "fast-import", "--quiet"], cwd=world.root, input=given, check=True)
     world.run("git", "reset", "-q", "--hard", "main")
+
+
+def test_the_screen_shows_the_parameters_that_fit_and_names_the_others(world: World) -> None:
+    for epochs in (1, 2):
+        params = {"seed": epochs, "train": {f"option_with_a_long_name_{number}": epochs * number for number in range(1, 31)}}
+        entry = {"cmd": "b", "params": {"params.yaml": params | ({"only_here": 1} if epochs == 2 else {})}}
+        world.commit(json.dumps({"schema": "2.0", "stages": {"train": entry}}))
+    for width, shown_params in ((100, 2), (400, 8)):
+        made, left_out = fitted(collect(world.root), width)
+        headers = [str(column.header) for column in made.columns]
+        assert len([header for header in headers if header == "seed" or header.startswith("train.")]) == shown_params
+        target = Console(width=width)
+        with target.capture() as captured:
+            target.print(made)
+        assert len(captured.get().splitlines()) == 3  # nothing is broken into several lines
+        assert left_out.endswith(f"and {32 - shown_params - 8} more parameters differ too: --json has them.")
+        assert "only_here" not in headers
