@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.mnist import missing
 from benchmarks.side_by_side import Figure, NotMeasured, markdown
 
-FIGURES = ("noop_repro", "noop_flow", "cold_run", "textbook_loop", "linear_accuracy", "mnist_fast", "diagnosis")
+FIGURES = ("noop_repro", "noop_flow", "cold_run", "textbook_loop", "linear_accuracy", "mnist_fast", "diagnosis", "verify")
 
 
 def main(arguments: list[str] | None = None) -> int:
