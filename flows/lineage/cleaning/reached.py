@@ -24,6 +24,8 @@ TOKEN = re.compile(rb"[0-9a-f]{32}(?:\.dir)?")
 STATEMENT = re.compile(rb"path: lineage/[^\n]+\.json\n(?:\s+(?:hash|size): [^\n]*\n)*\s+md5: ([0-9a-f]{32})\b")
 EXPERIMENT_PARTS = 5  # refs/exps/<2 digits>/<38 digits of the baseline>/<name>
 SECTION = re.compile(rb"\s*(deps|outs|params):\s*")
+# Of a commit in what `git diff-tree -m` prints; of a merge, such as a stash, once for each parent.
+HEADER = re.compile(r"([0-9a-f]{40,64})(?: \(from [0-9a-f]{40,64}\))?")
 NAMES = (LOCK_FILE, "*.dvc", "*.dsse.json")
 IS_STATEMENT = b'"_type": "https://in-toto.io/Statement/v1"'
 SKIPPED = {".git", ".venv", "node_modules", "__pycache__"}
@@ -88,8 +90,8 @@ def versions(root: Path, commits: str) -> dict[str, str]:
     commit = ""
     for part in listed.split("\0"):
         for line in part.split("\n"):
-            if re.fullmatch(r"[0-9a-f]{40,64}", line):
-                commit = line
+            if header := HEADER.fullmatch(line):
+                commit = header[1]
             elif line.startswith(":"):
                 kind, blob, status = line.split(" ")[1], line.split(" ")[3], line.split(" ")[4]
                 if status[0] != "D" and kind.startswith(("100", "120")):
