@@ -85,7 +85,8 @@ def versions(root: Path, commits: str) -> dict[str, str]:
     # diff-tree, because a path that is one of several names of the same bytes is not what `rev-list --objects` would call it.
     command = ["diff-tree", "--stdin", "-r", "-m", "--root", "--no-renames", "--raw", "--no-abbrev", "-z", "--"]
     command += [f":(top,glob)**/{name}" for name in NAMES]
-    listed = git(root, "--no-replace-objects", *command, given=commits) if commits else ""
+    lines = f"{commits.rstrip()}\n"  # diff-tree does not look at a last line without its end
+    listed = git(root, "--no-replace-objects", *command, given=lines) if commits else ""
     found: dict[str, str] = {}
     commit = ""
     for part in listed.split("\0"):
