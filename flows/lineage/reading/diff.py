@@ -1,7 +1,7 @@
 """What differs between two recorded runs, and by how much each metric moved, with the interval of the difference."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,14 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What the statement of one stage says of the machine, such as Python and the device, and of the versions of packages."""
+
+    settings: dict[str, Any]
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Moved:
     """A metric before and after, and the interval of the difference."""
 
@@ -55,7 +63,7 @@ class Diff:
     params: list[Change]
     code: list[Change]  # files, with their MD5
     data: list[Change]
-    environment: list[Change]  # versions of packages and Python, the platform, as the statements in DVC's cache have them
+    environment: list[Change]  # packages, Python, device and so on, as the statements in DVC's cache have them
     outputs: list[str]  # stages whose outputs differ, beside their statements
     metrics: list[Moved]
     confidence: float  # of their intervals
@@ -80,7 +88,7 @@ def diff(root: Path, before: str = "HEAD", after: str | None = None, confidence:
         params=list(_changes(_params(first), _params(second))),
         code=[change for change in files if _is_code(change.name)],
         data=[change for change in files if not _is_code(change.name)],
-        environment=_both(_environment(root, first), _environment(root, second)),
+        environment=_between(_environments(root, first), _environments(root, second)),
         outputs=[name for name in {**first, **second} if _outs(first.get(name)) != _outs(second.get(name))],
         metrics=metrics,
         confidence=confidence,
@@ -94,9 +102,27 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Ch
             yield Change(name, before.get(name), after.get(name))
 
 
-def _both(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What differs between two environments; what only one of them names may be of a stage whose statement is lost."""
-    return [change for change in _changes(before, after) if None not in (change.before, change.after)]
+def _between(before: Mapping[str, Surroundings], after: Mapping[str, Surroundings]) -> list[Change]:
+    """What differs in the environment of the stages that both describe; with the stages' names where only some of them differ.
+
+    A setting that one of the two lacks is a difference, such as the kind of GPU of a training that moved to the CPU. A package that one
+    of them lacks is not: a stage names those that it loaded.
+    """
+    found: dict[tuple[str, str, str], tuple[Change, list[str]]] = {}
+    named: dict[str, set[str]] = {}
+    for stage in [name for name in before if name in after]:
+        then, now = before[stage], after[stage]
+        changes = _changes(then.settings, now.settings)
+        versions = [change for change in _changes(then.packages, now.packages) if None not in (change.before, change.after)]
+        for name in (*then.settings, *now.settings, *then.packages, *now.packages):
+            named.setdefault(name, set()).add(stage)
+        for change in (*changes, *versions):
+            key = change.name, repr(change.before), repr(change.after)
+            found.setdefault(key, (change, []))[1].append(stage)
+    return [
+        change if set(stages) == named[change.name] else replace(change, name=f"{change.name} ({', '.join(stages)})")
+        for _, (change, stages) in sorted(found.items())
+    ]
 
 
 def _deps(lock: Mapping[str, Locked], made: set[str]) -> dict[str, str]:
@@ -112,13 +138,14 @@ def _params(lock: Mapping[str, Locked]) -> dict[str, Any]:
     return {key: value for stage in lock.values() for key, value in flat(stage.params).items()}
 
 
-def _environment(root: Path, lock: Mapping[str, Locked]) -> dict[str, Any]:
-    """What the statements say of packages and machine; one that is not in DVC's cache says nothing."""
-    found: dict[str, Any] = {}
+def _environments(root: Path, lock: Mapping[str, Locked]) -> dict[str, Surroundings]:
+    """What the statement of each stage says of machine and packages; without the stages whose statement is not in DVC's cache."""
+    objects, found = Objects(root), {}
     for name, entry in lock.items():
-        statement = Objects(root).statement(entry.outs.get(statement_path(name).as_posix()))
+        statement = objects.statement(entry.outs.get(statement_path(name).as_posix()))
         if statement is not None:
-            found |= flat(statement.environment) | {name: uri.rpartition("@")[2] for name, uri in statement.packages.items()}
+            packages = {package: uri.rpartition("@")[2] for package, uri in statement.packages.items()}
+            found[name] = Surroundings(flat(statement.environment), packages)
     return found
 
 

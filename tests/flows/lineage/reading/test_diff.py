@@ -91,3 +91,29 @@ def test_packages_of_another_version_are_told_where_both_statements_are_there(wo
     assert as_frame(found)[["kind", "name"]].to_numpy().tolist() == [["environment", "torch"]]
     shutil.rmtree(world.root / ".dvc/cache")
     assert diff(world.root, "HEAD~", "HEAD").environment == []
+
+
+def test_a_training_that_moved_from_gpu_to_cpu_is_told_though_the_other_stages_stayed(world: World) -> None:
+    on_gpu = {"device": "cuda", "precision": "bf16-mixed", "gpu": "NVIDIA H100", "cuda": "12.8"}
+    on_cpu = {"device": "cpu", "precision": "32-true"}
+
+    def recorded(of_train: dict[str, str], python: str) -> str:
+        stages = {}
+        for name, settings in (("train", of_train), ("evaluate", on_cpu)):
+            text = json.loads(statement(name, {}, {}))
+            text["predicate"]["buildDefinition"]["internalParameters"] = {"python": python} | settings
+            stages[name] = stage(name, outs={f"lineage/{name}.json": world.cache(json.dumps(text))})
+        return lock_text(**stages)
+
+    world.commit(recorded(on_gpu, "3.11.7"))
+    world.commit(recorded(on_cpu, "3.12.1"))
+    found = diff(world.root, "HEAD~", "HEAD")
+    assert [(change.name, change.before, change.after) for change in found.environment] == [
+        ("cuda", "12.8", None),
+        ("device (train)", "cuda", "cpu"),
+        ("gpu", "NVIDIA H100", None),
+        ("precision (train)", "bf16-mixed", "32-true"),
+        ("python", "3.11.7", "3.12.1"),
+    ]
+    assert "  device (train): cuda → cpu" in as_text(found)
+    assert "  gpu: NVIDIA H100 → not there" in as_text(found)
