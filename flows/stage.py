@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -87,7 +87,7 @@ def run_stage(
                     _refuse_changed(root, prepared)
                     if watch.lost:
                         say(f"{name}: too many files were opened at once to watch them all; an undeclared input may be unseen")
-                    _write_statement(root, prepared, executed(root, used), watch.read)
+                    _write_statement(root, prepared, executed(root, used), watch)
             except BaseException:
                 _require(leader)
                 remove_outputs(root, declared)
@@ -130,10 +130,10 @@ def _refuse_changed(root: Path, prepared: _Prepared) -> None:
         )
 
 
-def _write_statement(root: Path, prepared: _Prepared, code: Executed, opened: Collection[str]) -> None:
+def _write_statement(root: Path, prepared: _Prepared, code: Executed, watch: Watch) -> None:
     """Refuse what is undeclared, and record the rest."""
     declared, sealed = prepared.declared, prepared.sealed
-    undeclared = judge(root, declared, sealed.inputs, code, opened)
+    undeclared = judge(root, declared, sealed.inputs, code, watch.read, moved=watch.moved)
     write_statement(
         root,
         declared,

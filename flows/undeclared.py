@@ -45,7 +45,15 @@ class Undeclared:
     packages: frozenset[str] = frozenset()  # by the names of their folders
 
 
-def judge(root: Path, declared: Declaration, inputs: Collection[str], code: Executed, opened: Collection[str]) -> Undeclared:
+def judge(
+    root: Path,
+    declared: Declaration,
+    inputs: Collection[str],
+    code: Executed,
+    opened: Collection[str],
+    *,
+    moved: Collection[str] = (),
+) -> Undeclared:
     """Look at all that the stage read and ran.
 
     Args:
@@ -54,31 +62,40 @@ def judge(root: Path, declared: Declaration, inputs: Collection[str], code: Exec
         inputs: its input files.
         code: what ran.
         opened: the absolute paths of what was opened for reading.
+        moved: the former absolute paths of what was renamed, and was there before.
 
     Raises:
         UndeclaredError: some of it is of the repository, and is neither declared nor of the stage's own making.
     """
     known = {_normal(f"{root}{os.sep}{name}" if not os.path.isabs(name) else name) for name in inputs}  # noqa: PTH117
-    executed, read = {str(path) for path in code.files}, {_normal(path) for path in opened}
+    executed, read, gone = (
+        {str(path) for path in code.files},
+        {_normal(path) for path in opened},
+        {_normal(path) for path in moved},
+    )
     of_system, mirror = _of_system(), _mirror()
     inside, outside = {}, {}
-    for path in sorted((executed | read) - known):
+    for path in sorted((executed | read | gone) - known):
         if (
             is_installed(root, path)
             or path.startswith(mirror)
             or not (path.startswith(f"{root}{os.sep}") or not of_system(path))
         ):
             continue
-        if os.path.isfile(path):  # noqa: PTH113 - thousands of names
+        if path in gone or os.path.isfile(path):  # noqa: PTH113 - thousands of names
             real = os.path.realpath(path)
             name = _in_repository(root, path, real)
-            if name is None and not (is_installed(root, real) or of_system(real)):
+            if name is None and path not in gone and not (is_installed(root, real) or of_system(real)):
                 outside[path] = real
             elif name is not None and name not in code.used and not _is_own(declared, name):
                 inside[name] = real
     # A file may be declared by another name. To follow all links takes time, and is seldom needed.
     targets = {os.path.realpath(path) for path in known} if inside or outside else set()
-    verbs = {name: "ran" if real in executed else "read" for name, real in inside.items() if real not in targets}
+    verbs = {
+        name: "ran" if real in executed else "moved" if real in gone else "read"
+        for name, real in inside.items()
+        if real not in targets
+    }
     for name in _later_statements(root, declared, verbs):
         del verbs[name]
     if verbs:
@@ -125,10 +142,11 @@ def _refusal(declared: Declaration, files: dict[str, str]) -> UndeclaredError:
             f"{stage}: {files[hidden[0]]} {_listed(hidden)}, which .dvcignore leaves out of the stage's inputs; move it out of that "
             "folder, or correct .dvcignore"
         )
-    ran, read = ([name for name, found in files.items() if found == verb] for verb in ("ran", "read"))
-    done = " and ".join(f"{verb} {_listed(names)}" for verb, names in (("ran", ran), ("read", read)) if names)
+    by_verb = {verb: [name for name, found in files.items() if found == verb] for verb in ("ran", "read", "moved")}
+    done = " and ".join(f"{verb} {_listed(names)}" for verb, names in by_verb.items() if names)
     lines = "".join(f"\n      - {name}" for name in files)
     cure = "`make deps` adds it" if all(name.startswith("tasks/") for name in files) else "add it"
+    cure = f"put it back, let the stage copy it instead, and {cure}" if by_verb["moved"] else cure
     return UndeclaredError(
         f"{stage}: {done}, which dvc.yaml does not declare, so that an edit of it would not run the stage again; {cure} "
         f"under `deps:` of the stage {stage}:{lines}"

@@ -1,7 +1,7 @@
 """Which files of some folders this process opens, as the Linux kernel tells it (man 7 fanotify); Python's hooks do not see native code.
 
 Since Linux 5.13 it needs no privilege: the kernel tells an ordinary user the id of its own process and 0 for every other. The kernel
-says that a file was opened, not for what; whether something was written is a later event.
+says that a file was opened, not for what; whether it could be written is said when it is closed.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from pathlib import Path
 # include/uapi/linux/fanotify.h and fcntl.h
 INIT = 0x1 | 0x2 | 0xC00  # FAN_CLOEXEC, FAN_NONBLOCK, FAN_REPORT_DFID_NAME: folder and name instead of an open file
 ADD = 0x1 | 0x8  # FAN_MARK_ADD, FAN_MARK_ONLYDIR
-OPEN, CLOSE_WRITE, MOVED_TO, CREATE, ON_CHILD, OVERFLOW = 0x20, 0x8, 0x80, 0x100, 0x08000000, 0x4000
+OPEN, CLOSE_WRITE, CLOSE_NOWRITE, MOVED_TO, CREATE, ON_CHILD, OVERFLOW = 0x20, 0x8, 0x10, 0x80, 0x100, 0x08000000, 0x4000
 FOLDER_AND_NAME = 2  # FAN_EVENT_INFO_TYPE_DFID_NAME
 AT_FDCWD, AT_HANDLE_FID = -100, 0x200
 EVENT, INFO, HANDLE = struct.Struct("=IBBHQii"), struct.Struct("=BBH8x"), struct.Struct("=Ii")
@@ -32,6 +32,7 @@ class Fanotify:
     def __init__(self, folders: Iterable[Path]) -> None:
         self.opened: set[str] = set()
         self.written: set[str] = set()
+        self.only_read: set[str] = set()  # opened for reading alone, and closed again
         self.lost = False  # more was opened at once than the kernel keeps
         self._folders = folders
         self._known: dict[bytes, str] = {}
@@ -60,7 +61,7 @@ class Fanotify:
         descriptor = _called(libc.fanotify_init(INIT, os.O_RDONLY))
         try:
             for folder in self._folders:
-                path, mask = os.fsencode(folder), OPEN | CLOSE_WRITE | MOVED_TO | CREATE | ON_CHILD
+                path, mask = os.fsencode(folder), OPEN | CLOSE_WRITE | CLOSE_NOWRITE | MOVED_TO | CREATE | ON_CHILD
                 with suppress(PermissionError):  # a folder that this process may not read
                     _called(libc.fanotify_mark(descriptor, ADD, ctypes.c_uint64(mask), AT_FDCWD, path))
                     self._known[_handle(libc, path)] = str(folder)
@@ -104,6 +105,8 @@ class Fanotify:
                 self.opened.add(path)
             if mask & (CLOSE_WRITE | MOVED_TO | CREATE):
                 self.written.add(path)
+            if mask & CLOSE_NOWRITE:
+                self.only_read.add(path)
 
 
 def _handle(libc: ctypes.CDLL, path: bytes) -> bytes:

@@ -67,6 +67,27 @@ def test_a_file_of_the_repository_that_is_read_must_be_declared(fresh: Project, 
     assert f"data/extra/{name}" in read_statement(fresh.root, "download").inputs
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("open(extra, 'a').close(); open(extra).read()", "download: read notes.txt, which dvc.yaml does not declare"),
+        (
+            "import os; os.rename(extra, raw / 'notes.txt'); open(raw / 'notes.txt').read()",
+            "download: moved notes.txt, which dvc.yaml does not declare, so that an edit of it would not run the stage again; put it "
+            "back, let the stage copy it instead, and add it under `deps:`",
+        ),
+    ],
+)
+def test_a_file_of_the_repository_that_is_added_to_or_moved_is_no_output_of_the_stage(
+    fresh: Project, line: str, message: str
+) -> None:
+    write_extra(fresh.root / "notes.txt")
+    choose(fresh, f"extra = 'notes.txt'; {line}")
+    refused = fresh.run(*STAGE, check=False)
+    assert refused.returncode == 1
+    assert message in refused.stderr
+
+
 def test_a_link_to_what_is_declared_is_that(fresh: Project) -> None:
     (fresh.root / "link.md").symlink_to("data/source/README.md")
     choose(fresh, "open('link.md').read(); open('data/source/../source/README.md').read()")

@@ -27,6 +27,7 @@ def test_sees_what_this_process_opens_and_writes_and_no_other(tmp_path: Path) ->
     listener.stop()
     assert listener.opened == {str(tmp_path / name) for name in ("a", "inner/c", "new")}
     assert listener.written == {str(tmp_path / name) for name in ("new", "inner/renamed")}
+    assert listener.only_read == {str(tmp_path / name) for name in ("a", "inner/c")}
     assert not listener.lost
 
 
