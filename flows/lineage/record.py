@@ -4,6 +4,7 @@ DVC hashes inputs and outputs itself, a moment after the stage has ended. A file
 stage had read or written it. The statement holds the digests of what the stage really read and wrote.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from flows.lineage.digest import digest_file, directory_md5
 from flows.lineage.lock import LOCK_FILE, Locked, as_locked, parse_entry, read_lock
 from flows.lineage.statement import flat, statement_path
+from flows.lineage.verification.subject import same
 from flows.parameters.checking import own_stages
 from tasks.contracts.statement import Digest, read_statement
 from tasks.core.errors import ArtifactError
@@ -29,7 +31,7 @@ class Sealed:
 def check_record(root: Path) -> list[str]:
     """One line for each stage whose entry in dvc.lock is not what its statement says; only statements are read, no data is hashed.
 
-    A stage without an entry or without a statement is passed over: `goodfit lineage verify` reports those.
+    A stage without an entry or without a statement file is passed over: `goodfit lineage verify` reports those.
 
     Raises:
         LockFileError: dvc.lock is not what DVC writes.
@@ -39,7 +41,7 @@ def check_record(root: Path) -> list[str]:
     lines = []
     for name in own:
         locked, path = lock.get(name), statement_path(name)
-        if locked is None or not (root / path).exists():
+        if locked is None or not (root / path).is_file():
             continue
         if locked.outs.get(path.as_posix()) not in (None, digest_file(root / path).md5):
             lines.append(f"{name}: {path.as_posix()} is not the one that {LOCK_FILE} records: `dvc checkout` brings that back")
@@ -90,8 +92,15 @@ def differences(root: Path, locked: Locked, sealed: Sealed) -> list[str]:
     found = [*_files(root, locked.deps, sealed.inputs)]
     if sealed.outputs is not None:
         found += _files(root, locked.outs, sealed.outputs)
-    recorded, known = flat(locked.params), flat(sealed.params)
-    return found + [f"parameter {key}" for key in dict.fromkeys((*recorded, *known)) if recorded.get(key) != known.get(key)]
+    plain = json.loads(
+        json.dumps(locked.params, default=str)
+    )  # DVC has its own kinds of lists and mappings, a statement is JSON
+    recorded, known = flat(plain), flat(sealed.params)
+    return found + [
+        f"parameter {key}"
+        for key in dict.fromkeys((*recorded, *known))
+        if (key in recorded) != (key in known) or not same(recorded.get(key), known.get(key))
+    ]
 
 
 def _files(root: Path, recorded: dict[str, str], sealed: dict[str, Digest]) -> Iterator[str]:

@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flows.lineage.record import check_record
+from flows.lineage.lock import Locked
+from flows.lineage.record import Sealed, check_record, differences
 from flows.processes.locks import is_held
 from tests.conftest import Project
 from tests.faults.world import GATE, PARAMS, World, build
@@ -101,6 +104,35 @@ def test_after_plain_dvc_the_next_command_finds_it_and_names_the_cure(world: Wor
     done = world.run("dvc", "repro", "-f", "left")
     assert done.returncode == 0, done.stdout
     assert check_record(world.root) == []
+
+
+@pytest.mark.parametrize(
+    ("recorded", "sealed"),
+    [({"a": False}, {"a": 0}), ({"a": 1}, {"a": 1.0}), ({}, {"a": None}), ({"a": [{"b": 1}]}, {"a": [{"b": True}]})],
+)
+def test_parameters_are_compared_with_their_types(tmp_path: Path, recorded: dict[str, Any], sealed: dict[str, Any]) -> None:
+    def found(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+        return differences(tmp_path, Locked("", {}, {}, one), Sealed({}, {}, other))
+
+    assert found(recorded, sealed) == found(sealed, recorded) == ["parameter a"]
+    assert found(recorded, recorded) == found(sealed, sealed) == []
+
+
+def test_what_dvc_makes_of_lists_and_mappings_is_no_difference(tmp_path: Path) -> None:
+    class Listed(list[Any]): ...
+
+    recorded = {"a": Listed([OrderedDict(b=1)]), "c": OrderedDict()}
+    assert differences(tmp_path, Locked("", {}, {}, recorded), Sealed({}, {}, {"a": [{"b": 1}], "c": {}})) == []
+
+
+def test_a_folder_in_place_of_a_statement_is_left_to_dvc(world: World) -> None:
+    statement = world.root / "lineage/left.json"
+    statement.unlink()
+    statement.mkdir()
+    assert check_record(world.root) == []
+    done = world.run(*DOORS["gate"])
+    assert done.returncode == 0, done.stdout
+    assert statement.is_file()
 
 
 def test_after_plain_dvc_the_gate_runs_it_again_and_says_why(world: World, file: str) -> None:
