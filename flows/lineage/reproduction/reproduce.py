@@ -18,7 +18,7 @@ from flows.lineage.reproduction.compare import FileResult, Recorded, compare_sta
 from flows.lineage.reproduction.surroundings import Other, other_surroundings
 from flows.lineage.statement import flat, statement_path
 from flows.parameters.checking import picked
-from tasks.core.errors import GoodfitError
+from tasks.core.errors import GoodfitError, UnknownNameError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
 ADVICE = "To track the changes with git"  # of DVC, at the end: it does not hold in a folder that will be removed
@@ -66,8 +66,8 @@ class Reproduction:
     def accepts(self, file: FileResult) -> bool:
         """Whether a file that has other bytes says the same.
 
-        A statement names the environment and the digests of what is compared anyway: it never decides. A page (HTML) shows the numbers
-        of the files that it was made from: it is not judged where a tolerance was asked for.
+        A statement names the environment, goodfit's own code, and the digests of what is compared anyway: it never decides. A page
+        (HTML) shows the numbers of the files that it was made from: it is not judged where a tolerance was asked for.
         """
         if file.kind == "statement" or (file.kind == "page" and self.tolerance > 0):
             return True
@@ -96,6 +96,7 @@ def reproduce(
         say: told what is done, and each line that the stages print.
 
     Raises:
+        UnknownNameError: there is no such stage.
         GoodfitError: no such revision, or it records nothing; an input is not what was recorded; a stage fails though no output before
             it differs.
     """
@@ -114,7 +115,7 @@ def reproduce(
             brought = bring_sources(root, clone.root, wanted)
             for one in brought:
                 say(f"{one.path}: {one.origin}, {one.files} files, as {LOCK_FILE} records")
-            others, notes = other_surroundings(locked, chain, recorded)
+            others, notes = other_surroundings(locked, chain, recorded, clone.root)
             for other in others:
                 say(f"this environment differs: {other}")
             _clear(clone.root, declarations, locked)
@@ -166,7 +167,7 @@ def _chain(
     declarations: dict[str, Declaration], locked: Mapping[str, Locked], path: str | None, stage: str | None
 ) -> list[str]:
     if stage is not None and stage not in declarations:
-        raise GoodfitError(f"unknown stage '{stage}'; dvc.yaml has {', '.join(declarations)}")
+        raise UnknownNameError(f"unknown stage '{stage}'; dvc.yaml has {', '.join(declarations)}")
     ends = [writer(declarations, path)] if path else [stage] if stage else [name for name in declarations if name in locked]
     chain = upstream(declarations, *ends)
     lacking = [name for name in chain if name not in locked]

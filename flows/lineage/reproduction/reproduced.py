@@ -33,7 +33,7 @@ def _headline(found: Reproduction) -> str:
     if found.outcome is Outcome.WITHIN_TOLERANCE:
         same = all(one.kind == "statement" for one in found.differing)
         less = (
-            "only statements differ, which name the environment"
+            "only statements differ, which name the environment and goodfit's own code"
             if same
             else f"no number differs by more than {found.tolerance:g}"
         )

@@ -1,11 +1,13 @@
-"""What differs between the environment that a statement records and this one: it explains why results differ."""
+"""What differs between the environment that a statement records and this one: it explains why results or statements differ."""
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from urllib.parse import unquote
 
+from flows.lineage.digest import digest_file
 from flows.lineage.lock import Locked
 from flows.lineage.reproduction.compare import Recorded
 from flows.lineage.statement import statement_path
@@ -17,7 +19,7 @@ NOT_SET = "not set"
 
 @dataclass(frozen=True)
 class Other:
-    """A version or a setting that is not the recorded one."""
+    """A version, a setting, or a file of goodfit's own code that is not the recorded one."""
 
     name: str
     recorded: str
@@ -27,8 +29,14 @@ class Other:
         return f"{self.name}: recorded {self.recorded}, here {self.here}"
 
 
-def other_surroundings(locked: Mapping[str, Locked], stages: list[str], recorded: Recorded) -> tuple[list[Other], list[str]]:
-    """Compare Python, platform, processor, packages and variables with the statements of `stages`; and what cannot be compared."""
+def other_surroundings(
+    locked: Mapping[str, Locked], stages: list[str], recorded: Recorded, clone: Path
+) -> tuple[list[Other], list[str]]:
+    """Compare Python, platform, processor, packages, variables and goodfit's own code with the statements of `stages`.
+
+    Returns:
+        What differs, and sentences on what cannot be compared.
+    """
     found: dict[str, Other] = {}
     notes = []
     for stage in stages:
@@ -38,7 +46,7 @@ def other_surroundings(locked: Mapping[str, Locked], stages: list[str], recorded
         if statement is None:
             notes.append(f"{stage}: its statement is not in DVC's cache: its environment cannot be compared")
             continue
-        for name, then, now in (*_versions(statement), *_variables(statement)):
+        for name, then, now in (*_versions(statement), *_variables(statement), *_builder(statement, clone)):
             if now != then:
                 found.setdefault(name, Other(name, then, now))
     return list(found.values()), notes
@@ -66,6 +74,13 @@ def _variables(statement: Statement) -> Iterator[tuple[str, str, str]]:
     then, now = statement.variables, variables() if statement.builder else {}
     for name in sorted({*then, *now}):
         yield name, str(then.get(name, NOT_SET)), now.get(name, NOT_SET)
+
+
+def _builder(statement: Statement, clone: Path) -> Iterator[tuple[str, str, str]]:
+    """Of the files of goodfit itself that wrote the statement, which are those of the clone when it is made again."""
+    for name, digest in statement.builder.items():
+        file = clone / name
+        yield name, f"md5 {digest.md5}", f"md5 {digest_file(file).md5}" if file.is_file() else "not there"
 
 
 def _instructions() -> str:

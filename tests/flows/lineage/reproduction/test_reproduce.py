@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from flows.lineage.digest import digest_file
 from flows.lineage.reproduction.attested import TEST_RESULT
 from flows.lineage.reproduction.attested import test_result as as_statement
 from flows.lineage.reproduction.reproduce import Outcome, reproduce
-from tasks.core.errors import GoodfitError
+from tasks.core.errors import GoodfitError, UnknownNameError
 from tests.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -158,7 +159,7 @@ def test_only_what_a_file_depends_on_is_run(small: Project) -> None:
     assert (found.stages, found.files, found.outcome) == (["model"], 1, Outcome.IDENTICAL)
     assert "> python score.py" not in lines
     assert reproduce(small.root, stage="model", say=print).stages == ["model"]
-    with pytest.raises(GoodfitError, match="unknown stage 'modl'"):
+    with pytest.raises(UnknownNameError, match="unknown stage 'modl'"):
         reproduce(small.root, stage="modl", say=print)
 
 
@@ -347,6 +348,20 @@ def test_the_result_is_an_in_toto_test_result(
     stages = {"PASSED": "passedTests", "WARNED": "warnedTests", "FAILED": "failedTests"}[result]
     assert document["predicate"][stages] == ["model", "score"]
     assert {"name": "commit", "digest": {"gitCommit": found.commit}} in document["predicate"]["configuration"]
+
+
+def test_an_edit_of_goodfits_own_code_since_the_record_is_named(ran: Project, temporary: Path) -> None:
+    file = ran.root / "flows/lineage/digest.py"
+    before = digest_file(file).md5
+    with file.open("a") as text:
+        text.write("# a comment\n")
+    ran.run("git", "commit", "-qam", "Edit goodfit's own code")
+    found = reproduce(ran.root, stage="download", say=print)
+    assert [(other.name, other.recorded, other.here) for other in found.surroundings] == [
+        ("flows/lineage/digest.py", f"md5 {before}", f"md5 {digest_file(file).md5}")
+    ]
+    assert found.outcome is Outcome.WITHIN_TOLERANCE
+    assert [one.path for one in found.differing] == ["lineage/download.json"]
 
 
 def test_a_training_with_other_instructions_diverges_within_a_tolerance_and_the_environment_says_why(
