@@ -354,7 +354,10 @@ def _names(text: str) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0: done; 1 with a message: a failure; 2: a usage error or an unknown name; `lineage verify` has its own codes."""
+    """Exit code 0: done; 1 with a message: a failure; 2: a usage error or an unknown name; `lineage verify` has its own codes.
+
+    130: ended by Ctrl-C; 141: whoever read standard output, such as `head`, has gone.
+    """
     options = parser().parse_args(arguments)
     if options.call is None:
         options.incomplete.print_help(sys.stderr)
@@ -362,16 +365,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         root = Path.cwd() if getattr(options, "anywhere", False) else find_project()
         code = int(options.call(options, root))
-        sys.stdout.flush()
+        if sys.stdout:  # Python has none where it was closed (`>&-`)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130  # as of a program that SIGINT ended
+    except EOFError:
+        print("\nerror: nothing was done: the question was not answered", file=sys.stderr)
+        code = 1
     except BrokenPipeError:  # `goodfit lineage show | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
-        return 141  # as of a program that SIGPIPE ended
+        code = 141  # as of a program that SIGPIPE ended
     except UnknownNameError as error:
         print(f"error: {error}", file=sys.stderr)
-        return USAGE_ERROR
+        code = USAGE_ERROR
     except (GoodfitError, OSError) as error:
         print(f"error: {escaped_lines(str(error))}", file=sys.stderr)
-        return int(getattr(options, "failure", 1))
+        code = int(getattr(options, "failure", 1))
     return code
 
 

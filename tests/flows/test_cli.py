@@ -357,6 +357,12 @@ def test_a_reader_that_leaves_is_no_error(ran: Project) -> None:
         assert done.stderr == "ended with 141\n"
 
 
+def test_a_closed_standard_output_is_no_error(fresh: Project) -> None:
+    for command in ("use", "lineage list"):
+        done = fresh.run("sh", "-c", f"python -m flows.cli {command} >&-", check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
 # doctor
 
 

@@ -27,7 +27,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from flows.lineage.printed import escaped, print_rich
     from flows.lineage.reading.find import as_json, as_table, digests_of, find, parsed_digest
 
-    wanted = parsed_digest(options.digest) if options.digest else digests_of(options.file)
+    wanted = parsed_digest(options.digest) if options.digest is not None else digests_of(options.file)
     found = find(root, wanted)
     if options.json:
         print(json.dumps(as_json(found), indent=2))

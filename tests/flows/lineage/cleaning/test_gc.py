@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -345,6 +346,40 @@ def test_it_asks(made: Project, answer: str, left: int) -> None:
     printed, _ = process.communicate(timeout=60)
     assert f"remove these {OBJECTS} objects for good? [y/N]" in printed
     assert len(objects(cache_folder(made.root))) == left
+    for end in (controller, terminal):
+        os.close(end)
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "message"),
+    [("Ctrl-C", 130, "interrupted\n"), ("Ctrl-D", 1, "\nerror: nothing was done: the question was not answered\n")],
+)
+def test_who_does_not_answer_gets_no_traceback(made: Project, key: str, code: int, message: str) -> None:
+    run(made, 1)
+    back(made)
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "flows.cli", "lineage", "gc"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[4])}
+    with subprocess.Popen(
+        command,
+        cwd=made.root,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout
+        asked = ""
+        while not asked.endswith("[y/N] "):
+            asked += process.stdout.read(1)
+        if key == "Ctrl-C":
+            process.send_signal(signal.SIGINT)
+        else:
+            os.write(controller, b"\x04")
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (code, message)
+    assert len(objects(cache_folder(made.root))) == 2 * OBJECTS
     for end in (controller, terminal):
         os.close(end)
 

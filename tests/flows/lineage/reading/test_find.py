@@ -97,8 +97,10 @@ def test_the_exit_code_answers_and_an_error_has_its_own(world: World) -> None:
     (world.root / "m").write_bytes(B)
     missing = world.goodfit("lineage", "find", "m", "--json", check=False)
     assert (missing.returncode, json.loads(missing.stdout)["uses"]) == (1, [])
-    for wrong in (["nowhere"], ["--digest", "xyz"], [], ["m", "--digest", md5(A)]):
-        assert world.goodfit("lineage", "find", *wrong, check=False).returncode == 2
+    for wrong in (["nowhere"], ["--digest", "xyz"], ["--digest", ""], [], ["m", "--digest", md5(A)]):
+        refused = world.goodfit("lineage", "find", *wrong, check=False)
+        assert refused.returncode == 2
+        assert "Traceback" not in refused.stderr
     (world.root / ".git").rename(world.root / "git")
     assert world.goodfit("lineage", "find", "m", check=False).returncode == 2
 
