@@ -249,14 +249,16 @@ def as_json(listing: Listing) -> dict[str, Any]:
     }
 
 
-def as_table(listing: Listing, params: Sequence[str]) -> Any:
-    """The runs for a terminal (a rich.table.Table), with columns for these parameters."""
+def as_table(listing: Listing, params: Sequence[str], author_width: int = UNLIMITED) -> Any:
+    """The runs for a terminal (a rich.table.Table), with columns for these parameters; authors are cut to a width."""
     metrics = [key for key in listing.measured() if key.partition(".")[2] in FIRST] or listing.measured()[:4]
     names = [key.partition(".")[2] for key in metrics]
     made = table("revision", "date", "author", "verdict", *names, *params, "data", "model", right=(*names, *params))
+    made.columns[1].no_wrap = True  # a date in two lines is hard to read
     for run in listing.runs:
+        author = run.author if len(run.author) <= author_width else f"{run.author[: author_width - 1]}…"
         made.add_row(
-            *(cell(text) for text in (run.revision, run.date[:16].replace("T", " "), run.author)),
+            *(cell(text) for text in (run.revision, run.date[:16].replace("T", " "), author)),
             cell(run.verdict.replace("_", " ") if run.verdict else None),
             *(cell(_rounded(run.metrics.get(key))) for key in metrics),
             *(cell(shown(run.params[key]) if key in run.params else None) for key in params),
@@ -268,14 +270,20 @@ def as_table(listing: Listing, params: Sequence[str]) -> Any:
 def fitted(listing: Listing, width: int) -> tuple[Any, str]:
     """The table with the first parameters that have several values, as far as they fit into a width, and a sentence on the others.
 
-    One that a run only lacks came or went with the code, as a rule; it has no column.
+    Where the table is too wide without any, the names of the authors are cut. A parameter that a run only lacks came or went with the
+    code, as a rule; it has no column.
     """
     params, target = listing.differing(), console()
     unlimited = target.options.update(max_width=UNLIMITED)  # with the terminal's own width no table measures more than that
     kept = min(len(listing.varying()), MOST_PARAMS)
     while kept and target.measure(as_table(listing, params[:kept]), options=unlimited).maximum > width:
         kept -= 1
-    return as_table(listing, params[:kept]), _left_out(params[kept:])
+    made = as_table(listing, params[:kept])
+    excess = target.measure(made, options=unlimited).maximum - width
+    if excess > 0:
+        longest = max((len(run.author) for run in listing.runs), default=0)
+        made = as_table(listing, params[:kept], max(longest - excess, len("author")))
+    return made, _left_out(params[kept:])
 
 
 def _left_out(params: Sequence[str]) -> str:

@@ -244,3 +244,22 @@ def test_the_screen_shows_the_parameters_that_fit_and_names_the_others(world: Wo
         assert len(captured.get().splitlines()) == 3  # nothing is broken into several lines
         assert left_out.endswith(f"and {32 - shown_params - 8} more parameters differ too: --json has them.")
         assert "only_here" not in headers
+
+
+def test_on_a_narrow_screen_authors_are_cut_and_dates_stay_whole(world: World) -> None:
+    world.run("git", "config", "user.name", "x")
+    world.write(json.dumps({"schema": "2.0", "stages": {"train": {"cmd": "b"}}}))
+    world.run("git", "add", "dvc.lock")
+    author = "A Person With Quite A Long Name Of Many Words <a@b.example>"
+    world.run("git", "commit", "-qm", "Run", "--author", author, GIT_AUTHOR_NAME=author.partition(" <")[0])
+    listing = collect(world.root)
+    (run,) = listing.runs
+    assert run.author == author.partition(" <")[0]
+    target = Console(width=80)
+    with target.capture() as captured:
+        target.print(fitted(listing, 80)[0])
+    lines = captured.get().splitlines()
+    assert len(lines) == 2
+    assert run.date[:16].replace("T", " ") in lines[1]
+    assert "A Person" in lines[1]
+    assert "…" in lines[1]
