@@ -45,7 +45,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML 1.2 mapping.
 
     Raises:
-        ParamsError: the file is missing, is not YAML, or does not hold a mapping.
+        ParamsError: the file is missing, cannot be read, is not YAML, or does not hold a mapping.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -55,6 +55,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
         document = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing") from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror}; expected a YAML file") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path} is not valid YAML: {error}; save it as UTF-8") from None
     except MarkedYAMLError as error:

@@ -162,12 +162,14 @@ def digests_of(file: Path) -> Wanted:
     """The digests of a file or folder on disk.
 
     Raises:
-        GoodfitError: it does not exist.
+        GoodfitError: it does not exist, or is neither a file nor a folder.
     """
     if file.is_dir():
         absolute = file.resolve()
         files = digest_paths(absolute.parent, [absolute.name])
         return Wanted(directory_md5(files, absolute.name))
+    if file.exists() and not file.is_file():
+        raise GoodfitError(f"{file} is neither a file nor a folder; expected one, or its digest with --digest")
     if not file.is_file():
         raise GoodfitError(f"there is no file {file}; expected a file or folder, or its digest with --digest")
     digest = digest_file(file)

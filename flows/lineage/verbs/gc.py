@@ -48,7 +48,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
     if options.json:
         print(json.dumps({**asdict(garbage), "removed": removed}, indent=2))
     elif removed:
-        print(f"removed {len(removed)} objects")
+        print(f"removed {_counted(len(removed))}")
     elif garbage.objects:
         print("nothing was removed")
     return 0
@@ -59,9 +59,10 @@ def _confirmed(count: int) -> bool:
 
     if not sys.stdin.isatty():
         raise GoodfitError(
-            f"nothing was removed: there is no terminal to ask whether the {count} objects may go; --force does not ask"
+            f"nothing was removed: there is no terminal to ask whether {_counted(count)} may go; --force does not ask"
         )
-    return input(f"remove these {count} objects for good? [y/N] ").strip().lower() in {"y", "yes"}
+    these = "this object" if count == 1 else f"these {count} objects"
+    return input(f"remove {these} for good? [y/N] ").strip().lower() in {"y", "yes"}
 
 
 def as_text(garbage: "Garbage") -> str:
@@ -69,8 +70,12 @@ def as_text(garbage: "Garbage") -> str:
     from flows.lineage.printed import escaped
 
     if not garbage.objects:
-        return f"nothing to remove: something reaches each of the {garbage.kept} objects of DVC's cache"
-    lines = [f"{len(garbage.objects)} objects ({_size(garbage.size)}) are reached by nothing; {garbage.kept} are kept:"]
+        every = "the one object" if garbage.kept == 1 else f"each of the {garbage.kept} objects"
+        return f"nothing to remove: something reaches {every} of DVC's cache"
+    reached, kept = ("is" if count == 1 else "are" for count in (len(garbage.objects), garbage.kept))
+    lines = [
+        f"{_counted(len(garbage.objects))} ({_size(garbage.size)}) {reached} reached by nothing; {garbage.kept} {kept} kept:"
+    ]
     for one in garbage.objects[:LINES]:
         names = ", ".join(map(escaped, one.names)) or "no name is known"
         lines.append(f"  {_size(one.size):>9}  {one.md5[:12]}{'.dir' if one.md5.endswith('.dir') else ''}  {names}")
@@ -88,6 +93,10 @@ def as_text(garbage: "Garbage") -> str:
             "from others: `dvc fetch --all-commits` brings the lists from a remote"
         )
     return "\n".join(lines)
+
+
+def _counted(count: int) -> str:
+    return f"{count} object" if count == 1 else f"{count} objects"
 
 
 def _size(count: int) -> str:

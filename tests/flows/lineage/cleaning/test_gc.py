@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.lineage.cleaning.gc import find_garbage, remove_garbage
+from flows.lineage.cleaning.gc import Garbage, Unreached, find_garbage, remove_garbage
 from flows.lineage.cleaning.reached import is_statement, objects
 from flows.lineage.signing.keys import new_key
 from flows.lineage.signing.signature import sign
+from flows.lineage.verbs.gc import as_text
 from flows.processes.locks import stage_lock
 from flows.processes.run_lock import run_lock
 from flows.repository import cache_folder
@@ -332,6 +333,11 @@ def test_without_a_terminal_it_does_not_remove_unasked(made: Project) -> None:
     assert made.run("goodfit", "lineage", "gc", "--json", check=False).returncode == 2
     assert len(json.loads(made.run("goodfit", "lineage", "gc", "--json", "-n").stdout)["objects"]) == OBJECTS
     assert len(objects(cache_folder(made.root))) == 2 * OBJECTS
+
+
+def test_one_object_is_spoken_of_as_one() -> None:
+    garbage = Garbage([Unreached("a" * 32, 2, [], [])], 1, [])
+    assert as_text(garbage).splitlines()[0] == "1 object (2 bytes) is reached by nothing; 1 is kept:"
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n", 2 * OBJECTS), ("", 2 * OBJECTS), ("y", OBJECTS)])

@@ -88,6 +88,18 @@ def test_what_is_no_digest_is_refused(text: str) -> None:
         parsed_digest(text)
 
 
+def test_what_is_neither_a_file_nor_a_folder_is_refused_as_that() -> None:
+    with pytest.raises(GoodfitError, match="/dev/null is neither a file nor a folder"):
+        digests_of(Path("/dev/null"))
+
+
+def test_a_folder_in_place_of_the_lock_is_said(world: World) -> None:
+    (world.root / "dvc.lock").mkdir()
+    for call in (["list"], ["find", "--digest", md5(A)]):
+        said = world.goodfit("lineage", *call, check=False).stderr
+        assert "dvc.lock cannot be read: Is a directory; expected a YAML file" in said
+
+
 def test_the_exit_code_answers_and_an_error_has_its_own(world: World) -> None:
     commit = world.commit(lock_text(train=stage("train", outs={"models/m\u202e": md5(A)})))
     (world.root / "m").write_bytes(A)
