@@ -24,7 +24,7 @@ def classes_per_batch(labels: Ints, batch_size: int) -> BatchClasses | None:
 
     Args:
         labels: (N,) of the train split, in the order in which its rows are trained on.
-        batch_size: examples of each step.
+        batch_size: examples of each step; where it is 1, pairs of rows are counted.
     """
     size = max(2, batch_size)  # one row is of one class in any order; two tell whether the classes alternate
     whole = len(labels) // size

@@ -19,11 +19,11 @@ QUESTION = Question(
     title="Order of the batches",
     definition="Batches of the training that hold few classes, because the rows come in class order and are not shuffled. Each step "
     "then follows the gradient of a few classes, and makes the model worse on the others.",
-    estimand="mean number of classes in a batch beyond the first, as a share of what random order gives; counted over the batches of "
-    "the first ten epochs, so it has no interval",
+    estimand="mean number of classes in a batch beyond the first, as a share of what random order gives; where a batch is one row, in "
+    "pairs of rows that follow each other; counted over the batches of the first ten epochs, so it has no interval",
     method="A batch of n rows in random order holds sum over k of 1 - (1 - p_k) ** n classes on average; p_k is the share of class k.",
     unit="fraction",
-    reference="smallest share that random order explains",
+    reference="share below which it is flagged",
 )
 
 
@@ -33,7 +33,7 @@ class Settings(Section):
 
 
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
-    """Flag where batches hold at most `least_share` of the classes, beyond the first, that random order gives.
+    """Flag where batches hold less than `least_share` of the classes, beyond the first, that random order gives.
 
     Random order is what makes the gradient of a batch an unbiased estimate of that of the whole (Bottou et al. 2018, SIAM Review 60,
     section 3). The flag is about the cause: how much the order costs, no record shows. Cost: none to speak of.
