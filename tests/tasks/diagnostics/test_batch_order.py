@@ -27,7 +27,14 @@ def test_sorted_rows_that_are_not_shuffled_are_flagged_with_the_remedy(tmp_path:
 
 @pytest.mark.parametrize(
     ("counted", "status"),
-    [((1.1, 10.0), "flag"), ((9.8, 10.0), "pass"), ((5.6, 10.0), "pass"), ((5.5, 10.0), "pass"), (None, "not_run"), ((1.0, 1.0), "not_run")],
+    [
+        ((1.1, 10.0), "flag"),
+        ((9.8, 10.0), "pass"),
+        ((5.6, 10.0), "pass"),
+        ((5.5, 10.0), "pass"),
+        (None, "not_run"),
+        ((1.0, 1.0), "not_run"),
+    ],
 )
 def test_the_share_decides(counted: tuple[float, float] | None, status: str) -> None:
     finding = found("batch_order", replace(FRAME, batch_classes=counted))
@@ -48,7 +55,9 @@ def test_what_the_flag_says() -> None:
 
 
 def test_batches_of_one_row_are_counted_in_pairs() -> None:
-    assert classes_per_batch(np.array([0, 0, 1, 1, 0, 1]), 1) == classes_per_batch(np.array([0, 0, 1, 1, 0, 1]), 2) == (4 / 3, 1.5)
+    assert (
+        classes_per_batch(np.array([0, 0, 1, 1, 0, 1]), 1) == classes_per_batch(np.array([0, 0, 1, 1, 0, 1]), 2) == (4 / 3, 1.5)
+    )
 
 
 def test_shuffled_rows_of_small_sets_with_a_rare_class_are_never_flagged() -> None:
