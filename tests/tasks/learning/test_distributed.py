@@ -18,6 +18,7 @@ from typing import Any, cast
 import psutil
 import pytest
 import torch
+from torch import nn
 
 from benchmarks.stages import call, params_of
 from tasks.contracts.splits import Split, write_split
@@ -29,6 +30,7 @@ from tasks.learning.checkpoint import Checkpoint
 from tasks.learning.distributed import Worker, await_all, group, launch
 from tasks.learning.loop import Learner
 from tasks.learning.position import CHECKPOINT_VARIABLE, Position
+from tasks.learning.sharded import Sharded
 from tasks.train import learn_in
 from tests.conftest import ROOT, Project, environment
 from tests.tasks.learning.test_learning import blobs
@@ -134,6 +136,21 @@ def train_until_killed(root: Path, steps: int) -> None:
         learn_in(joined, params_of("train", root), root)
 
 
+def gather(root: Path) -> None:
+    """As one of a group, write down what this process has of a divided model whose weights are all 3, and of its optimizer."""
+    with group(0, torch.device("cpu"), "fsdp") as joined:
+        model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 2))
+        for weight in model.parameters():
+            nn.init.constant_(weight, 3.0)
+        sharded = Sharded(model, torch.device("cpu"))
+        for weight in model.parameters():
+            nn.init.constant_(weight, 5.0)
+        states = sharded.states(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+        found = {name: len(part.state_dict()) for name, part in states.items()}
+        whole = {float(value) for weight in sharded.whole().parameters() for value in weight.detach().flatten()}
+        (root / f"{joined.rank}.json").write_text(json.dumps({**found, "whole": sorted(whole)}))
+
+
 def workers() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in command_of(child)]
 
@@ -219,6 +236,14 @@ def test_two_processes_with_a_part_of_the_weights_each_reach_what_one_does(tmp_p
     }
     assert differing == {}
     assert all(differences(alone[name], alone["plain"]) for name in SHARDED if name != "plain")
+
+
+@pytest.mark.slow
+def test_only_the_first_process_is_given_all_weights_and_the_state_of_the_optimizer(tmp_path: Path) -> None:
+    launch(gather, 2, tmp_path)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == {"model": 4, "optimizer": 2, "whole": [5.0]}
+    assert second == {"model": 0, "optimizer": 0, "whole": [3.0]}  # those that it began with
 
 
 def test_what_needs_all_weights_at_once_is_refused_with_a_part_of_them(tmp_path: Path) -> None:
