@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 
 FILES, KEY, SIGNATURE = "files", "public-key.pem", "dvc.lock.dsse.json"
 SIGNED = ("dvc.lock", "dvc.yaml", "params.yaml")
-BESIDE = {*SIGNED, SIGNATURE, ".dvcignore", "requirements.lock"}  # beside what dvc.lock names
+BESIDE = {*SIGNED, SIGNATURE}  # beside what dvc.lock and the statements name
+LOCKED, IGNORE_FILE = "requirements.lock", ".dvcignore"
 CONSISTENT, MISMATCH, MISSING, NO_STATEMENT, NOT_CHECKED = range(5)
 WORDS = ("consistent", "mismatch", "missing", "no statement", "not checked")
 SHOWN = 20
@@ -90,6 +91,23 @@ def digest(path: Path) -> Digest:
             md5.update(chunk)
             size += len(chunk)
     return Digest(sha256.hexdigest(), md5.hexdigest(), size)
+
+
+def locked_digest(text: str) -> dict[str, str]:
+    """What a statement has for requirements.lock: digests of what the file locks, not of its text (flows/lineage/packages.py)."""
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    lines: list[str] = []
+    for line in code.replace("\\\n", " ").splitlines():
+        words = line.partition(" #")[0].split()
+        hashes = sorted(word for word in words if word.startswith("--hash="))
+        stated = [word for word in words if not word.startswith("--hash=")]
+        if stated and not stated[0].startswith("-"):
+            lines.append(" ".join([*stated, *hashes]) + "\n")
+    content = "".join(sorted(lines)).encode()
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "md5": hashlib.new("md5", content, usedforsecurity=False).hexdigest(),
+    }
 
 
 def folder_md5(files: dict[str, str], folder: str) -> str:
@@ -231,6 +249,7 @@ class Bundle:
         self.files, self.wrong = digests_below(self.root)
         self.stages = read_lock(self.root / "dvc.lock")
         self.named = set(BESIDE)
+        self.folders: set[str] = set()  # those that dvc.lock lists as a whole
         self.said = set(self.wrong)
 
     def check(self) -> None:
@@ -247,7 +266,7 @@ class Bundle:
                     self.check_entry(one)
             self.check_statement(name, entry)
         for path in sorted(self.files.keys() - self.named):
-            if self.named.isdisjoint(map(str, PurePosixPath(path).parents)):
+            if self.folders.isdisjoint(map(str, PurePosixPath(path).parents)):
                 self.add(MISMATCH, path, "no such file: nothing names it", f"sha256 {self.files[path].sha256}")
 
     def add(self, kind: int, path: str, expected: str, found: str) -> None:
@@ -272,7 +291,7 @@ class Bundle:
     def check_entry(self, one: dict[str, Any]) -> None:
         """A file or folder of dvc.lock against the bytes in the bundle."""
         path, md5, where = one["path"], one["md5"], place(one["path"])
-        self.named.add(where)
+        (self.folders if md5.endswith(".dir") else self.named).add(where)
         files = self.below(path) if md5.endswith(".dir") else {where: self.files[where]} if where in self.files else {}
         if not files:
             if self.data:
@@ -300,6 +319,7 @@ class Bundle:
             kinds = (document["_type"], document["predicateType"])
             outputs = {one["name"]: one["digest"] for one in document["subject"]}
             inputs = {one["name"]: one["digest"] for one in definition["resolvedDependencies"] if is_input(one)}
+            beside = {one["name"]: one["digest"] for one in definition["resolvedDependencies"] if is_beside(one)}
             called = {"stage": external["stage"], "command": external["command"], **flat(external["parameters"], "parameter ")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             self.add(MISMATCH, own, "an in-toto statement with SLSA provenance", f"{type(error).__name__}: {error}")
@@ -316,6 +336,22 @@ class Bundle:
         outs = [out for out in self.entries(stage, entry, "outs") if out["path"] != own]
         self.check_listed(own, outputs, outs)
         self.check_listed(own, inputs, self.entries(stage, entry, "deps"))
+        for name, stated in beside.items():
+            self.check_beside(own, name, stated)
+
+    def check_beside(self, own: str, name: str, stated: dict[str, str]) -> None:
+        """A .dvcignore, or requirements.lock, as a statement has it; each is in every bundle, with or without its data."""
+        where = place(name)
+        self.named.add(where)
+        file = self.files.get(where)
+        if file is None:
+            self.add(MISSING, name, f"sha256 {stated.get('sha256')} ({own})", "no file")
+            return
+        found = {"sha256": file.sha256, "md5": file.md5}
+        if name == LOCKED and found != stated:  # version 1 of the statement has the digests of the text
+            found = locked_digest((self.root / where).read_text(encoding="utf-8", errors="replace"))
+        if found != stated:
+            self.add(MISMATCH, name, f"sha256 {stated.get('sha256')} ({own})", f"sha256 {found['sha256']}")
 
     def check_listed(self, own: str, stated: dict[str, Any], locked: list[dict[str, Any]]) -> None:
         """The files that a statement lists are those of dvc.lock, and have the bytes that it states."""
@@ -368,10 +404,19 @@ class Bundle:
 
 
 def is_input(entry: dict[str, Any]) -> bool:
-    """Whether a dependency of a statement is a file that dvc.lock lists too; packages and the environment's files are not."""
+    """Whether a dependency of a statement is a file that dvc.lock lists too."""
+    return is_file(entry) and not is_beside(entry)
+
+
+def is_beside(entry: dict[str, Any]) -> bool:
+    """Whether it is requirements.lock or a .dvcignore, which decide what a stage finds, and which dvc.lock does not list."""
+    return is_file(entry) and (entry["name"] == LOCKED or PurePosixPath(entry["name"]).name == IGNORE_FILE)
+
+
+def is_file(entry: dict[str, Any]) -> bool:
+    """Whether it is a file of the repository, and neither a package nor what was read outside of it."""
     other = entry.get("uri") or (entry.get("annotations") or {}).get("undeclared")
-    environment = entry["name"] == "requirements.lock" or PurePosixPath(entry["name"]).name == ".dvcignore"
-    return not other and not environment and "md5" in entry.get("digest", {})
+    return not other and "md5" in entry.get("digest", {})
 
 
 def flat(value: Any, prefix: str) -> dict[str, Any]:

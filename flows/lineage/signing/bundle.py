@@ -1,5 +1,6 @@
 """Bundle: a record with the files that it names, and a script that checks them with Python's standard library alone."""
 
+import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -119,6 +120,7 @@ def _chosen(base: Path, recorded: Recorded, *, data: bool) -> dict[str, Path]:
                     lost.append(f"  {name}: md5 {md5}")
                 else:
                     chosen[name] = file
+    chosen |= {name: base / name for name in _beside(chosen) if (base / name).is_file()}
     if data:
         chosen |= _inputs(base, locked, recorded, lost)
     if lost:
@@ -135,6 +137,19 @@ def _chosen(base: Path, recorded: Recorded, *, data: bool) -> dict[str, Path]:
 def _always(out: str, uncached: set[str]) -> bool:
     """What belongs to a record without its data: statements, metrics, pages."""
     return PurePosixPath(out).parent == PurePosixPath(STATEMENTS.as_posix()) or out in uncached or out.endswith(PAGES)
+
+
+def _beside(chosen: Mapping[str, Path]) -> list[str]:
+    """What the chosen statements name and dvc.lock does not list: requirements.lock, and each .dvcignore."""
+    names: dict[str, None] = {}
+    for name, file in chosen.items():
+        if PurePosixPath(name).parent == PurePosixPath(STATEMENTS.as_posix()):
+            try:
+                entries = json.loads(file.read_text(encoding="utf-8"))["predicate"]["buildDefinition"]["resolvedDependencies"]
+                names |= dict.fromkeys(str(entry["name"]) for entry in entries if auditor.is_beside(entry))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                continue  # the script says what is wrong with it before the bundle gets its name
+    return list(names)
 
 
 def _output(recorded: Recorded, out: str, md5: str) -> dict[str, Path | None]:

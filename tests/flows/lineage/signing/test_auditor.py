@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flows.lineage.digest import digest_paths, directory_md5
-from flows.lineage.signing.auditor import UnreadableError, folder_md5, place, printable, read_lock
+from flows.lineage.packages import locked_digest as digest_of_the_lock
+from flows.lineage.signing.auditor import UnreadableError, folder_md5, locked_digest, place, printable, read_lock
 from tasks.core.settings import load_yaml
 from tests.conftest import ROOT
 
@@ -116,6 +117,23 @@ def test_what_dvc_does_not_write_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_folders_digest_is_dvcs() -> None:
     files = digest_paths(ROOT, ["tasks/core"])
     assert folder_md5({name: one.md5 for name, one in files.items()}, "tasks/core") == directory_md5(files, "tasks/core")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (ROOT / "requirements.lock").read_text(encoding="utf-8"),
+        "",
+        "# a comment\nb==2  # another\n  # a third\na==1 \\\n    --hash=sha256:2 \\\n    --hash=sha256:1\n",
+        "--index-url x\n-r other\na==1 ; python_version < '3.12' --hash=sha256:1\r\nb @ file:///b\n\n",
+    ],
+    ids=["the project's", "empty", "comments", "options"],
+)
+def test_a_locks_digest_is_that_of_the_statements(tmp_path: Path, text: str) -> None:
+    (tmp_path / "requirements.lock").write_bytes(text.encode())
+    found = digest_of_the_lock(tmp_path)
+    assert found is not None
+    assert locked_digest((tmp_path / "requirements.lock").read_text()) == {"sha256": found.sha256, "md5": found.md5}
 
 
 def test_each_path_has_a_place_of_its_own_inside_of_the_bundle() -> None:

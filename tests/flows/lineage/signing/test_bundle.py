@@ -103,6 +103,12 @@ def flip(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+def flip_a_digit(path: Path) -> None:
+    """One digit of the last MD5 in dvc.lock."""
+    before, key, after = path.read_text().rpartition("md5: ")
+    path.write_text(before + key + format(int(after[0], 16) ^ 1, "x") + after[1:])
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -116,18 +122,19 @@ def flip(path: Path) -> None:
         "dvc.lock",
         "dvc.yaml",
         "params.yaml",
+        ".dvcignore",
     ],
 )
 def test_a_changed_byte_is_found_with_both_digests(handed: Handed, name: str) -> None:
     path = handed.file(name)
     path = next(file for file in sorted(path.rglob("*")) if file.is_file()) if path.is_dir() else path
     was = digest_file(path)
-    flip(path)
+    if name == "dvc.lock":  # any other byte could take the file apart, which is another finding
+        flip_a_digit(path)
+    else:
+        flip(path)
     now = digest_file(path)
     done = handed.check("--public-key", str(handed.public))
-    if done.returncode == 4:  # a byte that takes dvc.lock apart
-        assert name == "dvc.lock"
-        return
     assert done.returncode == 1
     digests = [(was.sha256, now.sha256), (was.md5, now.md5)]
     assert any(old in line and new in line for line in done.stderr.splitlines() for old, new in digests)
@@ -137,6 +144,12 @@ def test_a_changed_byte_is_found_with_both_digests(handed: Handed, name: str) ->
 def miscount(handed: Handed) -> None:
     path = handed.file("dvc.lock")
     path.write_text(re.sub(r"nfiles: (\d+)", lambda found: f"nfiles: {int(found[1]) + 1}", path.read_text(), count=1))
+
+
+def folder_instead(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "evil.py").write_text("print('evil')")
 
 
 def drop_dataset(document: dict[str, Any]) -> None:
@@ -162,6 +175,22 @@ TAMPERINGS: dict[str, tuple[Callable[[Handed], object], int, str]] = {
     "a type in dvc.lock": (lambda one: one.lock("epochs: 3\n", "epochs: 3.0\n"), 1, "found 3.0 (dvc.lock)"),
     "a command in dvc.lock": (lambda one: one.lock("flows.stage train", "flows.stage forge"), 1, "lineage/train.json: command"),
     "a size in dvc.lock": (miscount, 1, ": expected nfiles "),
+    "a package in requirements.lock": (
+        lambda one: one.edit("requirements.lock", "numpy==", "numpyy=="),
+        1,
+        "requirements.lock: expected sha256",
+    ),
+    "no requirements.lock": (lambda one: one.file("requirements.lock").unlink(), 2, "requirements.lock: expected sha256"),
+    "no .dvcignore": (lambda one: one.file(".dvcignore").unlink(), 2, ".dvcignore: expected sha256"),
+    "another .dvcignore": (
+        lambda one: one.file("data/.dvcignore").write_text("*.png\n"), 1, "data/.dvcignore: expected no such file: nothing names it"
+    ),
+    "a folder in the place of requirements.lock": (
+        lambda one: folder_instead(one.file("requirements.lock")), 1, "requirements.lock/evil.py: expected no such file"
+    ),
+    "a folder in the place of dvc.yaml": (
+        lambda one: folder_instead(one.file("dvc.yaml")), 1, "dvc.yaml/evil.py: expected no such file"
+    ),
     "a stage taken out of dvc.lock": (lambda one: one.lock("  gates:\n", "  gate:\n"), 1, "lineage/gate.json: expected a statement"),
     "a package in a statement and its digest": (
         lambda one: one.statement("train", lambda document: document["predicate"]["buildDefinition"]["internalParameters"].clear()),
@@ -192,6 +221,13 @@ def test_tampering_is_found(handed: Handed, kind: str) -> None:
     assert words in done.stderr
     assert "proven" not in done.stdout
     assert "consistent" not in done.stdout
+
+
+def test_a_comment_in_requirements_lock_locks_nothing_else(handed: Handed) -> None:
+    handed.edit("requirements.lock", "numpy==", "# for the arrays\nnumpy==")
+    done = handed.check("--public-key", str(handed.public))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("proven: ")
 
 
 def test_a_record_without_a_statement_has_its_own_exit_code(handed: Handed) -> None:
