@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 FILES, KEY, SIGNATURE = "files", "public-key.pem", "dvc.lock.dsse.json"
 SIGNED = ("dvc.lock", "dvc.yaml", "params.yaml")
 BESIDE = {*SIGNED, SIGNATURE}  # beside what dvc.lock and the statements name
+PAYLOAD, RECORD = "application/vnd.in-toto+json", "urn:goodfit:record:v1"  # what `goodfit lineage sign` signs
 LOCKED, IGNORE_FILE = "requirements.lock", ".dvcignore"
 CONSISTENT, MISMATCH, MISSING, NO_STATEMENT, NOT_CHECKED = range(5)
 WORDS = ("consistent", "mismatch", "missing", "no statement", "not checked")
@@ -382,9 +383,14 @@ class Bundle:
             document = json.loads((self.root / SIGNATURE).read_text(encoding="utf-8"))
             payload, kind = base64.b64decode(document["payload"], validate=True), str(document["payloadType"])
             signatures = [base64.b64decode(one["sig"], validate=True) for one in document["signatures"]]
-            subjects = {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
+            record = json.loads(payload)
+            subjects = {one["name"]: one["digest"]["sha256"] for one in record["subject"]}
+            kinds = (kind, record["predicateType"])
         except (ValueError, KeyError, TypeError) as error:
             self.add(MISMATCH, SIGNATURE, "a DSSE envelope over a record", f"{type(error).__name__}: {error}")
+            return []
+        if kinds != (PAYLOAD, RECORD):  # the same key may have signed the same files to say that they were rejected
+            self.add(MISMATCH, SIGNATURE, f"a signature over {RECORD!r} in {PAYLOAD!r}", f"one over {kinds[1]!r} in {kind!r}")
             return []
         statements = {f"lineage/{stage}.json" for stage in self.stages}
         for name in sorted({*SIGNED, *(statements & self.files.keys())} | subjects.keys()):

@@ -10,7 +10,18 @@ import pytest
 
 from flows.lineage.digest import digest_paths, directory_md5
 from flows.lineage.packages import locked_digest as digest_of_the_lock
-from flows.lineage.signing.auditor import UnreadableError, folder_md5, locked_digest, place, printable, read_lock
+from flows.lineage.signing.auditor import (
+    PAYLOAD,
+    RECORD,
+    UnreadableError,
+    folder_md5,
+    locked_digest,
+    place,
+    printable,
+    read_lock,
+)
+from flows.lineage.signing.dsse import PAYLOAD_TYPE
+from flows.lineage.signing.signature import PREDICATE_TYPE
 from tasks.core.settings import load_yaml
 from tests.conftest import ROOT
 
@@ -134,6 +145,10 @@ def test_a_locks_digest_is_that_of_the_statements(tmp_path: Path, text: str) -> 
     found = digest_of_the_lock(tmp_path)
     assert found is not None
     assert locked_digest((tmp_path / "requirements.lock").read_text()) == {"sha256": found.sha256, "md5": found.md5}
+
+
+def test_the_script_asks_for_what_is_signed() -> None:
+    assert (PAYLOAD, RECORD) == (PAYLOAD_TYPE, PREDICATE_TYPE)
 
 
 def test_each_path_has_a_place_of_its_own_inside_of_the_bundle() -> None:

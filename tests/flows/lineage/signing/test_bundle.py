@@ -17,7 +17,8 @@ import pytest
 
 from flows.lineage.digest import digest_file
 from flows.lineage.signing.bundle import bundle
-from flows.lineage.signing.keys import new_key
+from flows.lineage.signing.dsse import PAYLOAD_TYPE, pre_authentication_encoding
+from flows.lineage.signing.keys import new_key, private_key
 from flows.lineage.signing.signature import SIGNATURE, sign
 from tasks.core.errors import GoodfitError
 from tests.conftest import Project
@@ -296,6 +297,25 @@ def test_a_signature_moved_to_another_payload_is_found(handed: Handed) -> None:
     path.write_text(json.dumps(document))
     done = handed.check("--public-key", str(handed.public))
     assert (done.returncode, "found none that is valid" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("field", ["payloadType", "predicateType"])
+def test_what_the_signer_signed_for_another_purpose_proves_nothing(handed: Handed, field: str) -> None:
+    """The same key, the same files, and a valid signature: over what is no record of goodfit."""
+    path = handed.file(SIGNATURE.as_posix())
+    payload = json.loads(base64.b64decode(json.loads(path.read_text())["payload"]))
+    kind = "application/json" if field == "payloadType" else PAYLOAD_TYPE
+    if field == "predicateType":
+        payload["predicateType"] = "urn:other:rejected:v1"
+    content = json.dumps(payload).encode()
+    sig = private_key(handed.private).sign(pre_authentication_encoding(kind, content))
+    document = {"payloadType": kind, "payload": base64.b64encode(content).decode()}
+    path.write_text(json.dumps(document | {"signatures": [{"sig": base64.b64encode(sig).decode()}]}))
+    done = handed.check("--public-key", str(handed.public))
+    assert done.returncode == 1
+    assert "dvc.lock.dsse.json: expected a signature over 'urn:goodfit:record:v1'" in done.stderr
+    assert "rejected" in done.stderr or "application/json" in done.stderr
+    assert "proven" not in done.stdout
 
 
 def test_without_openssl_nothing_is_said_of_a_signature(handed: Handed) -> None:
