@@ -2,7 +2,7 @@
 
 Specification: https://www.researchobject.org/workflow-run-crate/profiles/process_run_crate on top of RO-Crate 1.1. A file is hashed
 while it is copied. What dvc.lock lists as a folder is one entity; the statements, which are in the crate, have the digest of each of
-its files. A file from outside of the repository is below `outside/`.
+its files. A file from outside of the repository is below `%2F/` or `%2E%2E/`, as in a bundle.
 """
 
 import json
@@ -45,26 +45,18 @@ def export(recorded: "Recorded", output: str | None) -> None:
     """
     from flows.lineage.export.crates import write_crate
     from flows.lineage.lock import LOCK_FILE, read_lock
+    from flows.lineage.signing.auditor import place
 
     if output is None or "://" in output:
         raise GoodfitError("a crate is a folder or a zip: name it with `-o FOLDER` or `-o FILE.zip`")
-    files: dict[str, tuple[Path, str | None]] = {}
-    for path, digest in recorded.files.items():
-        files[place(path)] = (recorded.root / path, digest.sha256)
-    if len(files) < len(recorded.files):
-        raise GoodfitError(
-            "two files from outside of the repository would have one name in the crate: move them into the repository"
-        )
+    files: dict[str, tuple[Path, str | None]] = {
+        place(path): (recorded.root / path, digest.sha256) for path, digest in recorded.files.items()
+    }
     files[LOCK_FILE] = (recorded.root / LOCK_FILE, None)
     text = json.dumps(metadata(recorded), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     lock = read_lock(recorded.root)
     listed = {path for stage in recorded.stages for path in (*lock[stage].deps, *lock[stage].outs)}
     write_crate(Path(output), files, {METADATA: text.encode()}, {place(path) for path in listed - recorded.files.keys()})
-
-
-def place(path: str) -> str:
-    """Where the crate has a file of the record."""
-    return path if not path.startswith(("/", "../")) else "outside/" + path.replace("../", "").lstrip("/")
 
 
 def metadata(recorded: "Recorded") -> dict[str, Any]:
@@ -114,6 +106,8 @@ def _root(recorded: "Recorded", parts: list[dict[str, Any]]) -> Iterator[dict[st
 
 
 def _part(recorded: "Recorded", path: str, md5: str) -> dict[str, Any]:
+    from flows.lineage.signing.auditor import place
+
     digest = recorded.files.get(path)
     if digest is None:  # a folder
         listed = f"DVC's MD5 of the list of its files: {md5}"

@@ -12,9 +12,12 @@ from zipfile import ZipFile
 
 import pytest
 
+from flows.lineage.digest import digest_file
 from flows.lineage.export.formats import ro_crate
 from flows.lineage.export.recorded import Recorded
 from flows.lineage.lock import read_lock
+from flows.lineage.signing.auditor import place
+from tasks.contracts.statement import Statement
 from tasks.core.errors import GoodfitError
 from tests.conftest import STAGES, Project
 
@@ -133,7 +136,27 @@ def test_a_file_that_is_not_the_recorded_one_leaves_no_crate(ran: Project, outpu
     assert not [entry for entry in ran.root.iterdir() if "crate" in entry.name]
 
 
-def test_a_file_from_outside_of_the_repository_stays_inside_of_the_crate() -> None:
-    assert ro_crate.place("../images/one.png") == "outside/images/one.png"
-    assert ro_crate.place("/data/../one.png") == "outside/data/one.png"
-    assert ro_crate.place("data/raw/one.png") == "data/raw/one.png"
+@pytest.mark.parametrize("kind", ["folder", "crate.zip"])
+def test_a_file_from_outside_of_the_repository_stays_inside_of_the_crate(recorded: Recorded, tmp_path: Path, kind: str) -> None:
+    """Wherever in its path the `..` is that leads out."""
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(b"image")
+    up = Path(os.path.relpath(outside, recorded.root)).as_posix()
+    names = [up, f"data/raw/../../{up}", outside.as_posix()]
+    document = json.loads((recorded.root / "lineage/download.json").read_text())
+    digest = vars(digest_file(outside))
+    document["subject"] += [{"name": name, "digest": digest} for name in names]
+    download = Statement.model_validate_json(json.dumps(document))
+    odd = Recorded(recorded.root, {**recorded.stages, "download": download}, recorded.own)
+    target = tmp_path / "below/below" / kind
+    target.parent.mkdir(parents=True)
+    ro_crate.export(odd, str(target))
+    if target.is_dir():
+        held = [path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()]
+    else:
+        with ZipFile(target) as opened:
+            held = opened.namelist()
+    places = {place(name) for name in names}
+    assert {name for name in held if name.endswith("outside.png")} == places
+    assert len(places) == 3
+    assert not any(".." in name.split("/") or name.startswith("/") for name in held)
