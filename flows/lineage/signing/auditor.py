@@ -286,8 +286,9 @@ class Bundle:
         return listed
 
     def below(self, path: str) -> dict[str, Digest]:
-        """The files of a folder in the bundle, by their place."""
-        return {name: one for name, one in self.files.items() if name.startswith(place(path) + "/")}
+        """The files of a folder in the bundle, by their path below it."""
+        start = place(path) + "/"
+        return {name[len(start) :].replace("%25", "%"): one for name, one in self.files.items() if name.startswith(start)}
 
     def check_entry(self, one: dict[str, Any]) -> None:
         """A file or folder of dvc.lock against the bytes in the bundle."""
@@ -298,9 +299,8 @@ class Bundle:
             if self.data:
                 self.add(MISSING, path, f"md5 {md5}", "no file")
             return
-        found = (
-            folder_md5({name: file.md5 for name, file in files.items()}, where) if md5.endswith(".dir") else files[where].md5
-        )
+        md5s = {f"{path}/{name}": file.md5 for name, file in files.items()}
+        found = folder_md5(md5s, path) if md5.endswith(".dir") else files[where].md5
         if found != md5:
             self.add(MISMATCH, path, f"md5 {md5} (dvc.lock)", f"md5 {found}")
         for key, value in (("size", sum(file.size for file in files.values())), ("nfiles", len(files))):
