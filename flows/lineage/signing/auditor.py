@@ -33,6 +33,8 @@ LOCKED, IGNORE_FILE = "requirements.lock", ".dvcignore"
 CONSISTENT, MISMATCH, MISSING, NO_STATEMENT, NOT_CHECKED = range(5)
 WORDS = ("consistent", "mismatch", "missing", "no statement", "not checked")
 SHOWN = 20
+# What Python says of a document that is not what it should be; JSON in too many brackets is a RecursionError.
+UNEXPECTED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class UnreadableError(Exception):
@@ -199,7 +201,10 @@ class Lines:
             return self.quoted(text)
         if text[0] in "[]{}&*!|>%@`#," or " #" in text or ": " in text or text.endswith(":"):
             raise self.refuse(f"found {text[:40]!r}")
-        return plain(text)
+        try:
+            return plain(text)
+        except ValueError:  # Python reads no number of more than 4300 digits
+            raise self.refuse(f"found {text[:40]!r}…, a number of {len(text)} digits") from None
 
     def quoted(self, text: str) -> str:
         try:
@@ -318,17 +323,19 @@ class Bundle:
             definition = document["predicate"]["buildDefinition"]
             external = definition["externalParameters"]
             kinds = (document["_type"], document["predicateType"])
-            outputs = {one["name"]: one["digest"] for one in document["subject"]}
-            inputs = {one["name"]: one["digest"] for one in definition["resolvedDependencies"] if is_input(one)}
-            beside = {one["name"]: one["digest"] for one in definition["resolvedDependencies"] if is_beside(one)}
+            outputs = digests_in(document["subject"])
+            inputs = digests_in(filter(is_input, definition["resolvedDependencies"]))
+            beside = digests_in(filter(is_beside, definition["resolvedDependencies"]))
             called = {"stage": external["stage"], "command": external["command"], **flat(external["parameters"], "parameter ")}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except UNEXPECTED as error:
             self.add(MISMATCH, own, "an in-toto statement with SLSA provenance", f"{type(error).__name__}: {error}")
             return
         if kinds != ("https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"):
             self.add(MISMATCH, own, "an in-toto statement with SLSA provenance", " and ".join(map(str, kinds)))
         recorded = entry.get("params") or {}
-        params = recorded.get("params.yaml", {}) if isinstance(recorded, dict) else {}
+        params = (recorded.get("params.yaml") or {}) if isinstance(recorded, dict) else recorded
+        if not isinstance(params, dict):
+            raise UnreadableError(f"dvc.lock: {stage}: params: found {params!r:.60}; expected a mapping for params.yaml")
         locked = {"stage": stage, "command": entry.get("cmd"), **flat(params, "parameter ")}
         for key in {**locked, **called}:
             sides = [json.dumps(one[key]) if key in one else "nothing" for one in (called, locked)]
@@ -384,9 +391,9 @@ class Bundle:
             payload, kind = base64.b64decode(document["payload"], validate=True), str(document["payloadType"])
             signatures = [base64.b64decode(one["sig"], validate=True) for one in document["signatures"]]
             record = json.loads(payload)
-            subjects = {one["name"]: one["digest"]["sha256"] for one in record["subject"]}
+            subjects = {name: one["sha256"] for name, one in digests_in(record["subject"]).items()}
             kinds = (kind, record["predicateType"])
-        except (ValueError, KeyError, TypeError) as error:
+        except UNEXPECTED as error:
             self.add(MISMATCH, SIGNATURE, "a DSSE envelope over a record", f"{type(error).__name__}: {error}")
             return []
         if kinds != (PAYLOAD, RECORD):  # the same key may have signed the same files to say that they were rejected
@@ -407,6 +414,19 @@ class Bundle:
             if key not in signed:
                 self.add(MISMATCH, SIGNATURE, f"a signature of {key.name}", "none that is valid")
         return [key.name for key in signed]
+
+
+def digests_in(listed: Iterable[Any]) -> dict[str, dict[str, str]]:
+    """The files of a statement's list with their digests, once it is what it should be."""
+    found: dict[str, dict[str, str]] = {}
+    for one in listed:
+        name, digest = one["name"], one["digest"]
+        if not (isinstance(name, str) and isinstance(digest, dict) and all(isinstance(text, str) for text in digest.values())):
+            raise ValueError(f"found {one!r:.80}; expected a name and its digests")
+        if name in found:
+            raise ValueError(f"{name!r:.80} stands there twice")
+        found[name] = digest
+    return found
 
 
 def is_input(entry: dict[str, Any]) -> bool:
@@ -502,6 +522,9 @@ def main(arguments: list[str] | None = None, root: Path | None = None) -> int:
         signed = bundle.check_signature(keys)
     except UnreadableError as error:
         print(printable(f"not checked: {error}"))
+        return NOT_CHECKED
+    except UNEXPECTED as error:  # a traceback would end with 1, the code of a mismatch
+        print(printable(f"not checked: the bundle cannot be read ({type(error).__name__}: {error})"))
         return NOT_CHECKED
     for one in bundle.wrong[:SHOWN]:
         print(one, file=sys.stderr)

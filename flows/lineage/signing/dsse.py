@@ -5,7 +5,6 @@ what remains of it here is the encoding below.
 """
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,7 +60,7 @@ def read_envelope(text: str) -> Envelope:
         document = json.loads(text)
         signatures = [(str(one.get("keyid", "")), _decoded(one["sig"])) for one in document["signatures"]]
         return Envelope(_decoded(document["payload"]), str(document["payloadType"]), signatures)
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EnvelopeError(f"it is not a DSSE envelope ({type(error).__name__}: {error})") from None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.lineage.digest import digest_file
 from flows.lineage.lock import LOCK_FILE, read_lock
+from flows.lineage.signing.auditor import UNEXPECTED, digests_in
 from flows.lineage.signing.dsse import PAYLOAD_TYPE, Envelope, EnvelopeError, is_signed_by, read_envelope, signed
 from flows.lineage.signing.keys import key_id, private_key, public_key
 from flows.lineage.statement import STATEMENT_TYPE
@@ -172,9 +173,9 @@ def _subjects(envelope: Envelope) -> dict[str, str]:
     """
     try:
         document = json.loads(envelope.payload)
-        subjects = {str(one["name"]): str(one["digest"]["sha256"]) for one in document["subject"]}
+        subjects = {name: digests["sha256"] for name, digests in digests_in(document["subject"]).items()}
         kind = document["predicateType"]
-    except (ValueError, KeyError, TypeError) as error:
+    except UNEXPECTED as error:
         raise EnvelopeError(f"its payload is not a record ({type(error).__name__}: {error})") from None
     if (envelope.payload_type, kind) != (PAYLOAD_TYPE, PREDICATE_TYPE):
         raise EnvelopeError(f"it signs {envelope.payload_type!r} of type {kind!r}; expected {PREDICATE_TYPE!r}")

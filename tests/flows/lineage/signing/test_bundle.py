@@ -224,6 +224,56 @@ def test_tampering_is_found(handed: Handed, kind: str) -> None:
     assert "consistent" not in done.stdout
 
 
+def stated(**subject: object) -> Callable[[Handed], object]:
+    return lambda one: one.statement("train", lambda document: document.update(subject=[subject]))
+
+
+def signed_subject(one: Handed) -> None:
+    path = one.file(SIGNATURE.as_posix())
+    document = json.loads(path.read_text())
+    payload = json.loads(base64.b64decode(document["payload"]))
+    payload["subject"].append({"name": 3, "digest": {"sha256": "x"}})
+    document["payload"] = base64.b64encode(json.dumps(payload).encode()).decode()
+    path.write_text(json.dumps(document))
+
+
+MALFORMED: dict[str, tuple[Callable[[Handed], object], int, str]] = {
+    "a digest that is text": (stated(name="a", digest="abc"), 1, "lineage/train.json: expected an in-toto statement"),
+    "a digest of numbers": (stated(name="a", digest={"md5": 1}), 1, "lineage/train.json: expected an in-toto statement"),
+    "a name that is a number": (stated(name=1, digest={}), 1, "lineage/train.json: expected an in-toto statement"),
+    "a name that is a list": (stated(name=[1], digest={}), 1, "lineage/train.json: expected an in-toto statement"),
+    "no mapping at all": (
+        lambda one: one.file("lineage/train.json").write_text("3"), 1, "lineage/train.json: expected an in-toto statement"
+    ),
+    "a statement in too many brackets": (
+        lambda one: one.file("lineage/train.json").write_text("[" * 100_000), 1, "found RecursionError"
+    ),
+    "a signature in too many brackets": (
+        lambda one: one.file(SIGNATURE.as_posix()).write_text("[" * 100_000), 1, "found RecursionError"
+    ),
+    "a signed name that is a number": (signed_subject, 1, "dvc.lock.dsse.json: expected a DSSE envelope over a record"),
+    "parameters in a list": (
+        lambda one: one.lock("      params.yaml:\n        download:", "      params.yaml:\n      - download:"),
+        4,
+        "not checked: dvc.lock: download: params: found [",
+    ),
+    "a size that is too long": (lambda one: one.lock("size: ", "size: " + "1" * 5000), 4, "a number of 5"),
+    "a lock in too many brackets": (
+        lambda one: one.file("dvc.lock").write_text("- " * 20_000 + "a\n"), 4, "not checked: the bundle cannot be read (RecursionError"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_file_is_found_or_cannot_be_checked(handed: Handed, kind: str) -> None:
+    """Never with a traceback, whose exit code 1 would be that of a mismatch."""
+    break_it, code, words = MALFORMED[kind]
+    break_it(handed)
+    done = handed.check("--public-key", str(handed.public))
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert words in done.stdout + done.stderr
+
+
 def test_a_comment_in_requirements_lock_locks_nothing_else(handed: Handed) -> None:
     handed.edit("requirements.lock", "numpy==", "# for the arrays\nnumpy==")
     done = handed.check("--public-key", str(handed.public))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.lineage.digest import digest_file
-from flows.lineage.signing.dsse import EnvelopeError, pre_authentication_encoding, read_envelope
+from flows.lineage.signing.dsse import EnvelopeError, pre_authentication_encoding, read_envelope, signed
 from flows.lineage.signing.keys import key_id, new_key, private_key, public_key
 from flows.lineage.signing.signature import ALWAYS, SIGNATURE, Checked, sign, signature
 from tasks.core.errors import GoodfitError
@@ -190,11 +190,21 @@ def test_a_statement_that_the_lock_does_not_record_is_not_signed(record: Project
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"payload": "!", "payloadType": "x", "signatures": []}', '{"signatures": 3}']
+    "text", ["", "[]", "{}", '{"payload": "!", "payloadType": "x", "signatures": []}', '{"signatures": 3}', "[" * 100_000]
 )
 def test_what_is_no_envelope_is_refused(text: str) -> None:
     with pytest.raises(EnvelopeError, match="not a DSSE envelope"):
         read_envelope(text)
+
+
+@pytest.mark.parametrize("payload", ["[" * 100_000, "3", '{"subject": [{"name": 1, "digest": {"sha256": "x"}}]}'])
+def test_a_payload_that_is_no_record_is_a_mismatch(record: Project, keys: tuple[Path, Path], payload: str) -> None:
+    document = signed(payload.encode(), private_key(keys[0]), [])
+    (record.root / SIGNATURE).write_text(json.dumps(document))
+    found = signature(record.root, [keys[1]])
+    assert found is not None
+    assert found.outcome is Checked.MISMATCH
+    assert found.wrong[0].found.startswith("its payload is not a record")
 
 
 def test_a_key_of_another_kind_is_refused(tmp_path: Path, record: Project) -> None:
