@@ -83,15 +83,17 @@ def new_key(path: Path, root: Path, *, elliptic: bool = False) -> Path:
         elliptic: ECDSA on the curve P-256, which model signing needs, and not ed25519.
 
     Raises:
-        GoodfitError: one of the files exists, or Git would add the private key.
+        GoodfitError: one of the files exists, their names are the same, or Git would add the private key.
     """
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+    if path.suffix.lower() == PUBLIC:  # the public key would be written over the private one
+        raise GoodfitError(f"{path} ends in {PUBLIC}, as the public key beside it will; expected another ending, such as .pem")
     public = path.with_suffix(PUBLIC)
     for file in (path, public):
-        if file.exists():
+        if os.path.lexists(file):
             raise GoodfitError(f"{file} exists already; expected a new name: a key that is lost cannot be made again")
     if _git_would_add(path, root):
         raise GoodfitError(

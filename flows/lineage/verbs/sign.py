@@ -34,20 +34,33 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _sign(options: argparse.Namespace, root: Path) -> tuple[Path, list[str]]:
+    """What was written, and what it covers."""
+    from flows.lineage.signing.model_signature import sign_model
+    from flows.lineage.signing.signature import SIGNATURE, sign
+
+    if options.model_signing:
+        return sign_model(root, options.key), ["models/"]
+    output = options.output.absolute() if options.output else SIGNATURE
+    files = sign(root, options.key, output)
+    return root / output, files
+
+
 def call(options: argparse.Namespace, root: Path) -> int:
     """Sign the record, or the model."""
     import json
 
     from flows.lineage.signing.keys import new_key
-    from flows.lineage.signing.model_signature import sign_model
-    from flows.lineage.signing.signature import SIGNATURE, sign
 
     public = new_key(options.key, root, elliptic=options.model_signing) if options.new_key else None
-    if options.model_signing:
-        target, files = sign_model(root, options.key), ["models/"]
-    else:
-        output = options.output.absolute() if options.output else SIGNATURE
-        files, target = sign(root, options.key, output), root / output
+    try:
+        target, files = _sign(options, root)
+    except BaseException:
+        for made in (
+            [options.key, public] if public else []
+        ):  # nothing is signed with them, and the same command has to work again
+            made.unlink(missing_ok=True)
+        raise
     shown = target.relative_to(root).as_posix() if target.is_relative_to(root) else str(target)
     if options.json:
         print(json.dumps({"signature": shown, "files": files, "public_key": str(public) if public else None}, indent=2))
