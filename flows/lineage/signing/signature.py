@@ -4,6 +4,7 @@ What dvc.lock and the statements name by digest, which is every input and output
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -76,16 +77,33 @@ def sign(root: Path, key_file: Path, output: Path | None = None) -> list[str]:
     """Sign the record in the working tree; return the files. Signatures of other keys stay where the record is the same.
 
     Raises:
-        GoodfitError: a file is missing, a statement is not the one that dvc.lock records, or the key cannot be used.
+        GoodfitError: a file is missing, a statement is not the one that dvc.lock records, the key cannot be used, or something else
+            than a signature lies where it is to be.
     """
-    key, target = private_key(key_file), root / (output or SIGNATURE)
+    target = root / (output or SIGNATURE)
+    before = _before(target)
+    key = private_key(key_file)
     payload = json.dumps(_record(root), indent=1, sort_keys=True).encode()
     others: list[tuple[str, bytes]] = []
-    if target.exists():
-        before = read_envelope(target.read_text(encoding="utf-8"))
-        others = before.signatures if (before.payload, before.payload_type) == (payload, PAYLOAD_TYPE) else []
+    if before and (before.payload, before.payload_type) == (payload, PAYLOAD_TYPE):
+        others = before.signatures
     write_json(target, signed(payload, key, others))
     return list(_files(root))
+
+
+def _before(target: Path) -> Envelope | None:
+    """The signatures that lie there already."""
+    if not os.path.lexists(target):
+        return None
+    try:
+        if not target.is_file():  # to read a pipe is to wait for ever
+            raise EnvelopeError("it is no regular file")
+        return read_envelope(target.read_text(encoding="utf-8"))
+    except (EnvelopeError, UnicodeDecodeError) as error:
+        raise GoodfitError(
+            f"nothing was signed: {target} is not a signature to which another can be added ({error}): move it away, or bring back the "
+            f"committed one with `git checkout {target.name}`"
+        ) from None
 
 
 def signature(root: Path, public_keys: Sequence[Path] = (), path: Path | None = None) -> Signature | None:

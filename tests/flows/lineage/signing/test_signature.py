@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -225,6 +226,55 @@ def test_a_private_key_is_for_its_owner_and_never_where_git_would_add_it(record:
         new_key(record.root / "key.pem", record.root)
     (record.root / ".gitignore").write_text("/key.pem\n")
     new_key(record.root / "key.pem", record.root)
+
+
+@pytest.mark.parametrize("name", ["key.pub", "key.PUB"])
+def test_a_key_whose_name_is_that_of_the_public_one_is_refused(record: Project, tmp_path: Path, name: str) -> None:
+    """The one would be written over the other."""
+    with pytest.raises(GoodfitError, match=r"ends in \.pub, as the public key beside it will; expected another ending"):
+        new_key(tmp_path / name, record.root)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["project"]
+
+
+def test_a_link_that_leads_nowhere_is_not_written_through(record: Project, tmp_path: Path) -> None:
+    (tmp_path / "key.pub").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(GoodfitError, match=r"key\.pub exists already"):
+        new_key(tmp_path / "key.pem", record.root)
+    assert not (tmp_path / "key.pem").exists()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_new_key_is_not_left_behind_where_nothing_was_signed(record: Project, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flows.cli", "lineage", "sign", "--key", str(tmp_path / "key.pem"), "--new-key"]
+    params = record.root / "params.yaml"
+    params.rename(tmp_path / "params.yaml")
+    done = record.run(*command, check=False)
+    assert (done.returncode, done.stderr.startswith("error: params.yaml is missing")) == (1, True)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"project", "params.yaml"}
+    (tmp_path / "params.yaml").rename(params)
+    record.run(*command)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"project", "key.pem", "key.pub"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"\xff\xfe", "can't decode byte 0xff"), (b"{}", "it is not a DSSE envelope"), (None, "it is no regular file")],
+    ids=["not UTF-8", "damaged", "a pipe"],
+)
+def test_what_is_no_signature_stays_and_is_named(
+    record: Project, keys: tuple[Path, Path], content: bytes | None, words: str
+) -> None:
+    path = record.root / SIGNATURE
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(
+        GoodfitError, match=r"nothing was signed: .*dvc\.lock\.dsse\.json is not a signature .*move it away"
+    ) as raised:
+        sign(record.root, keys[0])
+    assert words in str(raised.value)
+    assert path.is_fifo() if content is None else path.read_bytes() == content
 
 
 def test_a_key_with_a_password_needs_a_terminal(record: Project, tmp_path: Path) -> None:
