@@ -384,7 +384,7 @@ class Bundle:
         """The names of the keys that signed the record; none where there is no signature."""
         if SIGNATURE not in self.files:
             if keys:
-                self.add(MISMATCH, SIGNATURE, "a signature", "none")
+                self.add(MISSING, SIGNATURE, "a signature", "none")
             return []
         try:
             document = json.loads((self.root / SIGNATURE).read_text(encoding="utf-8"))

@@ -208,7 +208,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Handed], object], int, str]] = {
         1,
         "lineage/train.json: x: expected no such file",
     ),
-    "no signature": (lambda one: one.file(SIGNATURE.as_posix()).unlink(), 1, "dvc.lock.dsse.json: expected a signature, found none"),
+    "no signature": (lambda one: one.file(SIGNATURE.as_posix()).unlink(), 2, "dvc.lock.dsse.json: expected a signature, found none"),
     "a lock that is not DVC's": (lambda one: one.file("dvc.lock").write_text("stages: {a: 1}\n"), 4, ""),
 }  # fmt: skip
 
