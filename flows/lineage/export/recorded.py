@@ -9,6 +9,7 @@ import subprocess
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -221,7 +222,8 @@ class Recorded:
             GoodfitError: neither says so.
         """
         for entry in self._journal:
-            if (entry["stage"], entry["outcome"], entry.get("statement_md5")) == (stage, "ran", self.own[stage].md5):
+            same = (entry["stage"], entry["outcome"], entry.get("statement_md5")) == (stage, "ran", self.own[stage].md5)
+            if same and _is_time(entry["started"]) and _is_time(entry["finished"]):
                 return Times(entry["started"], entry["finished"], "journal")
         if self.commit is None:
             raise GoodfitError(
@@ -256,6 +258,14 @@ def read_recorded(root: Path) -> Recorded:
     if problems:
         raise GoodfitError(f"{problems[0]}; an export holds only a record that is whole: {VERIFY}")
     return found
+
+
+def _is_time(text: Any) -> bool:
+    """The journal is a file that anybody can edit, and a killed process can leave half of a line in it."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def _uuid(digest: bytes) -> UUID:

@@ -57,6 +57,16 @@ def test_times_are_the_journals_or_else_the_commits(ran: Project) -> None:
     assert found.times("train").source == "commit"
 
 
+@pytest.mark.parametrize("started", [1, None, "yesterday", "2026-01-01T00:00:00"])
+def test_a_line_of_the_journal_that_has_no_time_is_passed_over(ran: Project, started: object) -> None:
+    journal = ran.root / ".dvc/tmp/goodfit/journal.jsonl"
+    lines = [json.loads(line) | {"started": started} for line in journal.read_text().splitlines()]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_recorded(ran.root).times("train").source == "commit"
+    printed = ran.run("goodfit", "lineage", "export", "--format", "openlineage").stdout
+    assert json.loads(printed.splitlines()[0])["eventTime"] == read_recorded(ran.root).times("train").started
+
+
 def test_a_record_that_is_not_committed_has_no_commit_and_no_time(ran: Project) -> None:
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
     ran.repro()
