@@ -1,6 +1,7 @@
 """`goodfit lineage check-signature`: whether the record is the one that was signed."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def call(options: argparse.Namespace, root: Path) -> int:
         print(json.dumps(document, indent=2))
         return outcome
     if found is None:
-        print(f"no signature: {path} is missing; `goodfit lineage sign` writes it")
+        no_file = os.path.lexists(root / path)
+        what = "is no regular file" if no_file else "is missing"
+        print(escaped(f"no signature: {path} {what}; `goodfit lineage sign` writes one"))
         return outcome
     for one in found.wrong:
         print(escaped(str(one)), file=sys.stderr)

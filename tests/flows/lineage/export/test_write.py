@@ -1,5 +1,6 @@
 """The verb `export`: its list of formats, where it writes, and what it says of a package that is missing."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.conftest import ROOT, Project
 
 
 def test_each_file_of_the_folder_is_a_format_and_stands_in_help(fresh: Project) -> None:
-    files = {file.stem.replace("_", "-") for file in (ROOT / "flows/lineage/formats").glob("*.py")} - {"--init--"}
+    files = {file.stem.replace("_", "-") for file in (ROOT / "flows/lineage/export/formats").glob("*.py")} - {"--init--"}
     assert set(available()) == files
     printed = fresh.run("goodfit", "lineage", "export", "--help").stdout
     assert all(f"  {name} " in printed and module.TEXT in printed for name, module in available().items())
@@ -37,6 +38,15 @@ def test_a_text_ends_with_one_newline_and_replaces_the_file_as_a_whole(
         put("three", str(tmp_path / "folder"))
     with pytest.raises(GoodfitError, match="is an address, to which this format cannot be sent"):
         put("three", "ftp://host/file")
+
+
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(
+        GoodfitError, match="pipe is no regular file; name a file to write, or leave -o out for standard output"
+    ):
+        put("text", str(tmp_path / "pipe"))
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_missing_package_is_one_sentence_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,6 +314,14 @@ def test_a_signature_may_lie_elsewhere(record: Project, keys: tuple[Path, Path],
     assert done.stdout.startswith("signed: ")
 
 
+def test_what_is_no_file_is_not_called_missing(record: Project, keys: tuple[Path, Path]) -> None:
+    command = [sys.executable, "-m", "flows.cli", "lineage", "check-signature", "--public-key", str(keys[1])]
+    done = record.run(*command, "--signature", "lineage", check=False)
+    assert (done.returncode, done.stdout.startswith("no signature: ")) == (3, True)
+    assert "lineage is no regular file; `goodfit lineage sign` writes one" in done.stdout
+    assert f"{SIGNATURE} is missing" in record.run(*command, check=False).stdout
+
+
 @pytest.mark.slow
 def test_a_signature_is_gits_and_not_dvcs(ran: Project, tmp_path: Path) -> None:
     """Neither `dvc status` nor a stage that reads every statement trips over it."""
