@@ -9,7 +9,8 @@ from typing import IO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from flows.lineage.digest import CHUNK
-from tasks.core.errors import ArtifactError, GoodfitError
+from flows.lineage.outputs import require_free
+from tasks.core.errors import ArtifactError
 from tasks.core.files import whole
 
 Sources = Mapping[str, tuple[Path, str | None]]
@@ -26,16 +27,13 @@ def write_crate(output: Path, files: Sources, texts: Mapping[str, bytes], folder
         GoodfitError: there is something at `output` already.
         ArtifactError: a file is missing, or is not the one that was recorded.
     """
+    require_free(output)
     if output.suffix == ".zip":
-        if output.is_dir():
-            raise GoodfitError(f"{output} is a folder; expected the name of a file to write")
         with whole(output) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED) as made:
             for folder in sorted(folders):
                 made.writestr(ZipInfo(f"{folder}/", NO_TIME), b"")
             _fill(lambda path: made.open(_entry(path), "w", force_zip64=True), files, texts)
         return
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise GoodfitError(f"{output} exists and is not an empty folder: name a new one, or remove it")
     _write_folder(output, files, texts, folders)
 
 
@@ -46,8 +44,6 @@ def _write_folder(output: Path, files: Sources, texts: Mapping[str, bytes], fold
         for folder in folders:
             (partial / folder).mkdir(parents=True, exist_ok=True)
         _fill(lambda path: _open(partial / path), files, texts)
-        if output.exists():
-            output.rmdir()
         partial.rename(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -1,6 +1,7 @@
 """What the formats of `goodfit lineage export` have in common: which there are, where they write, and what they need installed."""
 
 import json
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -33,12 +34,14 @@ def file_at(output: str) -> Path:
     """The file that `--output` names.
 
     Raises:
-        GoodfitError: it names a folder or an address.
+        GoodfitError: it names a folder, a device, a pipe, a link that leads nowhere, or an address.
     """
     if "://" in output:
         raise GoodfitError(f"{output} is an address, to which this format cannot be sent; name a file")
     if Path(output).is_dir():
         raise GoodfitError(f"{output} is a folder; this format is one file: name the file to write")
+    if os.path.lexists(output) and not Path(output).is_file():  # such as /dev/stdout, which a file would replace
+        raise GoodfitError(f"{output} is no regular file; name a file to write, or leave -o out for standard output")
     return Path(output)
 
 

@@ -12,6 +12,7 @@ from flows.declaration import read_declarations
 from flows.lineage.digest import digest_paths
 from flows.lineage.history import commit_of
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
+from flows.lineage.outputs import require_new
 from flows.lineage.reading.source_data import bring_sources, md5_of, sources
 from flows.lineage.reproduction.clean_clone import clean_clone, remove
 from flows.lineage.reproduction.compare import PAGES, Recorded
@@ -61,10 +62,10 @@ def bundle(
         public_key: put this key beside the signature.
 
     Raises:
-        GoodfitError: `target` exists, a recorded file is nowhere to be found, or what was put together does not agree with itself.
+        GoodfitError: `target` exists or is in the way of what dvc.yaml declares, a recorded file is nowhere to be found, or what was
+            put together does not agree with itself.
     """
-    if target.exists():
-        raise GoodfitError(f"{target} exists already; expected a new name")
+    require_new(root, target)
     if public_key:
         read_public_key(public_key)
     partial = target.with_name(f".{target.name}.partial")
@@ -163,7 +164,10 @@ def _inputs(base: Path, locked: Mapping[str, Locked], recorded: Recorded, lost: 
     """The inputs that no stage writes, code and data."""
     wanted = sources(locked, (out for entry in locked.values() for out in entry.outs))
     if recorded.root != base:
-        bring_sources(recorded.root, base, wanted)
+        try:
+            bring_sources(recorded.root, base, wanted)
+        except GoodfitError as error:  # `reproduce` brings them to run them
+            raise GoodfitError(f"nothing was bundled: {str(error).removeprefix('nothing was run: ')}") from None
     found: dict[str, Path] = {}
     for path, md5 in wanted.items():
         if md5_of(base, path) == md5:

@@ -24,6 +24,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def call(options: argparse.Namespace, root: Path) -> int:
     """Write the recorded run in one format."""
     from flows.lineage.export.recorded import read_recorded
+    from flows.lineage.outputs import require_place
 
+    if options.output and "://" not in options.output:
+        require_place(root, Path(options.output))
     available()[options.format].export(read_recorded(root), options.output)
     return 0

@@ -36,9 +36,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def _sign(options: argparse.Namespace, root: Path) -> tuple[Path, list[str]]:
     """What was written, and what it covers."""
+    from flows.lineage.outputs import require_place
     from flows.lineage.signing.model_signature import sign_model
     from flows.lineage.signing.signature import SIGNATURE, sign
 
+    if options.output:
+        require_place(root, options.output)
     if options.model_signing:
         return sign_model(root, options.key), ["models/"]
     output = options.output.absolute() if options.output else SIGNATURE

@@ -41,14 +41,16 @@ def export(recorded: "Recorded", output: str | None) -> None:
     """Write the crate.
 
     Raises:
-        GoodfitError: no output is given, it exists with something in it, or a file is not the one that was recorded.
+        GoodfitError: no output is given, there is something already, or a file is not the one that was recorded.
     """
     from flows.lineage.export.crates import write_crate
     from flows.lineage.lock import LOCK_FILE, read_lock
+    from flows.lineage.outputs import require_free
     from flows.lineage.signing.auditor import place
 
     if output is None or "://" in output:
         raise GoodfitError("a crate is a folder or a zip: name it with `-o FOLDER` or `-o FILE.zip`")
+    require_free(Path(output))
     files: dict[str, tuple[Path, str | None]] = {
         place(path): (recorded.root / path, digest.sha256) for path, digest in recorded.files.items()
     }

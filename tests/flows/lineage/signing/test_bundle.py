@@ -430,6 +430,35 @@ def test_what_does_not_agree_with_itself_is_not_bundled(ran: Project, tmp_path: 
     assert {entry.name for entry in tmp_path.iterdir()} == {"ran", "key.pem", "key.pub"}
 
 
+def test_inputs_that_are_lost_are_named_in_the_words_of_a_bundle(ran: Project, tmp_path: Path) -> None:
+    (ran.root / "tasks/train.py").write_text("pass\n")
+    ran.run("git", "commit", "-qam", "Edit and do not run")
+    with pytest.raises(GoodfitError, match=r"^nothing was bundled: inputs are not .*\n  tasks/train\.py: dvc\.lock has md5 "):
+        bundle(ran.root, tmp_path / "out", "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("data/raw/out", "data/raw, which stage '"),
+        ("data", "exists already; expected a new name"),
+        ("link", "exists already; expected a new name"),
+        ("results/new.zip", None),
+        ("nowhere/out", "nowhere is not a folder"),
+    ],
+)
+def test_a_bundle_neither_replaces_nor_changes_anything(ran: Project, output: str, words: str | None) -> None:
+    (ran.root / "link").symlink_to("elsewhere")
+    done = ran.run("goodfit", "lineage", "bundle", "--no-data", "--output", output, check=False)
+    if words is None:
+        assert done.returncode == 0, done.stderr
+        return
+    assert (done.returncode, words in done.stderr) == (1, True), done.stderr
+    assert ran.is_clean()
+    assert not (ran.root / "nowhere").exists()
+    assert not (ran.root / "elsewhere").exists()
+
+
 def test_a_file_whose_bytes_are_lost_is_named(ran: Project, tmp_path: Path) -> None:
     shutil.rmtree(ran.root / ".dvc/cache")
     (ran.root / "models/model.safetensors").unlink()

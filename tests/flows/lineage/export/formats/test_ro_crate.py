@@ -116,10 +116,13 @@ def test_a_zip_has_the_same_files_and_the_same_bytes_each_time(
 
 def test_what_is_there_already_stays(recorded: Recorded, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    (tmp_path / "taken/file").write_text("kept")
-    with pytest.raises(GoodfitError, match=r"taken exists and is not an empty folder: name a new one, or remove it"):
-        ro_crate.export(recorded, str(tmp_path / "taken"))
-    assert [path.name for path in tmp_path.rglob("*")] == ["taken", "file"]
+    (tmp_path / "taken.zip").write_text("kept")
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("taken", "taken.zip", "link"):
+        with pytest.raises(GoodfitError, match=rf"{name} exists already; expected a new name"):
+            ro_crate.export(recorded, str(tmp_path / name))
+    assert {path.name for path in tmp_path.rglob("*")} == {"taken", "taken.zip", "link"}
+    assert (tmp_path / "taken.zip").read_text() == "kept"
     for output in (None, "https://host/crate.zip"):
         with pytest.raises(GoodfitError, match=r"a crate is a folder or a zip: name it with `-o FOLDER` or `-o FILE.zip`"):
             ro_crate.export(recorded, output)
