@@ -282,7 +282,9 @@ class Bundle:
             self.wrong.append(wrong)
 
     def entries(self, stage: str, entry: Any, kind: str) -> list[dict[str, Any]]:
-        listed = entry.get(kind, []) if isinstance(entry, dict) else None
+        if not isinstance(entry, dict):
+            raise UnreadableError(f"dvc.lock: {stage}: found {entry!r:.60}; expected a mapping with cmd, deps and outs")
+        listed = entry.get(kind, [])
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise UnreadableError(f"dvc.lock: {stage}: {kind}: found {listed!r:.60}; expected a list")
         for one in listed:

@@ -257,6 +257,9 @@ MALFORMED: dict[str, tuple[Callable[[Handed], object], int, str]] = {
         4,
         "not checked: dvc.lock: download: params: found [",
     ),
+    "a stage that is text": (
+        lambda one: one.lock("stages:\n", "stages:\n  other: hello\n"), 4, "dvc.lock: other: found 'hello'; expected a mapping"
+    ),
     "a size that is too long": (lambda one: one.lock("size: ", "size: " + "1" * 5000), 4, "a number of 5"),
     "a lock in too many brackets": (
         lambda one: one.file("dvc.lock").write_text("- " * 20_000 + "a\n"), 4, "not checked: the bundle cannot be read (RecursionError"
