@@ -1,5 +1,6 @@
 """The folder that goodfit works in: that of dvc.yaml, which is a DVC repository of its own."""
 
+import re
 from pathlib import Path
 
 from tasks.core.errors import GoodfitError
@@ -7,6 +8,7 @@ from tasks.core.errors import GoodfitError
 PIPELINE_FILE = "dvc.yaml"  # read by flows/declaration.py, whose import takes longer
 CACHE = Path(".dvc/cache")
 OBJECTS = Path("files/md5")  # below the cache
+MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?")  # as DVC writes it, a folder's with `.dir` behind it
 
 
 def find_project() -> Path:
@@ -79,5 +81,14 @@ def cache_folder(root: Path) -> Path:
 
 
 def object_path(cache: Path, md5: str) -> Path:
-    """Where DVC's cache keeps the file with this MD5."""
+    """Where DVC's cache keeps the file with this MD5.
+
+    Raises:
+        GoodfitError: it is no MD5; such a text from a record could name a file anywhere.
+    """
+    if not MD5.fullmatch(md5):
+        raise GoodfitError(
+            f"found {md5!r} as the MD5 of a file; expected 32 hexadecimal digits, behind those of a folder `.dir`: the record that has "
+            "it was not written by DVC or goodfit; bring back the one of a commit that you trust"
+        )
     return cache / OBJECTS / md5[:2] / md5[2:]

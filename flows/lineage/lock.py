@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.repository import MD5
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
@@ -108,6 +109,10 @@ def _digests(where: str, items: Any) -> dict[str, str]:
     for item in items:
         if not (isinstance(item, dict) and isinstance(item.get("path"), str) and isinstance(item.get("md5"), str)):
             raise _wrong(where, item, "a path and its md5")
+        if not MD5.fullmatch(item["md5"]):  # it becomes the name of a file, which could lie anywhere
+            raise _wrong(
+                f"{where}: {item['path']}", item["md5"], "an md5 of 32 hexadecimal digits, of a folder with `.dir` behind it"
+            )
         # Two choices may name the same component: DVC then lists its file twice.
         if digests.get(item["path"], item["md5"]) != item["md5"]:
             raise _wrong(where, item["path"], "each path once")

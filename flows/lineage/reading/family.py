@@ -206,5 +206,5 @@ def _from_statement(text: str | None) -> Locked | None:
 def _cached(cache: Path, md5: str | None) -> str | None:
     try:
         return object_path(cache, md5).read_text(encoding="utf-8") if md5 else None
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, GoodfitError):  # a line of the journal may hold any text
         return None

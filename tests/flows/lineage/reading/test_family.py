@@ -19,7 +19,7 @@ def names(world: World) -> list[str]:
     return list(find_family(world.root).trainings["training"])
 
 
-def lock(epochs: int = 10, val: str = "v" * 32, history: str = "", code: str = "c" * 32, predictions: str = "p" * 32) -> str:
+def lock(epochs: int = 10, val: str = "6" * 32, history: str = "", code: str = "c" * 32, predictions: str = "4" * 32) -> str:
     """A dvc.lock with a training of so many epochs, whose history differs from any of other epochs, and its evaluation."""
 
     def files(**paths: str) -> list[dict[str, str]]:
@@ -29,11 +29,11 @@ def lock(epochs: int = 10, val: str = "v" * 32, history: str = "", code: str = "
         "cmd": "python -m flows.stage train",
         "deps": files(**{VAL: val, "tasks/train.py": code}),
         "params": {"params.yaml": {"seed": 0, "train": {"epochs": epochs}}},
-        "outs": files(**{OWN: f"{epochs}{code}", "results/history.csv": history or f"history of {epochs}"}),
+        "outs": files(**{OWN: f"{epochs}{code}"[:32], "results/history.csv": history or f"{epochs:032x}"}),
     }
     evaluate = {
         "cmd": "python -m flows.stage evaluate",
-        "deps": files(**{TEST: "t" * 32}),
+        "deps": files(**{TEST: "9" * 32}),
         "outs": files(**{"results/predictions.parquet": predictions}),
     }
     return json.dumps({"schema": "2.0", "stages": {"train": train, "evaluate": evaluate}})
@@ -52,8 +52,8 @@ def test_counts_every_training_on_these_images_wherever_git_has_it(world: World)
     world.run("git", "checkout", "-qb", "side")
     side = world.commit(lock(20))
     world.run("git", "checkout", "-q", "main")
-    other_images = world.commit(lock(300, val="w" * 32))
-    third = world.commit(lock(4000, predictions="q" * 32))
+    other_images = world.commit(lock(300, val="8" * 32))
+    third = world.commit(lock(4000, predictions="7" * 32))
     world.run("git", "merge", "-q", "-s", "ours", "-m", "Keep ours", "side")
     world.run("git", "branch", "-qD", "side")  # only the merge leads to it, and has the other dvc.lock
     world.run("git", "checkout", "-qb", "tagged")
@@ -113,9 +113,9 @@ def test_runs_that_only_the_journal_saw_count_where_the_cache_has_their_statemen
         return world.cache(json.dumps({**kinds, "subject": written, "predicate": {"buildDefinition": definition}}))
 
     recorded = world.commit(lock(1))
-    seen, elsewhere = statement("v" * 32), statement("w" * 32)
+    seen, elsewhere = statement("6" * 32), statement("8" * 32)
     world.journal(
-        {"started": "2026-01-01T00:00:00", "outcome": "ran", "statement_md5": f"1{'c' * 32}"},
+        {"started": "2026-01-01T00:00:00", "outcome": "ran", "statement_md5": f"1{'c' * 31}"},
         {"started": "2026-01-02T00:00:00", "outcome": "ran", "statement_md5": seen},
         {"started": "2026-01-03T00:00:00", "outcome": "restored", "statement_md5": seen},
         {"started": "2026-01-04T00:00:00", "outcome": "ran", "statement_md5": elsewhere},
