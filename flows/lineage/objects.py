@@ -1,16 +1,17 @@
-"""The files that dvc.lock names by their MD5, read from DVC's cache or, where its bytes are the same, from the working tree."""
+"""The files that dvc.lock names by their MD5, read from DVC's cache or, where its bytes are the same, from the working tree.
 
-import json
+What is read is hashed: an object may be damaged, or another one under its name.
+"""
+
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from flows.lineage.digest import digest_file
-from flows.repository import cache_folder, object_path
+from flows.lineage.listing import FOLDER, ListingError, parse_listing
+from flows.repository import MD5, cache_folder, object_path
 from tasks.contracts.statement import Statement
 from tasks.core.errors import GoodfitError
-
-FOLDER = ".dir"  # behind the MD5 of a folder
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,40 @@ class Objects:
         return cache_folder(self.root)
 
     def has(self, md5: str) -> bool:
-        return object_path(self.cache, md5).is_file()
+        return bool(MD5.fullmatch(md5)) and object_path(self.cache, md5).is_file()
 
-    def bytes(self, md5: str) -> bytes:
-        return object_path(self.cache, md5).read_bytes()
+    def content(self, md5: str) -> bytes | None:
+        """The bytes of an object; None where the cache has none of these."""
+        try:
+            found = object_path(self.cache, md5).read_bytes() if self.has(md5) else None
+        except OSError:
+            return None
+        if found is None or hashlib.md5(found, usedforsecurity=False).hexdigest() != md5.removesuffix(FOLDER):
+            return None
+        return found
 
     def file(self, md5: str, path: str) -> Path | None:
-        """The file with this MD5: in the cache, or what lies at `path` in the working tree if that has it; else None."""
-        stored = object_path(self.cache, md5)
+        """The file with this MD5: in the cache, or what lies at `path` in the working tree if that has it; else None.
+
+        Raises:
+            GoodfitError: what the cache has under this name are other bytes, and the working tree does not have them either.
+        """
+        stored, here = object_path(self.cache, md5), self.root / path
+        for file in (stored, here):
+            if file.is_file() and _md5(file) == md5:
+                return file
         if stored.is_file():
-            return stored
-        here = self.root / path
-        return here if here.is_file() and digest_file(here).md5 == md5 else None
+            raise GoodfitError(
+                f"{stored}: found md5 {_md5(stored)}, expected {md5}: DVC's cache has a damaged copy of {path}; remove it, and "
+                "`dvc fetch --all-commits` brings what a remote has"
+            )
+        return None
 
     def needed(self, md5: str, path: str) -> Path:
         """As `file`.
 
         Raises:
-            GoodfitError: it is in neither place.
+            GoodfitError: it is in neither place, or damaged.
         """
         found = self.file(md5, path)
         if found is None:
@@ -55,13 +72,14 @@ class Objects:
 
     def text(self, md5: str | None) -> str | None:
         """The text of an object in the cache; None where there is none."""
+        content = self.content(md5) if md5 else None
         try:
-            return object_path(self.cache, md5).read_text(encoding="utf-8") if md5 else None
-        except (OSError, UnicodeDecodeError):
+            return content.decode() if content is not None else None
+        except UnicodeDecodeError:
             return None
 
     def members(self, md5: str) -> dict[str, str] | None:
-        """The files of a folder, by path within it, with their MD5; None where the cache lacks the folder's list."""
+        """The files of a folder, by path within it, with their MD5; None where the cache lacks its list, or that is damaged."""
         if md5 not in self._members:
             self._members[md5] = self._read_members(md5)
         return self._members[md5]
@@ -75,13 +93,20 @@ class Objects:
         return self._statements[md5]
 
     def _read_members(self, md5: str) -> dict[str, str] | None:
+        content = self.content(md5)
         try:
-            return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(self.bytes(md5))}
-        except (OSError, ValueError, TypeError, KeyError):
+            return parse_listing(content) if content is not None else None
+        except ListingError:
             return None
 
     def _read_statement(self, md5: str) -> Statement | None:
+        content = self.content(md5)
         try:
-            return Statement.model_validate_json(self.bytes(md5))
-        except (OSError, ValueError):
+            return Statement.model_validate_json(content) if content is not None else None
+        except ValueError:
             return None
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

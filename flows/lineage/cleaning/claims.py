@@ -14,6 +14,7 @@ from typing import Any
 
 from flows.lineage.blobs import contents
 from flows.lineage.cleaning.reached import TOKEN, is_statement, unreachable_commits, versions
+from flows.lineage.listing import read_listing
 from flows.lineage.lock import LockFileError, parse_lock
 from tasks.core.errors import ParamsError
 from tasks.core.settings import load_yaml
@@ -42,7 +43,7 @@ def claims(
             found[md5].add(claim)
     for md5, file in unreached.items():
         if md5.endswith(".dir"):
-            for name, member in _members(file):
+            for name, member in (read_listing(file) or {}).items():
                 names[member] |= {f"{folder}/{name}" for folder in names[md5] or {f"a folder ({md5[:8]}…)"}}
                 found[member] |= found[md5]
     return names, found
@@ -97,11 +98,3 @@ def _of_statements(unreached: Mapping[str, Path]) -> Iterator[tuple[Claim, str]]
         yield Claim(stage, f"lineage/{stage}.json", "a statement in DVC's cache"), md5
         for path, output in outputs.items():
             yield Claim(stage, path, "a statement in DVC's cache"), output
-
-
-def _members(file: Path) -> Iterator[tuple[str, str]]:
-    try:
-        for entry in json.loads(file.read_text(encoding="utf-8")):
-            yield str(entry["relpath"]), str(entry["md5"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return

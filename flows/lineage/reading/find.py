@@ -7,8 +7,9 @@ from typing import Any
 
 from flows.lineage.digest import digest_file, digest_paths, directory_md5
 from flows.lineage.history import Snapshot, read_history
+from flows.lineage.listing import FOLDER
 from flows.lineage.lock import Locked
-from flows.lineage.objects import FOLDER, Objects
+from flows.lineage.objects import Objects
 from flows.lineage.printed import cell, escaped, table
 from flows.lineage.reading.list import not_seen, with_working_tree
 from flows.lineage.statement import statement_path
@@ -98,10 +99,10 @@ class Search:
         """A statement that names the file, as most do not: their bytes say so before they are parsed."""
         if md5 is None:
             return None
-        if not self.objects.has(md5):
+        content = self.objects.content(md5)
+        if content is None:
             self.statements.add(md5)
             return None
-        content = self.objects.bytes(md5)
         named = any(digest and digest.encode() in content for digest in (self.wanted.md5, self.wanted.sha256))
         return self.objects.statement(md5) if named else None
 

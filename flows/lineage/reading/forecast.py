@@ -14,8 +14,9 @@ from typing import Any
 
 from flows.graph import stage_name
 from flows.lineage.digest import digest_paths
+from flows.lineage.listing import FOLDER
 from flows.lineage.lock import Locked, read_lock
-from flows.lineage.objects import FOLDER, Objects
+from flows.lineage.objects import Objects
 from flows.lineage.reading.causes import Cause, differing, leaves, listed
 from flows.parameters.checking import picked
 from flows.selection import Graph

@@ -7,8 +7,9 @@ from typing import Any
 
 from flows.lineage.history import WORKING_TREE, History, Snapshot, read_line
 from flows.lineage.journal import read_journal
+from flows.lineage.listing import FOLDER
 from flows.lineage.lock import Locked, read_lock
-from flows.lineage.objects import FOLDER, Objects
+from flows.lineage.objects import Objects
 from flows.lineage.reading.causes import NOT_STATED, Cause, differing, leaves, listed
 from flows.lineage.reading.chain import writer
 from flows.lineage.statement import flat, statement_path

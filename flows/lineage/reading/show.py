@@ -9,8 +9,9 @@ from typing import Any
 from flows.declaration import producer, read_declarations, upstream, writer
 from flows.lineage.digest import directory_md5
 from flows.lineage.history import lock_at
+from flows.lineage.listing import FOLDER
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
-from flows.lineage.objects import FOLDER, Objects
+from flows.lineage.objects import Objects
 from flows.lineage.printed import cell, escaped
 from flows.lineage.reading.chain import writer as locked_writer
 from flows.lineage.statement import flat, shown, statement_path

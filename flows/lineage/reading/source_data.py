@@ -1,12 +1,12 @@
 """The inputs that no stage writes, brought into a clean clone: what Git has is there already, the rest is fetched and checked."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from flows.lineage.digest import digest_paths, directory_md5, files_below
+from flows.lineage.listing import read_listing
 from flows.lineage.lock import LOCK_FILE, Locked
 from flows.repository import cache_folder, object_path
 from tasks.core.errors import GoodfitError
@@ -71,15 +71,6 @@ def md5_of(root: Path, path: str) -> str | None:
     return digest_paths(root, [path])[path].md5 if (root / path).is_file() else None
 
 
-def listing(cache: Path, md5: str) -> dict[str, str] | None:
-    """The files of a folder in DVC's cache, from the path below it to their MD5; None where the cache lacks it, or it is damaged."""
-    try:
-        entries = json.loads(object_path(cache, md5).read_text(encoding="utf-8"))
-        return {str(entry["relpath"]): str(entry["md5"]) for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _complete(root: Path, clone: Path, path: str, md5: str, found: str | None) -> tuple[Brought | None, str | None]:
     """Add the files that are missing; those that were added are removed again where they do not make the input whole."""
     for origin, offered in ((FROM_CACHE, _in_cache(root, path, md5)), (FROM_TREE, _in_tree(root, path))):
@@ -105,10 +96,8 @@ def _in_cache(root: Path, path: str, md5: str) -> Callable[[], Iterator[tuple[st
         if not md5.endswith(".dir"):
             yield path, object_path(cache, md5)
             return
-        for name, file in (listing(cache, md5) or {}).items():
-            below = PurePosixPath(name)
-            if not below.is_absolute() and ".." not in below.parts:  # a damaged listing must not write elsewhere
-                yield f"{path}/{name}", object_path(cache, file)
+        for name, file in (read_listing(object_path(cache, md5)) or {}).items():
+            yield f"{path}/{name}", object_path(cache, file)
 
     return offered
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from flows.lineage.digest import digest_file, digest_paths, directory_md5
-from flows.lineage.reading.source_data import listing
+from flows.lineage.listing import read_listing
 from flows.lineage.reproduction.numbers import Difference, differences
 from flows.repository import cache_folder, object_path
 from tasks.contracts.statement import FOLDER as STATEMENTS
@@ -50,7 +50,7 @@ class Recorded:
 
     def folder(self, path: str, md5: str) -> dict[str, str] | None:
         """The files of a recorded folder with their MD5; None where its listing is lost."""
-        found = listing(self._cache, md5)
+        found = read_listing(object_path(self._cache, md5))
         if found is not None:
             names = {f"{path}/{name}": digest for name, digest in found.items()}
             return names if digest_file(object_path(self._cache, md5)).md5 == md5.removesuffix(".dir") else None

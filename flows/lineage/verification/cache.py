@@ -3,19 +3,17 @@
 DVC itself believes an object whose size and mtime are those that it noted.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from flows.lineage.listing import FOLDER, read_listing
 from flows.lineage.lock import as_locked
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
 from flows.lineage.verification.subject import Subject
 from flows.repository import OBJECTS, cache_folder, object_path
 from tasks.contracts.statement import Digest
-
-FOLDER = ".dir"
 
 
 class Object(NamedTuple):
@@ -59,7 +57,7 @@ def _members(subject: Subject, cache: Path, folder: Object) -> Iterator[Object]:
     listing: dict[str, str] = {}
     found, actual = subject.files.digests.get(folder.file), subject.files.known([folder.out])
     if found is not None and f"{found.md5}{FOLDER}" == folder.md5:
-        listing = members(Path(folder.file))
+        listing = read_listing(Path(folder.file)) or {}
     elif subject.files.folder_md5(folder.out) == folder.md5:
         listing = {name[len(folder.out) + 1 :]: digest.md5 for name, digest in actual.items()}
     stated, objects_folder = subject.stated.get(folder.stage, {}), str(cache / OBJECTS)
@@ -68,14 +66,6 @@ def _members(subject: Subject, cache: Path, folder: Object) -> Iterator[Object]:
         # As `object_path` has it, without a Path for each of 100,000 files.
         file = f"{objects_folder}{os.sep}{md5[:2]}{os.sep}{md5[2:]}"
         yield Object(folder.stage, path, file, md5, stated[path].sha256 if path in stated else None)
-
-
-def members(listing: Path) -> dict[str, str]:
-    """The MD5 of each file by its path below the folder, from the folder's object; nothing where that is missing or no such list."""
-    try:
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
 
 
 def check_cache(subject: Subject, found: list[Object]) -> Iterator[Mismatch]:

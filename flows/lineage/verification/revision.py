@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from flows.declaration import producer, read_declarations
+from flows.lineage.listing import read_listing
 from flows.lineage.lock import LOCK_FILE, as_locked, read_lock
-from flows.lineage.verification.cache import members
 from flows.repository import cache_folder, object_path
 from tasks.core.errors import GoodfitError
 
@@ -90,7 +90,7 @@ def _link_outputs(root: Path, there: Path) -> None:
             if md5 is None or (there / out).exists() or out in declared.uncached:
                 continue
             if md5.endswith(".dir"):
-                for relative, of_file in members(object_path(cache, md5)).items():
+                for relative, of_file in (read_listing(object_path(cache, md5)) or {}).items():
                     _link(object_path(cache, of_file), there / out / relative)
             else:
                 _link(object_path(cache, md5), there / out)
