@@ -11,7 +11,6 @@ from flows.lineage.objects import Objects
 from flows.lineage.printed import escaped
 from flows.lineage.reading.family import EVALUATE, TEST
 from flows.lineage.statement import flat, shown, statement_path
-from flows.repository import cache_folder, object_path
 from tasks.contracts.results import PREDICTIONS
 from tasks.contracts.statement import FOLDER as STATEMENTS
 from tasks.core.errors import GoodfitError
@@ -176,8 +175,11 @@ def _metrics(
 def _predictions(root: Path, md5: str) -> "pd.DataFrame | None":
     import pandas as pd
 
-    file = object_path(cache_folder(root), md5)
-    return pd.read_parquet(file, columns=list(COLUMNS)) if file.exists() else None
+    file = Objects(root).file(md5, PREDICTIONS.as_posix())
+    try:
+        return pd.read_parquet(file, columns=list(COLUMNS)) if file else None
+    except (ValueError, OSError) as error:  # a file of another kind, or with other columns
+        raise GoodfitError(f"{file} holds no predictions as the stage {EVALUATE} writes them: {error}") from None
 
 
 def moved(before: "pd.DataFrame", after: "pd.DataFrame", *, paired: bool, confidence: float) -> Iterator[Moved]:

@@ -86,9 +86,8 @@ def splits_of(objects: Objects, lock: Mapping[str, Locked], revision: str) -> Sp
             "`dvc repro train` trains on that one"
         )
     numbers = {split: row_numbers(objects.needed(wrote[path], path)) for split, path in FILES.items() if path in wrote}
-    words = objects.needed(wrote[DATASET], DATASET).read_text(encoding="utf-8") if DATASET in wrote else ""
     md5 = {split: wrote[path] for split, path in FILES.items() if path in wrote}
-    return Splits(revision, numbers, _names(objects, wrote), Dataset.model_validate_json(words).rows if words else "", md5)
+    return Splits(revision, numbers, _names(objects, wrote), _counted(objects, wrote), md5)
 
 
 def row_numbers(file: Path) -> "NDArray[np.int64]":
@@ -104,7 +103,17 @@ def row_numbers(file: Path) -> "NDArray[np.int64]":
             found: NDArray[np.int64] = tensors.get_tensor("rows")
             return found
     except SafetensorError as error:
-        raise GoodfitError(f"{file} is not a split as preprocess writes it ({error}): `dvc repro -f {PREPROCESS}`") from None
+        raise _not_as_written(file, error) from None
+
+
+def _counted(objects: Objects, wrote: Mapping[str, str]) -> str:
+    if DATASET not in wrote:
+        return ""
+    file = objects.needed(wrote[DATASET], DATASET)
+    try:
+        return Dataset.model_validate_json(file.read_bytes()).rows
+    except ValueError as error:
+        raise _not_as_written(file, error) from None
 
 
 def _names(objects: Objects, wrote: Mapping[str, str]) -> "pd.DataFrame":
@@ -117,7 +126,15 @@ def _names(objects: Objects, wrote: Mapping[str, str]) -> "pd.DataFrame":
     file = objects.needed(wrote[path], path)
     # By their place, as a column of the user's metadata may be called "group" too. A folder may be called "NA".
     text = {"split": str, "path": str, "group": str}
-    return pd.read_csv(file, usecols=range(len(columns)), dtype=text, keep_default_na=False)
+    try:
+        return pd.read_csv(file, usecols=range(len(columns)), dtype=text, keep_default_na=False)
+    except ValueError as error:
+        raise _not_as_written(file, error) from None
+
+
+def _not_as_written(file: Path, error: Exception) -> GoodfitError:
+    said = str(error).partition("\n")[0]
+    return GoodfitError(f"{file} is not as {PREPROCESS} writes it ({said}): `dvc repro -f {PREPROCESS}`")
 
 
 @dataclass(frozen=True)

@@ -117,3 +117,17 @@ def test_a_training_that_moved_from_gpu_to_cpu_is_told_though_the_other_stages_s
     ]
     assert "  device (train): cuda → cpu" in as_text(found)
     assert "  gpu: NVIDIA H100 → not there" in as_text(found)
+
+
+def test_damaged_predictions_are_not_compared(world: World) -> None:
+    def recorded(content: bytes) -> str:
+        outs = {"results/predictions.parquet": world.store(content)}
+        return lock_text(evaluate=stage("evaluate", outs=outs))
+
+    first = world.commit(recorded(b"no table"))
+    with pytest.raises(GoodfitError, match="holds no predictions as the stage evaluate writes them"):
+        diff(world.root, first)
+    file = next((world.root / ".dvc/cache/files/md5").glob("*/*"))
+    file.write_bytes(b"damaged")
+    with pytest.raises(GoodfitError, match=r"DVC's cache has a damaged copy of results/predictions\.parquet"):
+        diff(world.root, first)

@@ -107,3 +107,27 @@ def test_real_rows_are_those_that_preprocess_wrote(ran: Project) -> None:
     )
     assert isinstance(table, pd.DataFrame)
     assert Path(ran.root / "data/processed/rows.csv").read_text() == "split,row,path,group\n"
+
+
+@pytest.mark.parametrize("name", [FILES["train"], "data/processed/dataset.json", "data/processed/rows.csv"])
+def test_a_damaged_object_is_no_answer(world: World, name: str) -> None:
+    """1 would say that the row was not trained on."""
+    entries = recorded(world)
+    world.commit(lock_text(**entries))
+    (md5,) = (out["md5"] for out in entries["preprocess"]["outs"] if out["path"] == name)
+    file = world.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    file.write_bytes(file.read_bytes()[:-9])
+    code, said = asked(world, "--row", "3")
+    assert code == 2
+    assert f"DVC's cache has a damaged copy of {name}" in said
+    assert "Traceback" not in said
+
+
+def test_a_file_of_another_kind_is_no_answer(world: World) -> None:
+    entries = recorded(world)
+    for out in entries["preprocess"]["outs"]:
+        if out["path"] == "data/processed/dataset.json":
+            out["md5"] = world.cache("[]")
+    world.commit(lock_text(**entries))
+    code, said = asked(world, "--row", "3")
+    assert (code, "is not as preprocess writes it (1 validation error for Dataset)" in said) == (2, True)
