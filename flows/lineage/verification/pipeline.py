@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flows.lineage.lock import as_locked
 from flows.lineage.statement import statement_path
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
 from flows.lineage.verification.subject import Subject, as_json
@@ -48,10 +49,12 @@ def _refused(stage: str, key: str, value: Any) -> Mismatch:
 
 def _unwritten(subject: Subject) -> Iterator[Mismatch]:
     """Files where stages write: a metric that none of them writes is a number without a source, another file is told."""
-    written = {out for stage in subject.declarations.values() for out in stage.outs}
-    metrics = {str(Path(path).parent) for path in _metrics(subject)}
+    written = {as_locked(subject.root, out) for stage in subject.declarations.values() for out in stage.outs}
+    metrics = {str(Path(as_locked(subject.root, path)).parent) for path in _metrics(subject)}
     others: list[str] = []
     for folder in sorted({str(Path(out).parent) for out in written} | metrics):
+        if Path(folder).is_absolute() or ".." in Path(folder).parts:
+            continue  # other files outside of the repository are not ours to judge
         for path in sorted((subject.root / folder).glob("*")):
             name = path.relative_to(subject.root).as_posix()
             hidden = path.name in LEFT or path.name.endswith(".partial")

@@ -1,9 +1,7 @@
 """Verify a revision as it was recorded: its files from Git, its outputs from DVC's cache. No file of the workspace is touched."""
 
-import io
 import os
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,13 +10,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from flows.declaration import producer, read_declarations
-from flows.lineage.listing import read_listing
+from flows.lineage.listing import FOLDER, ListingError, parse_listing
 from flows.lineage.lock import LOCK_FILE, as_locked, read_lock
+from flows.lineage.reproduction.clean_clone import SETTINGS
 from flows.repository import cache_folder, object_path
 from tasks.core.errors import GoodfitError
 
 if TYPE_CHECKING:
     from flows.lineage.verify import Checks, Verification
+
+WHOLE = ("-c", "core.sparseCheckout=false", "-c", "core.fsmonitor=false")  # every file, whatever the working tree leaves out
 
 
 def verify_revision(
@@ -66,53 +67,108 @@ def resolve(root: Path, revision: str) -> str:
 
 @contextmanager
 def checked_out(root: Path, commit: str) -> Iterator[Path]:
-    """A temporary folder with the files of a commit, and its outputs as links into DVC's cache."""
-    prefix = _git(root, "rev-parse", "--show-prefix") or ""
-    command = ["git", "archive", "--format=tar", commit if not prefix else f"{commit}:{prefix}"]
-    packed = subprocess.run(command, cwd=_top(root), capture_output=True, check=False)
-    if packed.returncode:
-        raise GoodfitError(f"`git archive {commit[:7]}` failed: {packed.stderr.decode(errors='replace').strip()}")
-    with TemporaryDirectory(prefix="goodfit-verify-") as folder:
-        there = Path(folder).resolve().joinpath(*root.resolve().parts[-3:])  # so deep that `..` stays within
-        there.mkdir(parents=True)
-        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-            archive.extractall(there, filter="tar")
-        _link_outputs(root, there)
-        _link_others(root, there)
+    """A temporary folder with the files of a commit, and its outputs as links into DVC's cache.
+
+    Raises:
+        GoodfitError: Git cannot check the commit out, or what it records would be linked or read outside of the folder.
+    """
+    with TemporaryDirectory(prefix="goodfit-verify-") as name:
+        folder = Path(name).resolve()
+        there = _check_out(root, commit, folder)
+        links = _Links(folder)
+        _link_outputs(root, there, links)
+        _link_others(root, there, links)
         yield there
 
 
-def _link_outputs(root: Path, there: Path) -> None:
+def _check_out(root: Path, commit: str, folder: Path) -> Path:
+    """Write all files of a commit; the project among them lies as deep as the original below `/`, so that a path such as `../x` stays.
+
+    With an index of its own: `git archive` leaves out what .gitattributes says, which would then be taken from the working tree.
+    """
+    top = Path(_git(root, "rev-parse", "--show-toplevel") or root)
+    files = folder.joinpath("files", *top.parts[1:])
+    files.mkdir(parents=True)
+    variables = os.environ | {"GIT_INDEX_FILE": str(folder / "index")}
+    for arguments in (("read-tree", commit), ("checkout-index", "--all", "--quiet")):
+        command = ["git", *SETTINGS, *WHOLE, f"--work-tree={files}", *arguments]
+        done = subprocess.run(command, cwd=top, env=variables, capture_output=True, check=False)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            raise GoodfitError(f"`git {arguments[0]}` failed for {commit[:7]}: {said}; is there enough free space?")
+    return files / (_git(root, "rev-parse", "--show-prefix") or "")
+
+
+class _Links:
+    """Links in a temporary folder. What a commit records may be anybody's; none of it is written or believed elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parents: dict[Path, Path] = {}  # folders that were made, which no link replaces any more
+
+    def inside(self, path: Path, name: str) -> Path:
+        """Where a path leads.
+
+        Raises:
+            GoodfitError: out of the folder.
+        """
+        found = Path(os.path.realpath(path))
+        if not found.is_relative_to(self._folder):
+            raise GoodfitError(
+                f"nothing was verified: {name} leads to {found}, outside of the repository; expected paths within it: what lies "
+                "outside is in no revision"
+            )
+        return found
+
+    def make(self, source: Path, target: Path, name: str) -> None:
+        """A link at `target`, which the commit calls `name`; what is missing is told later, as a missing file.
+
+        Raises:
+            GoodfitError: it would lie outside of the folder, or in the place of another file.
+        """
+        if not source.exists():
+            return
+        try:
+            if target.parent not in self._parents:
+                parent = self.inside(target.parent, name)
+                parent.mkdir(parents=True, exist_ok=True)
+                self._parents[target.parent] = parent
+            (self._parents[target.parent] / target.name).symlink_to(source.resolve())
+        except OSError as error:
+            raise GoodfitError(
+                f"nothing was verified: {name} cannot lie beside what else the revision records ({error.strerror})"
+            ) from None
+
+
+def _link_outputs(root: Path, there: Path, links: _Links) -> None:
     cache, lock = cache_folder(root), read_lock(there)
     for name, declared in read_declarations(there).items():
         for out in declared.outs:
             md5 = lock[name].outs.get(as_locked(there, out)) if name in lock else None
-            if md5 is None or (there / out).exists() or out in declared.uncached:
+            if links.inside(there / out, out).exists() or md5 is None or out in declared.uncached:
                 continue
-            if md5.endswith(".dir"):
-                for relative, of_file in (read_listing(object_path(cache, md5)) or {}).items():
-                    _link(object_path(cache, of_file), there / out / relative)
-            else:
-                _link(object_path(cache, md5), there / out)
+            stored = object_path(cache, md5)
+            if not md5.endswith(FOLDER):
+                links.make(stored, there / out, out)
+            elif stored.is_file():
+                for relative, of_file in _listed(stored, out).items():
+                    links.make(object_path(cache, of_file), there / out / relative, f"{out}/{relative}")
 
 
-def _link_others(root: Path, there: Path) -> None:
-    """Inputs that are neither in Git nor written by a stage: as they lie there now."""
+def _listed(stored: Path, out: str) -> dict[str, str]:
+    try:
+        return parse_listing(stored.read_bytes())
+    except ListingError as error:
+        raise GoodfitError(f"nothing was verified: the list of {out} in DVC's cache, {stored}: {error}") from None
+
+
+def _link_others(root: Path, there: Path, links: _Links) -> None:
+    """Inputs that are neither in Git, whose files are all there, nor written by a stage: as they lie there now."""
     declarations = read_declarations(there)
     for declared in declarations.values():
         for dep in declared.deps:
-            if producer(declarations, dep) is None and not os.path.lexists(there / dep) and (root / dep).exists():
-                _link(root / dep, there / dep)
-
-
-def _link(source: Path, target: Path) -> None:
-    if source.exists():  # what is missing is told as a missing file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(source.resolve())
-
-
-def _top(root: Path) -> str:
-    return _git(root, "rev-parse", "--show-toplevel") or str(root)
+            if producer(declarations, dep) is None and not os.path.lexists(there / dep):
+                links.make(root / dep, there / dep, dep)
 
 
 def _git(root: Path, *arguments: str) -> str | None:
