@@ -1,5 +1,6 @@
 """The inputs that no stage writes, brought into a clean clone: what Git has is there already, the rest is fetched and checked."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,12 +73,22 @@ def md5_of(root: Path, path: str) -> str | None:
 
 
 def _complete(root: Path, clone: Path, path: str, md5: str, found: str | None) -> tuple[Brought | None, str | None]:
-    """Add the files that are missing; those that were added are removed again where they do not make the input whole."""
+    """Add the files that are missing; those that were added are removed again where they do not make the input whole.
+
+    Raises:
+        GoodfitError: a file would lie outside of the clone's folder: what a commit names may be anybody's.
+    """
+    around = _around(root, clone)
     for origin, offered in ((FROM_CACHE, _in_cache(root, path, md5)), (FROM_TREE, _in_tree(root, path))):
         added: list[Path] = []
         for name, source in offered():
-            target = clone / name
+            target = Path(os.path.realpath(clone / name))  # a committed link may lead anywhere
             if not target.exists() and source.is_file():
+                if not target.is_relative_to(around):
+                    raise GoodfitError(
+                        f"nothing was run: {name}, an input, leads to {target}, outside of the temporary folder, and would be written "
+                        "there; expected a path within the repository, or an absolute one, which is read where it is"
+                    )
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
                 added.append(target)
@@ -87,6 +98,12 @@ def _complete(root: Path, clone: Path, path: str, md5: str, found: str | None) -
         for file in added:
             file.unlink()
     return None, found
+
+
+def _around(root: Path, clone: Path) -> Path:
+    """The folder that stands for `/`, as deep below which the clone lies as the original: `../images` is in it."""
+    original, copied = root.resolve().parts[1:], clone.resolve()
+    return copied.parents[len(original) - 1] if original and copied.parts[-len(original) :] == original else copied
 
 
 def _in_cache(root: Path, path: str, md5: str) -> Callable[[], Iterator[tuple[str, Path]]]:
