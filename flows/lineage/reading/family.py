@@ -8,15 +8,14 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.lineage.history import WORKING_TREE, Snapshot, read_history
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
+from flows.lineage.objects import Objects
 from flows.lineage.statement import flat
-from flows.repository import cache_folder, object_path
 from tasks.contracts.results import PREDICTIONS
 from tasks.contracts.splits import FOLDER
 from tasks.contracts.statement import Statement
@@ -90,7 +89,7 @@ def find_family(root: Path) -> Family:
             "`dvc repro train` or `goodfit run train`"
         )
     tested = now[EVALUATE].deps if EVALUATE in now else now[PREPROCESS].outs if PREPROCESS in now else {}
-    cached = partial(_cached, cache_folder(root))
+    cached = Objects(root).text
     recorded = [*history.snapshots, Snapshot(WORKING_TREE, "", now)]
     unrecorded, lost = _unrecorded(root, recorded, cached)
     snapshots = [*recorded, *unrecorded]
@@ -201,10 +200,3 @@ def _from_statement(text: str | None) -> Locked | None:
         return None
     deps, outs = ({path: digest.md5 for path, digest in files.items()} for files in (statement.inputs, statement.outputs))
     return Locked(statement.command, deps, outs, statement.params)
-
-
-def _cached(cache: Path, md5: str | None) -> str | None:
-    try:
-        return object_path(cache, md5).read_text(encoding="utf-8") if md5 else None
-    except (OSError, UnicodeDecodeError, GoodfitError):  # a line of the journal may hold any text
-        return None
