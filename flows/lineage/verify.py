@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.declaration import writer
 from flows.lineage.lock import LOCK_FILE
 from flows.lineage.verification.anchors import anchors
 from flows.lineage.verification.fields import check_fields
@@ -51,11 +52,13 @@ def verify(
     Raises:
         DeclarationError: no stage writes `path`, or dvc.yaml is not as goodfit reads it.
         LockFileError: dvc.lock is not what DVC writes.
-        GoodfitError: a file that says what should be is no file, or dvc.lock changed meanwhile.
+        GoodfitError: `path` is no file, nor named by a record; a file that says what should be is no file; dvc.lock changed meanwhile.
     """
     checks = checks or Checks()
     before = _lock_bytes(root)
     subject = read_subject(root, path)
+    if path is not None:
+        _require_file(subject, path, anchored[0] if anchored else root)
     found = subject.mismatches
     subject.files.hash((file for name in subject.chain for file in _named(subject, name)), advance)
     if checks.cache:
@@ -93,6 +96,15 @@ def verify(
         anchors=[*signed, *held],
         unanchored=unanchored,
         results="" if found else results(subject),
+    )
+
+
+def _require_file(subject: Subject, path: str, kept: Path) -> None:
+    from flows.lineage.named import require_file
+
+    stage = writer(subject.declarations, path)
+    require_file(
+        subject.root, path, subject.declarations[stage], subject.lock.get(stage), subject.statements.get(stage), kept=kept
     )
 
 

@@ -11,6 +11,7 @@ from flows.lineage.digest import directory_md5
 from flows.lineage.history import lock_at
 from flows.lineage.listing import FOLDER
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
+from flows.lineage.named import require_file, require_named
 from flows.lineage.objects import Objects
 from flows.lineage.printed import cell, escaped
 from flows.lineage.reading.chain import writer as locked_writer
@@ -42,9 +43,9 @@ def show(root: Path, path: str, revision: str | None = None) -> dict[str, Any]:
     Raises:
         DeclarationError: no stage writes `path`.
         ArtifactError: a statement is missing or damaged.
-        GoodfitError: there is no such revision, or DVC's cache lacks its statements.
+        GoodfitError: there is no such file or no such revision, or DVC's cache lacks its statements.
     """
-    source, stage = _recorded(root, path, revision) if revision else _here(root, path)
+    source, stage = _recorded(root, path, revision) if revision is not None else _here(root, path)
     return _node(stage, source, set())
 
 
@@ -52,7 +53,9 @@ def _here(root: Path, path: str) -> tuple[Source, str]:
     declarations = read_declarations(root)
     stage = writer(declarations, path)
     statements = {name: read_statement(root, name) for name in upstream(declarations, stage)}
-    return Source(statements, read_lock(root), lambda name: producer(declarations, name)), stage
+    lock = read_lock(root)
+    require_file(root, path, declarations[stage], lock.get(stage), statements[stage])
+    return Source(statements, lock, lambda name: producer(declarations, name)), stage
 
 
 def _recorded(root: Path, path: str, revision: str) -> tuple[Source, str]:
@@ -80,6 +83,7 @@ def _recorded(root: Path, path: str, revision: str) -> tuple[Source, str]:
         statements[name] = found
 
     collect(stage)
+    require_named(objects, path, stage, lock[stage], statements[stage])
     return Source(statements, lock, lambda name: locked_writer(lock, name)), stage
 
 

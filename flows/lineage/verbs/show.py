@@ -4,20 +4,24 @@ import argparse
 import json
 from pathlib import Path
 
+from flows.lineage.arguments import given
+
 TEXT = (
     "Show the tree from a file back to raw data, code, parameters and environment.\n\n"
     "First verdict and metrics of its run, which commit recorded it first, by whom and when, and the journal's line where\n"
     "this folder ran it. Code and environment of all stages stand once, below the tree.\n\n"
-    "exit codes: 0 done; 1 no stage writes the file, or a statement is missing; 2 usage error"
+    "exit codes: 0 done; 1 no stage writes the file, it does not exist, or a statement is missing; 2 usage error"
 )
 EXAMPLE = "  goodfit lineage show models/model.safetensors\n  goodfit lineage show metrics/evaluation.json --rev my-experiment"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "path", metavar="PATH", nargs="?", default=None, help="a file that a stage writes (default: report/index.html)"
+        "path", metavar="PATH", nargs="?", type=given, help="a file that a stage writes (default: report/index.html)"
     )
-    command.add_argument("--rev", metavar="REV", help="as of a commit, branch, tag or experiment (default: the working tree)")
+    command.add_argument(
+        "--rev", metavar="REV", type=given, help="as of a commit, branch, tag or experiment (default: the working tree)"
+    )
     command.add_argument("--all", action="store_true", help="list every file of large folders")
     command.add_argument("--json", action="store_true", help="print JSON, with every file and complete digests")
 
@@ -30,8 +34,8 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from flows.lineage.reading.summary import as_json, as_lines, summarise
 
     path = "report/index.html"
-    if options.path:
-        path = relative_path(options.path, root) if options.rev else output_path(options.path, root)
+    if options.path is not None:
+        path = relative_path(options.path, root) if options.rev is not None else output_path(options.path, root)
     node = show(root, path, options.rev)
     summary = summarise(root, path, options.rev)
     if options.json:

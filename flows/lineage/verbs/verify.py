@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.lineage.arguments import given
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,9 +29,12 @@ SHOW_AFTER_SECONDS = 2.0
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("path", metavar="PATH", nargs="?", help="a file that a stage writes (default: everything)")
+    command.add_argument("path", metavar="PATH", nargs="?", type=given, help="a file that a stage writes (default: everything)")
     command.add_argument(
-        "--rev", metavar="REV", help="verify a commit, a tag or an experiment instead: its files from Git and from DVC's cache"
+        "--rev",
+        metavar="REV",
+        type=given,
+        help="verify a commit, a tag or an experiment instead: its files from Git and from DVC's cache",
     )
     command.add_argument("--no-cache", dest="cache", action="store_false", help="leave out DVC's cache and run-cache")
     command.add_argument(
@@ -55,19 +60,20 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """Verify a file, or everything; the exit code is the gravest of what was found."""
-    from flows.lineage.paths import output_path
+    from flows.lineage.paths import output_path, relative_path
     from flows.lineage.verify import Checks, verify
 
     checks = Checks(
         cache=options.cache, deep=options.deep, environment=options.environment, public_keys=tuple(options.public_key)
     )
     with _progress() as advance:
-        if options.rev:
+        if options.rev is not None:
             from flows.lineage.verification.revision import verify_revision
 
-            result = verify_revision(root, options.rev, options.path, checks, advance)
+            path = relative_path(options.path, root) if options.path is not None else None
+            result = verify_revision(root, options.rev, path, checks, advance)
         else:
-            path = output_path(options.path, root) if options.path else None
+            path = output_path(options.path, root) if options.path is not None else None
             result = verify(root, path, checks, advance)
     if options.json:
         print(json.dumps(as_json(result), indent=2))

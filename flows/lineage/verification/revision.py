@@ -42,7 +42,7 @@ def verify_revision(
 
     commit = resolve(root, revision)
     with checked_out(root, commit) as there:
-        inner = output_path(str(there / path), there) if path else None
+        inner = output_path(str(there / path), there) if path is not None else None
         return verify(there, inner, replace(checks, cache=False), advance, anchored=(root, commit))
 
 

@@ -64,7 +64,7 @@ def read_subject(root: Path, path: str | None) -> Subject:
         if problem:
             raise GoodfitError(f"{name} is {problem}; expected a file: `git checkout {name}` brings the committed one back")
     declarations = read_declarations(root)
-    chain = upstream(declarations, writer(declarations, path)) if path else list(declarations)
+    chain = upstream(declarations, writer(declarations, path)) if path is not None else list(declarations)
     document = read_document(root)
     subject = Subject(
         root=root,
