@@ -75,7 +75,7 @@ def diff(root: Path, before: str = "HEAD", after: str | None = None, confidence:
     Raises:
         GoodfitError: there is no such revision, or it records nothing.
     """
-    first, second = lock_at(root, before), lock_at(root, after) if after else read_lock(root)
+    first, second = lock_at(root, before), lock_at(root, after) if after is not None else read_lock(root)
     if not second:
         raise GoodfitError(f"{LOCK_FILE} records nothing yet: `dvc repro` or `goodfit run`")
     made = {path for lock in (first, second) for stage in lock.values() for path in stage.outs}

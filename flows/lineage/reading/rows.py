@@ -65,7 +65,7 @@ def read_splits(root: Path, revision: str | None = None) -> Splits:
     Raises:
         GoodfitError: as `rows`.
     """
-    lock = lock_at(root, revision) if revision else read_lock(root)
+    lock = lock_at(root, revision) if revision is not None else read_lock(root)
     named = revision or "the working tree"
     if TRAIN not in lock or FILES["train"] not in lock[TRAIN].deps:
         raise GoodfitError(f"{LOCK_FILE} of {named} records no training: `dvc repro train` or `goodfit run train`")

@@ -38,8 +38,8 @@ def summarise(root: Path, path: str, revision: str | None = None) -> Summary:
     Raises:
         GoodfitError: there is no such revision.
     """
-    lock = lock_at(root, revision) if revision else read_lock(root)
-    commit = commit_of(root, revision) if revision else ""
+    lock = lock_at(root, revision) if revision is not None else read_lock(root)
+    commit = commit_of(root, revision) if revision is not None else ""
     (run,) = runs_of(root, [Snapshot(revision or WORKING_TREE, "", lock, commit)])
     stage = writer(lock, path)
     current = current_stages(lock, Writers().of(lock))

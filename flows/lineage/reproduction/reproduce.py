@@ -103,10 +103,11 @@ def reproduce(
     root = root.resolve()
     if revision is None:
         _require_committed_lock(root)
-    commit = commit_of(root, revision or "HEAD")
+        revision = "HEAD"
+    commit = commit_of(root, revision)
     with clean_clone(root, commit, keep=keep) as clone:
         if not (clone.root / LOCK_FILE).exists():
-            raise GoodfitError(f"{LOCK_FILE} is not in {revision or 'HEAD'}: nothing was recorded there")
+            raise GoodfitError(f"{LOCK_FILE} is not in {revision}: nothing was recorded there")
         locked, declarations = read_lock(clone.root), read_declarations(clone.root)
         chain = _chain(declarations, locked, path, stage)
         _require_same_call(clone.root, declarations, {name: locked[name] for name in chain})
@@ -122,10 +123,10 @@ def reproduce(
             ended = _run(clone, chain, say)
             results, files, failed = _compare(clone.root, chain, locked, recorded, wanted)
     unrecorded = [name for name in declarations if name not in locked]
-    if unrecorded and not (path or stage):
+    if unrecorded and path is None and stage is None:
         notes.append(f"not run, because {LOCK_FILE} does not record them: {', '.join(unrecorded)}")
     found = Reproduction(
-        revision or "HEAD",
+        revision,
         commit,
         tolerance,
         chain,
@@ -168,7 +169,9 @@ def _chain(
 ) -> list[str]:
     if stage is not None and stage not in declarations:
         raise UnknownNameError(f"unknown stage '{stage}'; dvc.yaml has {', '.join(declarations)}")
-    ends = [writer(declarations, path)] if path else [stage] if stage else [name for name in declarations if name in locked]
+    ends = [stage] if stage is not None else [name for name in declarations if name in locked]
+    if path is not None:
+        ends = [writer(declarations, path)]
     chain = upstream(declarations, *ends)
     lacking = [name for name in chain if name not in locked]
     if lacking or not chain:

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from flows.lineage.arguments import given
+
 TEXT = (
     "Put a record and the files that it names into a folder or a zip file, with a script that checks them.\n\n"
     "Its verify.py needs Python's standard library alone, and openssl for the signature. It has the exit codes of\n"
@@ -20,6 +22,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "revision",
         metavar="REV",
         nargs="?",
+        type=given,
         help="a commit, branch, tag or experiment (default: what lies in the working tree)",
     )
     command.add_argument(

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from flows.lineage.arguments import given
+
 TEXT = (
     "Compare two recorded runs. Metrics with the interval of their difference, parameters, data, code, environment.\n\n"
     "A run is a commit, a branch, a tag or one of DVC's experiments; without a second one, what dvc.lock records here.\n\n"
@@ -13,8 +15,8 @@ EXAMPLE = "  goodfit lineage diff main my-experiment"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("before", metavar="BEFORE", nargs="?", default="HEAD", help="a revision (default: HEAD)")
-    command.add_argument("after", metavar="AFTER", nargs="?", help="a revision (default: the working tree)")
+    command.add_argument("before", metavar="BEFORE", nargs="?", type=given, default="HEAD", help="a revision (default: HEAD)")
+    command.add_argument("after", metavar="AFTER", nargs="?", type=given, help="a revision (default: the working tree)")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from flows.lineage.arguments import given
+
 TEXT = (
     "List every recorded result that depends on a file or on a row of the source. Through the chain of stages.\n\n"
     "The file is known by its bytes, as they are now or by --digest: a data file, a file within a folder of images, or code.\n"
@@ -20,8 +22,8 @@ FAILURE = 2  # 1 is an answer
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("path", metavar="PATH[:ROW]", nargs="?", help="a file or folder, or a row of it")
-    command.add_argument("--digest", metavar="HEX", help="the MD5 or SHA-256 of the file instead")
+    command.add_argument("path", metavar="PATH[:ROW]", nargs="?", type=given, help="a file or folder, or a row of it")
+    command.add_argument("--digest", metavar="HEX", type=given, help="the MD5 or SHA-256 of the file instead")
     command.add_argument("--row", metavar="N", type=int, help="this row (default of PATH: data/raw as recorded last)")
     command.add_argument("--json", action="store_true", help="print JSON")
 

@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+from flows.lineage.arguments import given
+
 TEXT = (
     "Run a commit again in a clean clone and compare every output.\n\n"
     "The clone lies in a temporary folder with a cache of its own; the inputs are checked against dvc.lock before anything runs.\n\n"
@@ -25,12 +27,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "revision",
         metavar="REV",
         nargs="?",
+        type=given,
         help="a commit, branch, tag or experiment (default: the commit that is checked out)",
     )
     command.add_argument(
-        "path", metavar="PATH", nargs="?", help="only the stage that writes this file and those before it (default: everything)"
+        "path",
+        metavar="PATH",
+        nargs="?",
+        type=given,
+        help="only the stage that writes this file and those before it (default: everything)",
     )
-    command.add_argument("--stage", metavar="STAGE", help="only this stage and those before it")
+    command.add_argument("--stage", metavar="STAGE", type=given, help="only this stage and those before it")
     command.add_argument(
         "--tolerance",
         metavar="T",
@@ -63,7 +70,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from flows.lineage.reproduction.reproduce import reproduce
     from flows.lineage.reproduction.reproduced import as_json, as_text
 
-    if options.path and options.stage:
+    if options.path is not None and options.stage is not None:
         print("error: a path and --stage say the same; expected one of them", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -71,7 +78,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
         found = reproduce(
             root,
             options.revision,
-            path=relative_path(options.path, root) if options.path else None,
+            path=relative_path(options.path, root) if options.path is not None else None,
             stage=options.stage,
             tolerance=options.tolerance,
             keep=options.keep,

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from flows.lineage.arguments import given
+
 TEXT = (
     "Tell which rows of the source trained the model. Or whether one row, or one file, was among them.\n\n"
     "A row has the number that it has in the source's own order; --json lists all of them.\n\n"
@@ -20,9 +22,9 @@ FAILURE = 2  # 1 is an answer
 def add_options(command: argparse.ArgumentParser) -> None:
     what = command.add_mutually_exclusive_group()
     what.add_argument("--row", metavar="N", type=int, help="this row")
-    what.add_argument("--file", metavar="NAME", help="this file of the source: its path, or the end of it")
+    what.add_argument("--file", metavar="NAME", type=given, help="this file of the source: its path, or the end of it")
     command.add_argument(
-        "--rev", metavar="REV", help="a commit, branch, tag or experiment (default: the working tree's dvc.lock)"
+        "--rev", metavar="REV", type=given, help="a commit, branch, tag or experiment (default: the working tree's dvc.lock)"
     )
     command.add_argument("--json", action="store_true", help="print JSON")
 
