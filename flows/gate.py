@@ -196,9 +196,7 @@ class _Passage:
         recorded = next((out.hash_info.value for out in stage.outs if out.def_path == own.as_posix()), None)
         path = self.root / own
         if not (is_own(stage) and path.is_file() and digest_file(path).md5 == recorded):
-            return (
-                False  # the statement of another run says nothing of this record, and a folder in its place is a changed output
-            )
+            return False  # that of another run says nothing of this record; a folder in its place is a changed output
         try:
             found = misrecorded(self.root, stage)
         except GoodfitError:

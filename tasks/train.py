@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from tasks.learning.loop import Learner
 
 
-SHARDED_OPTIMIZERS = (
-    "sgd",
-    "adam",
-    "adamw",
-)  # those of which each number of the state belongs to one weight, and that are tested
+# Each number of their state belongs to one weight, and they are tested.
+SHARDED_OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 class Warmup(Section):
@@ -73,9 +70,7 @@ class Train(Section):
     compile: bool = False  # the model by torch.compile, which needs a C++ compiler on a CPU
     devices: int = Field(ge=1, le=1024, default=1)  # of each machine that train together; on a CPU, processes
     num_nodes: int = Field(ge=1, le=1024, default=1)  # machines that train together; torchrun starts the stage on each of them
-    strategy: Literal["ddp", "fsdp"] = (
-        "ddp"  # ddp: each device holds the whole model; fsdp: its part of the weights, for large models
-    )
+    strategy: Literal["ddp", "fsdp"] = "ddp"  # ddp: each device holds the whole model; fsdp: a part, for large models
     record_step: bool = True  # replay a recording of the step where it gives the same bits: on one CPU process, not compiled
 
     @model_validator(mode="after")
@@ -219,6 +214,7 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
     write_model(root, trained, weights)
     write_history(root, history)
     live.remove()
+    learner.recorder.batch_classes = classes_of_batches(learner.batches, params.train.epochs)
     write_dynamics(root, learner.recorder.dynamics())
     print(summary(trained, history[chosen_epoch - 1]))
     measure_gain(params, trained, weights, (train_split, val_split), root=root, devices=joined.size)
@@ -385,15 +381,7 @@ def assemble(params: Params, described: "TrainedModel", train_split: "Split", va
         optimizer=build(settings.optimizer, model.parameters()),
         schedule=with_warmup(settings.schedule, len(batches), settings.epochs, warmup.epochs, warmup.start_fraction),
         batches=batches,
-        recorder=Recorder(
-            train_split,
-            val_split,
-            index,
-            prepare,
-            loss,
-            params.seed,
-            batch_classes=classes_of_batches(batches, settings.epochs),
-        ),
+        recorder=Recorder(train_split, val_split, index, prepare, loss, params.seed),
         stopper=Stopper(**settings.early_stopping.model_dump()),
         penalty=penalties.build(regularisation.l1, regularisation.l2, model),
         accumulate=settings.accumulate,
@@ -412,7 +400,8 @@ def classes_of_batches(batches: "Batches", epochs: int) -> "BatchClasses | None"
 
     from tasks.learning.class_order import classes_per_batch
 
-    order = torch.cat([batches.order(epoch) for epoch in range(1, 1 + min(epochs, 10))])
+    counted = min(epochs, 10) if batches.shuffle else 1  # without shuffling every epoch has the same order
+    order = torch.cat([batches.order(epoch) for epoch in range(1, 1 + counted)])
     return classes_per_batch(batches.split.labels[order].numpy(), batches.batch_size)
 
 

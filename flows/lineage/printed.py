@@ -23,6 +23,16 @@ def escaped_lines(text: str) -> str:
     return "\n".join(map(escaped, text.split("\n")))
 
 
+def file_size(count: int) -> str:
+    """A number of bytes in decimal units: 6.1 MB."""
+    value, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
 def console() -> Any:
     """Where the verbs print (a rich.console.Console): as wide as the terminal, or as a pipe's reader wants whole lines."""
     from rich.console import Console

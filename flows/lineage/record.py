@@ -92,9 +92,8 @@ def differences(root: Path, locked: Locked, sealed: Sealed) -> list[str]:
     found = [*_files(root, locked.deps, sealed.inputs)]
     if sealed.outputs is not None:
         found += _files(root, locked.outs, sealed.outputs)
-    plain = json.loads(
-        json.dumps(locked.params, default=str)
-    )  # DVC has its own kinds of lists and mappings, a statement is JSON
+    # DVC has its own kinds of lists and mappings; a statement is JSON.
+    plain = json.loads(json.dumps(locked.params, default=str))
     recorded, known = flat(plain), flat(sealed.params)
     return found + [
         f"parameter {key}"

@@ -81,7 +81,11 @@ def read_holder(root: Path, stage: str) -> Holder | None:
 
 def is_held(root: Path, stage: str) -> bool:
     """Whether a process holds the lock of a stage."""
-    path = _lock_path(root, stage)
+    return is_locked(_lock_path(root, stage))
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the operating system's lock of a file."""
     if not path.exists():
         return False
     try:

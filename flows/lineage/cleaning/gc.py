@@ -9,7 +9,7 @@ from flows.lineage.blobs import git
 from flows.lineage.cleaning.claims import Claim, claims
 from flows.lineage.cleaning.reached import objects, reached
 from flows.processes.dvc_locks import dvc_lock
-from flows.processes.locks import held_stages
+from flows.processes.locks import held_stages, is_locked
 from flows.processes.run_lock import LOCK
 from flows.processes.rwlock import FILE, living
 from flows.repository import cache_folder
@@ -108,25 +108,13 @@ def _quiet(root: Path) -> Iterator[Path]:
 
 def _require_no_run(root: Path) -> None:
     running = [f"the stage {name} is running" for name in held_stages(root)]
-    if _is_locked(root / TEMPORARY / LOCK):
+    if is_locked(root / TEMPORARY / LOCK):
         running.append("a run of the pipeline is going on")
     running += [f"process {pid} (`{command}`) is at work" for pid, command in _at_work(root)]
     if running:
         raise GoodfitError(
             f"nothing was removed: {'; '.join(running)}; expected no run, because it may be writing into the cache"
         )
-
-
-def _is_locked(path: Path) -> bool:
-    from filelock import FileLock, Timeout
-
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _at_work(root: Path) -> Iterator[tuple[int, str]]:

@@ -67,18 +67,18 @@ def _confirmed(count: int) -> bool:
 
 def as_text(garbage: "Garbage") -> str:
     """The sum in the first line, each object with its size and names, and the claims that lose their proof."""
-    from flows.lineage.printed import escaped
+    from flows.lineage.printed import escaped, file_size
 
     if not garbage.objects:
         every = "the one object" if garbage.kept == 1 else f"each of the {garbage.kept} objects"
         return f"nothing to remove: something reaches {every} of DVC's cache"
     reached, kept = ("is" if count == 1 else "are" for count in (len(garbage.objects), garbage.kept))
     lines = [
-        f"{_counted(len(garbage.objects))} ({_size(garbage.size)}) {reached} reached by nothing; {garbage.kept} {kept} kept:"
+        f"{_counted(len(garbage.objects))} ({file_size(garbage.size)}) {reached} reached by nothing; {garbage.kept} {kept} kept:"
     ]
     for one in garbage.objects[:LINES]:
         names = ", ".join(map(escaped, one.names)) or "no name is known"
-        lines.append(f"  {_size(one.size):>9}  {one.md5[:12]}{'.dir' if one.md5.endswith('.dir') else ''}  {names}")
+        lines.append(f"  {file_size(one.size):>9}  {one.md5[:12]}{'.dir' if one.md5.endswith('.dir') else ''}  {names}")
     lines += [f"  and {len(garbage.objects) - LINES} more; --json lists them all"] if len(garbage.objects) > LINES else []
     by: dict[str, set[str]] = {}
     for claim in sorted({claim for one in garbage.objects for claim in one.claims}):
@@ -97,12 +97,3 @@ def as_text(garbage: "Garbage") -> str:
 
 def _counted(count: int) -> str:
     return f"{count} object" if count == 1 else f"{count} objects"
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

@@ -118,22 +118,15 @@ def _print(result: "Verification") -> None:
 
 def summary(result: "Verification") -> str:
     """The first line: outcome, verdict and metrics, what holds the record fast, how much was read."""
+    from flows.lineage.printed import file_size
+
     stages = f"{len(result.stages)} stage{'' if len(result.stages) == 1 else 's'}"
-    read = f"{result.files} files of {stages} hashed again ({_size(result.bytes)})"
+    read = f"{result.files} files of {stages} hashed again ({file_size(result.bytes)})"
     wrong = len({mismatch.path for mismatch in result.mismatches})
     if wrong:
         read = f"{wrong} {'item does' if wrong == 1 else 'items do'} not match what was recorded: {read}"
     lock = "; ".join(f"dvc.lock is that of {anchor.text}" for anchor in result.anchors) or result.unanchored
     return f"{result.outcome.replace('_', ' ')}: " + "; ".join(filter(None, [result.results, read, lock]))
-
-
-def _size(count: int) -> str:
-    value, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 @contextmanager
