@@ -113,19 +113,25 @@ def test_after_the_flow_dvc_does_nothing(fresh: Project) -> None:
 def test_a_change_in_a_section_reruns_that_stage_and_those_after_it(
     ran: Project, change: tuple[str, str], stages: set[str]
 ) -> None:
-    before = ran.text("dvc.lock")
     ran.edit("params.yaml", *change)
     assert ran.repro() == stages
     assert ran.is_clean()
+
+
+def test_a_change_that_is_taken_back_is_restored_through_either_door(ran: Project) -> None:
+    before, there, back = ran.text("dvc.lock"), "calibration_bins: 15 ", "calibration_bins: 10 "
+    stages = {"evaluate", "report", "gates"}
+    ran.edit("params.yaml", there, back)
+    assert ran.repro() == stages
     changed = ran.text("dvc.lock")
 
-    ran.edit("params.yaml", change[1], change[0])
+    ran.edit("params.yaml", back, there)
     outcomes = ran.gate()
     assert {name for name, outcome in outcomes.items() if outcome == "restored"} == stages
     assert {name for name, outcome in outcomes.items() if outcome == "unchanged"} == set(STAGES) - stages
     assert ran.text("dvc.lock") == before
 
-    ran.edit("params.yaml", *change)
+    ran.edit("params.yaml", there, back)
     assert ran.repro() == set(), "dvc repro restores what it ran itself"
     assert ran.text("dvc.lock") == changed
 
