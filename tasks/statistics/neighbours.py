@@ -7,7 +7,8 @@ returned are those of the pixels.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ FREQUENCIES = 5  # along each axis, in either direction, and 0
 KEPT = 16  # candidates of each image
 GROUP = 16  # rows whose best candidate stands for them in the first pass
 BATCH = 256  # images that are compared at a time: bounds the memory to BATCH * rows / GROUP numbers
+PAIRED = 32  # images whose candidates are looked at pixel by pixel at a time
 SHIFTED_FROM = 16  # pixels along a side; in smaller images a shift by a pixel makes another picture
 FEW_PIXELS = 256  # values
 
@@ -115,16 +117,26 @@ def _distances(images: "NDArray[np.uint8]", among: "NDArray[np.uint8]", position
     """Root mean square differences of images (N, C, H, W) and the rows at position (N, K) of `among`, in batches.
 
     The middle of an image is compared with the nine windows of its size in the other, so that every shift counts as many pixels.
+    All windows at once, by one matrix product: Σ (a - b)² = Σ a² + Σ b² - 2 Σ ab. Every sum is one of whole numbers below 2^53 in
+    float64, so the products are exact, in whatever order they are added: copies have the distance 0.
     """
-    height, width = images.shape[2:]
+    _, channels, height, width = images.shape
     shifts = 3 if min(height, width) >= SHIFTED_FROM else 1
     tall, wide, edge = height - shifts + 1, width - shifts + 1, shifts // 2
-    for start in range(0, len(images), BATCH // 2):
-        ours = images[start : start + BATCH // 2, None, :, edge : edge + tall, edge : edge + wide].astype(np.float32)
-        theirs = among[position[start : start + BATCH // 2]].astype(np.float32)
-        squares = np.full(theirs.shape[:2], np.inf)
-        for top in range(shifts):
-            for left in range(shifts):
-                difference = theirs[..., top : top + tall, left : left + wide] - ours
-                np.minimum(squares, np.einsum("nkchw,nkchw->nk", difference, difference), out=squares)
-        yield np.sqrt(squares / (images.shape[1] * tall * wide))
+    windows = [np.s_[..., top : top + tall, left : left + wide] for top, left in product(range(shifts), repeat=2)]
+    covered = _in_windows(np.ones((1, channels, tall, wide)), windows, (height, width))[0]
+    for start in range(0, len(images), PAIRED):
+        ours = images[start : start + PAIRED, :, edge : edge + tall, edge : edge + wide].astype(np.float64)
+        chosen = among[position[start : start + PAIRED]].astype(np.float64)
+        theirs = chosen.reshape(*chosen.shape[:2], -1)
+        squares = theirs**2 @ covered - 2 * theirs @ _in_windows(ours, windows, (height, width))
+        nearest_window = squares.min(axis=2) + (ours**2).sum(axis=(1, 2, 3))[:, None]
+        yield np.sqrt(nearest_window / (channels * tall * wide))
+
+
+def _in_windows(pictures: "Floats", windows: list[Any], size: tuple[int, int]) -> "Floats":
+    """Pictures (n, C, h, w) laid into each of W windows of an empty one of that size: (n, C * H * W, W)."""
+    placed = np.zeros((len(pictures), len(windows), pictures.shape[1], *size))
+    for number, window in enumerate(windows):
+        placed[:, number][window] = pictures
+    return placed.reshape(len(pictures), len(windows), -1).transpose(0, 2, 1)

@@ -23,6 +23,22 @@ def test_neighbours_of_small_images_are_those_of_every_pair_compared(n: int, m: 
     assert np.take_along_axis(expected, found.position, 1) == pytest.approx(found.distance, rel=1e-5)
 
 
+def smallest_under_shifts(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """The root mean square difference, window by window."""
+    middle, tall, wide = image[:, 1:-1, 1:-1].astype(np.float64), other.shape[1] - 2, other.shape[2] - 2
+    windows = [other[:, top : top + tall, left : left + wide] for top in range(3) for left in range(3)]
+    return float(min(np.sqrt(((middle - window) ** 2).mean()) for window in windows))
+
+
+def test_distances_of_larger_images_are_the_smallest_under_shifts_to_the_last_digit() -> None:
+    images, among = pixels((70, 3, 17, 32)), pixels((20, 3, 17, 32), seed=1)
+    found = nearest(images, among)
+    expected = [
+        [smallest_under_shifts(image, among[row]) for row in rows] for image, rows in zip(images, found.position, strict=True)
+    ]
+    assert np.array_equal(found.distance, expected)
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (0, 1), (-1, 0), (1, -1)])
 def test_a_picture_is_found_among_others_where_it_was_shifted_by_a_pixel(shift: tuple[int, int]) -> None:
     among = pixels((3000, 1, 18, 18)) // 4 + 60
