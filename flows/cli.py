@@ -216,9 +216,7 @@ def _add_own_numbers(diagnose: argparse.ArgumentParser) -> None:
         default=[],
         help="columns of the table of --test, such as camera,site, by whose values the check slices compares the rows",
     )
-    own.add_argument(
-        "--seed", metavar="N", type=_at_least(0), default=0, help="of the halves of the validation set (default: 0)"
-    )
+    own.add_argument("--seed", metavar="N", type=_at_least(0), help="of the halves of the validation set (default: 0)")
 
 
 def _add_labels(diagnose: argparse.ArgumentParser) -> None:
@@ -229,7 +227,7 @@ def _add_labels(diagnose: argparse.ArgumentParser) -> None:
         type=_at_least(1),
         help="list the N rows of a split whose labels are the most suspicious: row, given and suggested class, margin",
     )
-    last.add_argument("--split", choices=("train", "val", "test"), default="test", help="of these rows (default: test)")
+    last.add_argument("--split", choices=("train", "val", "test"), help="of these rows (default: test)")
     last.add_argument("--pictures", metavar="FILE", type=Path, help="write their pictures into an HTML file as well")
 
 

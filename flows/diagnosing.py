@@ -6,18 +6,26 @@ import re
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.repository import find_project, require_dvc
 from tasks.core.errors import UnknownNameError
 
+if TYPE_CHECKING:
+    from tasks.contracts.splits import SplitName
+
 FILES = ("history", "predictions", "test", "train")
 FILES_JOB = "the checks on files"
-# Options that belong to one job; those with a default (--split, --seed) mean nothing elsewhere.
+SEED = 0
+SPLIT: "SplitName" = "test"
+# Options that belong to one job. Their defaults stand here, not in flows/cli.py, where a default cannot be told from what was typed.
 OWNERS = {
     "--fail-on": FILES_JOB,
     "--metadata": FILES_JOB,
     "--saved-epoch": FILES_JOB,
+    "--seed": FILES_JOB,
     "--pictures": "--label-candidates",
+    "--split": "--label-candidates",
     "--pilot-epochs": "--pilot",
 }
 PARAMETERS = "A name such as train.epochs is a parameter of goodfit's own pipeline: change its counterpart in your code."
@@ -33,17 +41,15 @@ def diagnose(options: argparse.Namespace, _: Path) -> int:
     asked = [name for name in jobs if getattr(options, name[2:].replace("-", "_")) not in (None, False)]
     if len(asked) + bool(files) > 1:
         raise UnknownNameError(f"found {' and '.join([*asked, *files])}; expected one of them: drop it or the others")
-    job = asked[0] if asked else FILES_JOB
-    for name, owner in OWNERS.items():
-        if owner != job and getattr(options, name[2:].replace("-", "_")):
-            raise UnknownNameError(f"{name} is an option of {owner}, not of {job}; drop it")
-    if asked:
-        return jobs[job](options)
-    if not files:
+    if not asked and not files:
         raise UnknownNameError(
             f"nothing to diagnose; expected {', '.join(f'--{name}' for name in FILES)} with a file, or {', '.join(jobs)}"
         )
-    return _files(options)
+    job = asked[0] if asked else FILES_JOB
+    for name, owner in OWNERS.items():
+        if owner != job and getattr(options, name[2:].replace("-", "_")) not in (None, []):
+            raise UnknownNameError(f"{name} is an option of {owner}, not of {job}; drop it")
+    return jobs[job](options) if asked else _files(options)
 
 
 def _files(options: argparse.Namespace) -> int:
@@ -61,7 +67,7 @@ def _files(options: argparse.Namespace) -> int:
         saved_epoch=options.saved_epoch,
         metadata=options.metadata,
     )
-    diagnosis = diagnose_numbers(numbers, chosen(None), seed=options.seed)
+    diagnosis = diagnose_numbers(numbers, chosen(None), seed=options.seed or SEED)
     raised, unanswered = raised_flags(options.fail_on, diagnosis), unanswered_flags(options.fail_on, diagnosis)
     if options.json:
         print(
@@ -82,7 +88,7 @@ def _label_candidates(options: argparse.Namespace) -> int:
     from flows.candidates import candidates, write_sheet
 
     root = find_project()
-    table = candidates(root, options.split, options.label_candidates)
+    table = candidates(root, options.split or SPLIT, options.label_candidates)
     if options.pictures is not None:
         write_sheet(root, table, options.pictures)
     table = table.drop(columns="position")

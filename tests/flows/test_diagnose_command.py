@@ -129,6 +129,27 @@ def test_a_wrong_call_is_a_usage_error(place: Path, arguments: tuple[str, ...]) 
     assert diagnose(place, *arguments, code=2).stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--pilot", "--seed", "0"), "--seed is an option of the checks on files, not of --pilot; drop it"),
+        (("--label-candidates", "3", "--seed", "1"), "--seed is an option of the checks on files, not of --label-candidates"),
+        (("--evaluations", "--split", "test"), "--split is an option of --label-candidates, not of --evaluations; drop it"),
+        (
+            ("--history", "metrics.csv", "--split", "val"),
+            "--split is an option of --label-candidates, not of the checks on files",
+        ),
+        (("--split", "val"), "nothing to diagnose; expected --history"),
+    ],
+)
+def test_an_option_beside_a_job_that_does_not_use_it_is_a_usage_error(
+    place: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = diagnose(place, *arguments, code=2)
+    assert done.stdout == ""
+    assert message in done.stderr
+
+
 def test_the_help_has_an_example(place: Path) -> None:
     said = diagnose(place, "--help").stdout
     assert "goodfit diagnose --history lightning_logs/version_0/metrics.csv" in said
