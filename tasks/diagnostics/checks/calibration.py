@@ -71,19 +71,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         f"mean confidence is {percent(confidence)} and accuracy {percent(accuracy)}, with an ECE of {percent(error)} "
         f"({percent_interval(*error_interval, limits.confidence)})"
     )
-    gained = f"{gain.estimate:.3f} nats ({interval(gain.low, gain.high, limits.confidence)})"
-    direction = "overconfident" if temperature > 1 else "underconfident"
-    images = f"{n} validation images"
-    summaries = {
-        "flag": f"The probabilities are {direction}: on {images}, {described}. Temperature scaling lowers the log-loss by {gained}, by "
-        f"cross-fitting. Fix: temperature scaling with T = {temperature:.2f}.",
-        "pass": f"No temperature is shown to lower the log-loss by an amount that matters: by {gained} on {images}, where {described}.",
-        "inconclusive": f"{images} are too few to show whether a temperature lowers log-loss by {limits.harm_nats:g} nats (smallest "
-        f"detectable: {mde:.3f} nats): {described}. Use a larger validation set (preprocess.val_fraction).",
-    }
     return QUESTION.answer(
         status,
-        summaries[status],
+        _summary(status, (gain, mde), temperature, described, n=n, limits=limits),
         n,
         Estimate(gain.estimate, gain.low, gain.high, p_value=gain.p_value, mde=mde, reference=limits.harm_nats),
         evidence={
@@ -106,6 +96,26 @@ def _status(gain: "Contrast", mde: float, limits: "Limits") -> Status:
     if gain.p_value <= limits.alpha:
         return "flag"
     return "pass" if mde <= limits.harm_nats else "inconclusive"
+
+
+def _summary(
+    status: Status, gained: "tuple[Contrast, float]", temperature: float, described: str, *, n: int, limits: "Limits"
+) -> str:
+    """In words; of the gain, also the smallest that is detectable."""
+    gain, mde = gained
+    lower = f"{gain.estimate:.3f} nats ({interval(gain.low, gain.high, limits.confidence)})"
+    images = f"{n} validation images"
+    if status == "flag":
+        return (
+            f"The probabilities are {'overconfident' if temperature > 1 else 'underconfident'}: on {images}, {described}. Temperature "
+            f"scaling lowers the log-loss by {lower}, by cross-fitting. Fix: temperature scaling with T = {temperature:.2f}."
+        )
+    if status == "pass":
+        return f"No temperature is shown to lower the log-loss by an amount that matters: by {lower} on {images}, where {described}."
+    return (
+        f"{images} are too few to show whether a temperature lowers log-loss by {limits.harm_nats:g} nats (smallest "
+        f"detectable: {mde:.3f} nats): {described}. Use a larger validation set (preprocess.val_fraction)."
+    )
 
 
 def _calibration_error(

@@ -10,8 +10,12 @@ from tasks.diagnostics.question import Estimate, Question
 from tasks.diagnostics.words import percent, percent_interval
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tasks.contracts.splits import SplitName
     from tasks.diagnostics.measured import Limits, Measured
+    from tasks.statistics.arrays import Ints
     from tasks.statistics.label_noise import WrongLabels
 
 VERDICT = "label_noise"
@@ -51,29 +55,15 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     """
     import numpy as np
 
-    from tasks.statistics.intervals import wilson
     from tasks.statistics.label_noise import accuracy_on_right_labels, wrong_labels
 
     logits = np.concatenate([measured.val_logits, measured.test_logits])
     labels = np.concatenate([measured.val.labels, measured.test.labels])
-    if not np.isfinite(logits).all():
-        return QUESTION.not_run(
-            "The saved weights answer with numbers that are not finite, so labels cannot be judged.", len(labels)
-        )
-    correct, majority = int((logits.argmax(-1) == labels).sum()), int(np.bincount(labels).max())
-    if wilson(correct, len(labels), limits.confidence)[0] <= majority / len(labels):
-        return QUESTION.answer(
-            "inconclusive",
-            f"The model is not shown to be better than the majority-class baseline on {len(labels)} validation and test images, so "
-            "that its answers say nothing about labels. Train a model that learns first.",
-            len(labels),
-        )
+    unable = _unable(logits, labels, limits)
+    if unable is not None:
+        return unable
     found = wrong_labels(logits, labels, limits.confidence)
-    status: Status = "inconclusive"
-    if found.low > settings.smallest_share:
-        status = "flag"
-    elif found.high < settings.smallest_share:
-        status = "pass"
+    status = _status(found, settings)
     accuracy = float((measured.test_logits.argmax(-1) == measured.test.labels).mean())
     right = [accuracy_on_right_labels(accuracy, share, logits.shape[1]) for share in (found.share, found.low, found.high)]
     estimate = Estimate(
@@ -101,6 +91,33 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         },
         remedy=_remedy() if status == "flag" else None,
     )
+
+
+def _unable(logits: "NDArray[np.float32]", labels: "Ints", limits: "Limits") -> Finding | None:
+    """What is said of a model whose answers (N, K) say nothing about labels (N,)."""
+    import numpy as np
+
+    from tasks.statistics.intervals import wilson
+
+    if not np.isfinite(logits).all():
+        return QUESTION.not_run(
+            "The saved weights answer with numbers that are not finite, so labels cannot be judged.", len(labels)
+        )
+    correct, majority = int((logits.argmax(-1) == labels).sum()), int(np.bincount(labels).max())
+    if wilson(correct, len(labels), limits.confidence)[0] > majority / len(labels):
+        return None
+    return QUESTION.answer(
+        "inconclusive",
+        f"The model is not shown to be better than the majority-class baseline on {len(labels)} validation and test images, so "
+        "that its answers say nothing about labels. Train a model that learns first.",
+        len(labels),
+    )
+
+
+def _status(found: "WrongLabels", settings: Settings) -> Status:
+    if found.low > settings.smallest_share:
+        return "flag"
+    return "pass" if found.high < settings.smallest_share else "inconclusive"
 
 
 def _summary(

@@ -11,6 +11,7 @@ from tasks.diagnostics.words import percent, percent_interval, points
 
 if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
+    from tasks.statistics.comparisons import Contrast
 
 VERDICT = "privacy_leak"
 PRECEDENCE = 94
@@ -61,28 +62,10 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     wrong = measured.train_logits.argmax(-1) != labels, measured.test_logits.argmax(-1) != measured.test.labels
     right, test_right = caught(wrong[0].astype(np.float64), wrong[1].astype(np.float64), 0.0)
     mde = detectable(area.error, limits.alpha, limits.power)
-    status: Status = "inconclusive"
-    if area.low > settings.smallest_area:
-        status = "flag"
-    elif area.high < settings.smallest_area:
-        status = "pass"
-    measure = (
-        f"in {percent(area.estimate)} ({percent_interval(area.low, area.high, limits.confidence)}) of the pairs of a training and a "
-        "test image, the training image has the lower loss"
-    )
-    images, guess = f"{m} training and {n} test images", percent(settings.smallest_area)
-    summaries = {
-        "flag": f"The losses give away which images were in the training data: on {images}, {measure}, where guessing gives 50 %; a "
-        f"threshold at the mean training loss has an advantage of {points(advantage)}. Fix: weight decay, augmentation or early "
-        "stopping; before the model or its losses are published, training with differential privacy.",
-        "pass": f"The loss-threshold attack gains less than what matters ({guess}): on {images}, {measure}. Stronger attacks were not "
-        "tried.",
-        "inconclusive": f"{images} do not show whether the loss-threshold attack reaches {guess}: {measure} (smallest detectable "
-        f"increase over 50 %: {points(mde)}). Use a larger test set.",
-    }
+    status = _status(area, settings)
     return QUESTION.answer(
         status,
-        summaries[status],
+        _summary(status, area, advantage, images=f"{m} training and {n} test images", limits=limits, settings=settings),
         n,
         Estimate(area.estimate, area.low, area.high, p_value=area.p_value, mde=mde, reference=settings.smallest_area),
         evidence={
@@ -94,6 +77,37 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "smallest_area_that_matters": settings.smallest_area,
         },
         remedy=_remedy() if status == "flag" else None,
+    )
+
+
+def _status(area: "Contrast", settings: Settings) -> Status:
+    if area.low > settings.smallest_area:
+        return "flag"
+    return "pass" if area.high < settings.smallest_area else "inconclusive"
+
+
+def _summary(status: Status, area: "Contrast", advantage: float, *, images: str, limits: "Limits", settings: Settings) -> str:
+    from tasks.statistics.comparisons import detectable
+
+    guess = percent(settings.smallest_area)
+    measure = (
+        f"in {percent(area.estimate)} ({percent_interval(area.low, area.high, limits.confidence)}) of the pairs of a training and a "
+        "test image, the training image has the lower loss"
+    )
+    if status == "flag":
+        return (
+            f"The losses give away which images were in the training data: on {images}, {measure}, where guessing gives 50 %; a "
+            f"threshold at the mean training loss has an advantage of {points(advantage)}. Fix: weight decay, augmentation or early "
+            "stopping; before the model or its losses are published, training with differential privacy."
+        )
+    if status == "pass":
+        return (
+            f"The loss-threshold attack gains less than what matters ({guess}): on {images}, {measure}. Stronger attacks were not "
+            "tried."
+        )
+    return (
+        f"{images} do not show whether the loss-threshold attack reaches {guess}: {measure} (smallest detectable increase over 50 %: "
+        f"{points(detectable(area.error, limits.alpha, limits.power))}). Use a larger test set."
     )
 
 

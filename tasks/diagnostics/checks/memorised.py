@@ -12,6 +12,8 @@ from tasks.diagnostics.words import level, percent, percent_interval, points
 
 if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
+    from tasks.statistics.arrays import Bools
+    from tasks.statistics.comparisons import Contrast
 
 VERDICT = "memorised"
 PRECEDENCE = 28
@@ -49,42 +51,24 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     """
     import numpy as np
 
-    from tasks.statistics.comparisons import detectable, paired_errors, paired_interval
+    from tasks.statistics.comparisons import detectable
 
     majority = int(np.bincount(measured.train.labels).argmax())
     train_labels = measured.train.labels[measured.train_index]
     labels = np.concatenate([measured.val.labels, measured.test.labels])
-    known = measured.train_logits.argmax(-1) != train_labels
+    train_wrong = measured.train_logits.argmax(-1) != train_labels
     wrong = np.concatenate([measured.val_logits.argmax(-1), measured.test_logits.argmax(-1)]) != labels
-    if not len(known) or not len(labels):
+    if not len(train_wrong) or not len(labels):
         return QUESTION.not_run(
-            f"Memorisation shows on recorded training images and on unseen ones; there are {len(known)} and {len(labels)}.",
+            f"Memorisation shows on recorded training images and on unseen ones; there are {len(train_wrong)} and {len(labels)}.",
             len(labels),
         )
-    one_sided = 1 - 2 * limits.alpha  # the level of a two-sided interval with alpha on each side
-    fit, unseen = float((~known).mean() - (train_labels == majority).mean()), labels != majority
-    fit_low, fit_high = paired_interval(train_labels != majority, known, one_sided)
-    carried = paired_errors(unseen, wrong, limits.confidence)
-    _, at_most = paired_interval(unseen, wrong, one_sided)
-    status: Status = "inconclusive"
-    if carried.p_value <= limits.alpha or fit_high < settings.least_fit:
-        status = "pass"
-    elif fit_low >= settings.least_fit and at_most < settings.most_carried * fit:
-        status = "flag"
-    seen = Seen(
-        train=float(1 - known.mean()),
-        unseen=float(1 - wrong.mean()),
-        majority=float(1 - unseen.mean()),
-        train_images=len(known),
-        images=len(labels),
-        advantage=carried.estimate,
-        at_most=at_most,
-        fitted=fit_high >= settings.least_fit,
-    )
+    seen = _seen((train_labels != majority, train_wrong), (labels != majority, wrong), limits)
+    status, carried = _status(seen, limits, settings), seen.carried
     return QUESTION.answer(
         status,
-        _summary(status, seen, limits),
-        len(labels),
+        _summary(status, seen, limits, settings),
+        seen.images,
         Estimate(
             carried.estimate,
             carried.low,
@@ -96,9 +80,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "train_accuracy": seen.train,
             "accuracy_on_validation_and_test": seen.unseen,
             "majority_class_baseline": seen.majority,
-            "advantage_on_train": fit,
-            "limits_of_advantage_on_train": [fit_low, fit_high],
-            "upper_limit_of_advantage_on_validation_and_test": at_most,
+            "advantage_on_train": seen.fit,
+            "limits_of_advantage_on_train": [seen.fit_low, seen.fit_high],
+            "upper_limit_of_advantage_on_validation_and_test": seen.at_most,
         },
         remedy=_remedy() if status == "flag" else None,
     )
@@ -106,19 +90,54 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
 
 @dataclass(frozen=True)
 class Seen:
-    """Accuracies on training images and on unseen ones, and the limits of the advantage over the majority class."""
+    """Accuracies on training images and on unseen ones, and the advantage over the majority class on either; limits are one-sided."""
 
     train: float
     unseen: float
     majority: float  # on the unseen images
     train_images: int
     images: int
-    advantage: float
+    fit: float  # the advantage on training images
+    fit_low: float
+    fit_high: float
+    carried: "Contrast"  # the advantage on unseen images
     at_most: float
-    fitted: bool
+
+    def fitted(self, settings: Settings) -> bool:
+        """Whether it is possible that the training images are fitted."""
+        return self.fit_high >= settings.least_fit
 
 
-def _summary(status: Status, seen: Seen, limits: "Limits") -> str:
+def _seen(train: "tuple[Bools, Bools]", unseen: "tuple[Bools, Bools]", limits: "Limits") -> Seen:
+    """Of training and of unseen images: which the majority class gets wrong, and which the model."""
+    from tasks.statistics.comparisons import paired_errors, paired_interval
+
+    one_sided = 1 - 2 * limits.alpha  # the level of a two-sided interval with alpha on each side
+    (train_others, train_wrong), (others, wrong) = train, unseen
+    fit_low, fit_high = paired_interval(train_others, train_wrong, one_sided)
+    return Seen(
+        train=float(1 - train_wrong.mean()),
+        unseen=float(1 - wrong.mean()),
+        majority=float(1 - others.mean()),
+        train_images=len(train_wrong),
+        images=len(wrong),
+        fit=float((~train_wrong).mean() - (~train_others).mean()),
+        fit_low=fit_low,
+        fit_high=fit_high,
+        carried=paired_errors(others, wrong, limits.confidence),
+        at_most=paired_interval(others, wrong, one_sided)[1],
+    )
+
+
+def _status(seen: Seen, limits: "Limits", settings: Settings) -> Status:
+    if seen.carried.p_value <= limits.alpha or not seen.fitted(settings):
+        return "pass"
+    if seen.fit_low >= settings.least_fit and seen.at_most < settings.most_carried * seen.fit:
+        return "flag"
+    return "inconclusive"
+
+
+def _summary(status: Status, seen: Seen, limits: "Limits", settings: Settings) -> str:
     from tasks.statistics.intervals import wilson
 
     def known(accuracy: float, n: int) -> str:
@@ -137,7 +156,7 @@ def _summary(status: Status, seen: Seen, limits: "Limits") -> str:
             f"{seen.images} validation and test images are too few to show whether anything carries over: {train}, and {unseen}; "
             f"{bound}. Use a larger validation or test set."
         )
-    if not seen.fitted:
+    if not seen.fitted(settings):
         return f"The training images are not known by heart: {train}."
     return f"What was learned carries over to unseen images: {train}, and {unseen}."
 
