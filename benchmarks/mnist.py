@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 from benchmarks.running import Ran, said
-from benchmarks.workplace import ROOT, Workplace
+from benchmarks.stages import threads_of
+from benchmarks.workplace import LIMIT_SECONDS, ROOT, Workplace
+from flows.lineage.variables import thread_variables
 from flows.parameters.recipes import use_recipe
 
 MNIST = ROOT.parent / "shared/data/mnist"
@@ -42,5 +44,6 @@ def prepared(place: Workplace, recipe: str) -> Path:
 
 
 def run_stage(place: Workplace, folder: Path, stage: str) -> Ran:
-    """Run a stage on the files in `folder`, without DVC, a record or a network."""
-    return Ran(**said(place, "timed_stage", str(folder), stage, GOODFIT_MIRROR=MNIST.parent.as_uri()))
+    """Run a stage on the files in `folder`, without DVC, a record or a network, with the threads of its own process."""
+    variables = {"GOODFIT_MIRROR": MNIST.parent.as_uri(), **thread_variables(threads_of(stage, folder))}
+    return Ran(**said(place, "timed_stage", str(folder), stage, limit_seconds=LIMIT_SECONDS, **variables))

@@ -18,7 +18,9 @@ from collections.abc import Iterator
 from benchmarks.mnist import missing, prepared
 from benchmarks.running import said
 from benchmarks.side_by_side import Accuracy, Comparison, Figure, NotMeasured
+from benchmarks.stages import threads_of
 from benchmarks.workplace import workplace
+from flows.lineage.variables import thread_variables
 
 GOAL_ACCURACY = 0.99
 GOAL_TIME = 0.5
@@ -37,7 +39,8 @@ def measure() -> Iterator[Figure | str]:
         return
     with workplace() as place:
         folder = prepared(place, RECIPE)
-        turns = said(place, "mnist_fast_turns", str(folder), str(SEEDS), str(PAIRS), limit_seconds=LIMIT_SECONDS)
+        threads = thread_variables(threads_of("train", folder))
+        turns = said(place, "mnist_fast_turns", str(folder), str(SEEDS), str(PAIRS), limit_seconds=LIMIT_SECONDS, **threads)
     ours, peer = turns["ours"], turns["published"]
     what, peer_name = f"MNIST in one epoch, {turns['threads']} thread(s) each", "one-epoch speed recipe as published"
     time = Comparison(f"{what}: time", peer_name, GOAL_TIME, tuple(ours["seconds"]), tuple(peer["seconds"]))

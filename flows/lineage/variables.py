@@ -1,8 +1,9 @@
 """The environment variables that can change a bit of a result.
 
-How many threads compute is not among them, though it does change bits: OpenBLAS behind numpy takes as many as there are cores, and
-adds floats in another order with each number (a product of 1000 x 784 by 784 x 10 differs between one thread and two). So the number
-is a parameter, `threads`, and a stage's process sets the variables from it, whatever they were: see `fix_threads`.
+How many threads compute is not among them, though it does change bits: each library takes as many as there are cores, and adds floats
+in another order with each number (OpenBLAS' product of 1000 x 784 by 784 x 10 differs between one thread and two). So the number is a
+parameter, `threads`, and a stage's process sets the variables from it, whatever they were: see `fix_threads`. OpenBLAS, behind numpy
+and scipy, has one thread whatever the parameter says: docs/decisions/one-thread-for-openblas.md has the reason.
 
 PYTHONPATH and LD_LIBRARY_PATH are not among them either. What they bring into a stage's process is listed by its bytes, which say more
 than a folder of one machine does.
@@ -71,8 +72,19 @@ def variables() -> dict[str, str]:
 
 
 def fix_threads(threads: int) -> None:
-    """Let every library of this process and of those that it starts compute in so many threads; before a library is loaded."""
-    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    """Fix the threads of every library of this process, and of those that it starts, for this parameter; before one is loaded."""
+    os.environ.update(thread_variables(threads))
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """What a stage's process with this parameter `threads` is given: one thread for OpenBLAS, so many for the other libraries."""
+    return dict.fromkeys(THREADS, str(threads)) | {"OPENBLAS_NUM_THREADS": "1"}
+
+
+def threads_are_fixed(threads: int) -> bool:
+    """Whether libraries that were loaded before compute as in a stage; OpenBLAS without a variable of its own follows OpenMP's."""
+    openmp = os.environ.get("OMP_NUM_THREADS")
+    return openmp == str(threads) and os.environ.get("OPENBLAS_NUM_THREADS", openmp) == "1"
 
 
 def _counts(name: str, value: str) -> bool:

@@ -12,7 +12,7 @@ import torch
 from benchmarks import __main__ as command
 from benchmarks import linear_solver, mnist, mnist_fast_turns, textbook_plain, timed_stage
 from benchmarks.mnist_fast_published import BATCH_SIZE, trained
-from benchmarks.stages import params_of
+from benchmarks.stages import params_of, threads_of
 from flows.parameters.recipes import use_recipe
 from tasks.contracts.splits import Dataset, Split, SplitName, read_split, write_dataset, write_split
 from tasks.contracts.trained import read_model
@@ -78,6 +78,11 @@ def test_the_loop_is_timed_within_the_stage_and_left_as_it_was(project: Path) ->
     assert loop.fit is fit
     assert 0 < ran["loop"] < ran["seconds"]
     assert ran["peak_bytes"] > 10**8
+
+
+def test_a_timed_stage_has_the_threads_of_its_own_process(project: Path) -> None:
+    """mnist-fast states two; `download` has no such parameter, and computes in one."""
+    assert (threads_of("train", project), threads_of("download", project)) == (2, 1)
 
 
 def test_scikit_learns_solver_fits_the_same_splits(project: Path) -> None:

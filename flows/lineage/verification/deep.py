@@ -17,7 +17,7 @@ from typing import Any
 
 from flows.lineage.digest import digest_file, files_below
 from flows.lineage.statement import environment
-from flows.lineage.variables import fix_threads, variables
+from flows.lineage.variables import fix_threads, threads_are_fixed, variables
 from flows.lineage.verification.comparing import EXACT, ROUNDED, Tolerance, differences, values
 from flows.lineage.verification.environment import installed
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
@@ -89,7 +89,7 @@ def _threads_are_fixed(subject: Subject) -> bool:
     if not subject.fixed and "numpy" not in sys.modules:
         fix_threads(threads)
         subject.fixed = True
-    return subject.fixed or os.environ.get("OMP_NUM_THREADS") == str(threads)
+    return subject.fixed or threads_are_fixed(threads)
 
 
 def _computes(stated: dict[str, Any]) -> bool:
