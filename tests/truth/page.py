@@ -103,10 +103,11 @@ def page(outcomes: Sequence[Outcome], seeds: int) -> str:
         [
             "# How often the diagnosis is right",
             "",
-            f"`make truth` trains a model in each of {len(worlds)} worlds whose answer is known, with {seeds} seeds, and examines it "
-            f"with all {len(checks())} checks and their default options. The table of the worlds is `tests/truth/worlds.py`. Intervals "
-            f"in brackets are Wilson's at 95 %. What is true of a model is measured on {FRESH_ROWS:,} new rows, for every epoch that "
-            "is compared. The page is written by the command, and the same seeds give the same page.",
+            f"`make truth` makes {len(worlds)} worlds whose answer is known, with {seeds} seeds each, trains a model in each of them "
+            f"(where the last table says “numbers”, the answers of a model are made instead), and examines it with all {len(checks())} "
+            "checks and their default options. The worlds are in `tests/truth/worlds.py`. Intervals in brackets are Wilson's at 95 %. "
+            f"What is true of a model is measured on {FRESH_ROWS:,} new rows, for every epoch that is compared. The page is written by "
+            "the command, and the same seeds give the same page.",
             "",
             *_flags(rates(outcomes), worlds),
             *_verdicts(outcomes, worlds),
