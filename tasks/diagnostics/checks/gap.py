@@ -32,7 +32,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     """Log-loss on test minus log-loss on the recorded training examples, both in evaluation mode.
 
     A positive gap is normal: for a well-specified logistic regression with d parameters and n training examples it is d / n nats
-    (each side contributes d / 2n: Akaike 1974).
+    (each side contributes d / 2n: Akaike 1974). Costs a few milliseconds.
     """
     import numpy as np
 

@@ -51,7 +51,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     What this does not see: labels that are wrong on train alone, and wrong labels that always name one other class: of 10 % such, the
     estimate was 1.5 %. An image that the model answers confidently although nothing can be recognised in it counts as a wrong label.
     The number of candidates is no rate: confident learning (Northcutt et al. 2021) lists 44 % of the test rows of an overtrained
-    model on clean but hard data, of which none is wrong. Cost: about 200 passes over the held-out logits.
+    model on clean but hard data, of which none is wrong.
+
+    Cost: about 400 passes over the held-out logits; 0.4 s for 22,000 images of ten classes.
     """
     import numpy as np
 

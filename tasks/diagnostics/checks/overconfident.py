@@ -43,6 +43,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
 
     Where the training loss jumps up and down between the best epoch and the saved one, the learning rate is too high, as in the check
     overtrained, and that is named first: temperature scaling mends the probabilities and not the cause.
+
+    Cost: that of `overtrained`, which is made once for both.
     """
     comparison = measured.comparison
     if isinstance(comparison, str):

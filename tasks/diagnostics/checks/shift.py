@@ -62,7 +62,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     flag: a difference shown at `alpha` (Holm) that is as large as what matters. pass: the AUC is shown to be smaller, or one that
     matters would have been seen with the power of `limits`. inconclusive: otherwise.
 
-    Cost: a forest of 100 trees on half of at most 4,000 images of at most 32 x 32 pixels; about 2 s of one core on MNIST.
+    Cost: a forest of 100 trees on half of at most 4,000 images of at most 32 x 32 pixels; about 1.5 s of one core on MNIST.
     """
     n = min(len(measured.train.labels), len(measured.test.labels))
     if n < FEWEST:
