@@ -1,15 +1,15 @@
 """Every dvc.lock that Git still holds: of branches, tags, the newest stash, and DVC's experiments, which are Git commits too."""
 
-import subprocess
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from flows.lineage.blobs import contents, git, objects_at
+from flows.git import git_text
+from flows.lineage.blobs import contents, objects_at
 from flows.lineage.lock import LOCK_FILE, Locked, LockFileError, parse_lock
 from flows.lineage.quick_lock import read_text
-from tasks.core.errors import GoodfitError
+from flows.lineage.revisions import commit_named, experiments, recorded_commit
 
 FORMAT = "%H%x09%h%x09%cI%x09%an"
 WORKING_TREE = "working tree"  # the name of the snapshot that no commit has
@@ -67,13 +67,13 @@ def read_line(root: Path, revision: str = "HEAD") -> History:
     Raises:
         GoodfitError: there is no Git, or no Git repository.
     """
-    there = _commit(root, revision) is not None
+    there = commit_named(root, revision) is not None
     return _read(root, list(_commits(root, revision, "--first-parent")) if there else [], None, once=False)
 
 
 def _read(root: Path, commits: list[_Commit], only: Collection[str] | None, *, once: bool) -> History:
     """The snapshots of the commits; with `once`, of those with the same dvc.lock the first alone."""
-    history = History(shallow=git(root, "rev-parse", "--is-shallow-repository").strip() == "true")
+    history = History(shallow=git_text(root, "rev-parse", "--is-shallow-repository").strip() == "true")
     named = experiments(root)
     found = objects_at(root, ((commit.whole, LOCK_FILE) for commit in commits))
     by_text: dict[str, list[_Commit]] = {}
@@ -98,33 +98,8 @@ def _read(root: Path, commits: list[_Commit], only: Collection[str] | None, *, o
 def _commits(root: Path, *options: str) -> Iterator[_Commit]:
     """Those that changed dvc.lock, the oldest first."""
     # rev-list, as the user's settings can change what `git log` prints
-    listed = git(root, "rev-list", *options, "--reverse", f"--format={FORMAT}", "--", LOCK_FILE)
+    listed = git_text(root, "rev-list", *options, "--reverse", f"--format={FORMAT}", "--", LOCK_FILE)
     yield from (_Commit(*line.split("\t", 3)) for line in listed.splitlines() if not line.startswith("commit "))
-
-
-def experiments(root: Path) -> dict[str, str]:
-    """The names of DVC's experiments by commit; a reference is refs/exps/<2 digits>/<38 digits of the baseline>/<name>.
-
-    Raises:
-        GoodfitError: there is no Git, or no Git repository.
-    """
-    listed = git(root, "for-each-ref", "--format=%(objectname)%09%(refname)", "refs/exps")
-    references = (line.partition("\t") for line in listed.splitlines())
-    return {commit: parts[4] for commit, _, name in references if len(parts := name.split("/")) == 5}
-
-
-def commit_of(root: Path, revision: str) -> str:
-    """The whole hash of a commit, branch, tag, or of the experiment of that name.
-
-    Raises:
-        GoodfitError: there is no such revision.
-    """
-    names = {name: commit for commit, name in experiments(root).items()}
-    commit = names.get(revision) or _commit(root, revision)
-    if commit is None:
-        known = f", or an experiment ({', '.join(sorted(names))})" if names else " (DVC has no experiment here)"
-        raise GoodfitError(f"there is no revision '{revision}'; expected a commit, a branch or a tag{known}")
-    return commit
 
 
 def lock_at(root: Path, revision: str) -> dict[str, Locked]:
@@ -133,15 +108,6 @@ def lock_at(root: Path, revision: str) -> dict[str, Locked]:
     Raises:
         GoodfitError: there is no such revision, or it has no dvc.lock.
     """
-    commit = commit_of(root, revision)
-    found = objects_at(root, [(commit, LOCK_FILE)])
-    if not found:
-        raise GoodfitError(f"{LOCK_FILE} is not in {revision}: nothing was recorded there")
+    found = objects_at(root, [(recorded_commit(root, revision), LOCK_FILE)])
     ((_, content),) = contents(root, found.values())
     return parse_lock(content.decode(errors="replace"))
-
-
-def _commit(root: Path, revision: str) -> str | None:
-    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.git import git_or_none
 from flows.lineage.digest import digest_file
 from flows.lineage.statement import statement_path
 
@@ -133,12 +133,8 @@ def _now() -> str:
 
 def _commit(root: Path) -> str | None:
     """HEAD, with `-dirty` where tracked files differ from it; None outside Git or without its program."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        described = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return described.stdout.strip() or None
+    described = git_or_none(root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    return described.decode().strip() if described else None
 
 
 def peak_memory() -> int | None:

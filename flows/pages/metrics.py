@@ -1,12 +1,12 @@
 """The metrics that dvc.yaml declares, and how they differ from those of the run before."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.git import git_or_none
 from flows.repository import PIPELINE_FILE
 from tasks.core.settings import load_yaml
 
@@ -106,10 +106,7 @@ def _text(path: Path) -> str:
 
 
 def _committed(root: Path, path: str) -> str:
-    try:
-        return subprocess.run(["git", "show", f"HEAD:./{path}"], cwd=root, capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:  # no Git on this machine
-        return ""
+    return (git_or_none(root, "show", f"HEAD:./{path}") or b"").decode(errors="replace")
 
 
 def _parsed(text: str) -> Values:

@@ -1,9 +1,9 @@
 """Recipes: what differs from the default, by name; one command writes the merged parameters into params.yaml."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from flows.git import git_or_none
 from flows.parameters.checking import check_params
 from flows.parameters.writing import merged, with_values, write_params
 from tasks.core.errors import GoodfitError, ParamsError, UnknownNameError
@@ -50,8 +50,7 @@ def has_uncommitted_changes(root: Path) -> bool:
     content = params.read_bytes()
     if any(content == with_values(*_merged(name, root)).encode() for name in recipe_names(root)):
         return False
-    committed = subprocess.run(["git", "show", f"HEAD:./{PARAMS_FILE}"], cwd=root, capture_output=True, check=False)
-    return committed.returncode != 0 or committed.stdout != content
+    return git_or_none(root, "show", f"HEAD:./{PARAMS_FILE}") != content
 
 
 def _merged(name: str, root: Path) -> tuple[str, dict[str, Any]]:

@@ -1,10 +1,10 @@
 """A `dvc.lock` that a kill left torn while DVC wrote it, replaced by the committed one."""
 
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
+from flows.git import git_or_none
 from flows.lineage.lock import LOCK_FILE
 from flows.processes.dvc_locks import FOLDER, dvc_lock
 from tasks.core.errors import GoodfitError
@@ -39,10 +39,10 @@ def replace_torn(root: Path) -> list[str]:
     aside = FOLDER / f"{LOCK_FILE}.{time.time_ns()}.torn"
     shutil.copyfile(path, root / aside)
     torn = f"{LOCK_FILE} was torn, as a kill in the middle of a write leaves it; a copy is {aside}"
-    committed = subprocess.run(["git", "show", f"HEAD:./{LOCK_FILE}"], cwd=root, capture_output=True, check=False)
+    committed = git_or_none(root, "show", f"HEAD:./{LOCK_FILE}")
     with whole(path) as temporary:
-        temporary.write_bytes(committed.stdout)
-        usable = committed.returncode == 0 and _is_readable(temporary)
+        temporary.write_bytes(committed or b"")
+        usable = committed is not None and _is_readable(temporary)
     if not usable:
         path.unlink()
         return [f"{torn}, and the next run writes another"]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.lineage.blobs import git
+from flows.git import git_text
 from flows.lineage.cleaning.claims import Claim, claims
 from flows.lineage.cleaning.reached import objects, reached
 from flows.processes.dvc_locks import dvc_lock
@@ -94,7 +94,7 @@ def _quiet(root: Path) -> Iterator[Path]:
             f"the cache {cache} lies outside of the repository, and others may share it; nothing was removed: `dvc gc --projects` "
             "counts what they use, too"
         )
-    if git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+    if git_text(root, "rev-parse", "--is-shallow-repository").strip() == "true":
         raise GoodfitError(
             "this clone is shallow: older commits, which it lacks, may need what would be removed; `git fetch --unshallow` brings them"
         )

@@ -9,12 +9,12 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.lineage.blobs import contents, git
+from flows.git import GitError, git_text
+from flows.lineage.blobs import contents
 from flows.lineage.lock import LOCK_FILE
 from flows.lineage.signing.signature import PREDICATE_TYPE
 from flows.repository import object_path
@@ -86,7 +86,7 @@ def versions(root: Path, commits: str) -> dict[str, str]:
     command = ["diff-tree", "--stdin", "-r", "-m", "--root", "--no-renames", "--raw", "--no-abbrev", "-z", "--"]
     command += [f":(top,glob)**/{name}" for name in NAMES]
     lines = f"{commits.rstrip()}\n"  # diff-tree does not look at a last line without its end
-    listed = git(root, "--no-replace-objects", *command, given=lines) if commits else ""
+    listed = git_text(root, *command, given=lines) if commits else ""
     found: dict[str, str] = {}
     commit = ""
     for part in listed.split("\0"):
@@ -103,17 +103,17 @@ def versions(root: Path, commits: str) -> dict[str, str]:
 def _in_git(root: Path, *, reflogs: bool) -> Iterator[bytes]:
     # Reflogs hold what an amended commit, a moved branch or a removed experiment left.
     starts = ["--reflog"] if reflogs else _stashes(root)
-    blobs = set(versions(root, git(root, "--no-replace-objects", "rev-list", "--all", *starts)))
-    staged = git(root, "ls-files", "--stage", "-z", "--", *(f":(top,glob)**/{name}" for name in NAMES))
+    blobs = set(versions(root, git_text(root, "rev-list", "--all", *starts)))
+    staged = git_text(root, "ls-files", "--stage", "-z", "--", *(f":(top,glob)**/{name}" for name in NAMES))
     blobs |= {entry.split(" ")[1] for entry in staged.split("\0") if entry}
     yield from (content for _, content in contents(root, sorted(blobs)))
 
 
 def _stashes(root: Path) -> list[str]:
     """The stashes behind the newest, and the experiments that wait in DVC's queue: these are in a reflog alone."""
-    listed = git(root, "for-each-ref", "--format=%(refname)", "refs/stash", "refs/exps").split()
+    listed = git_text(root, "for-each-ref", "--format=%(refname)", "refs/stash", "refs/exps").split()
     queues = [name for name in listed if name == "refs/stash" or len(name.split("/")) < EXPERIMENT_PARTS]
-    return [commit for name in queues for commit in git(root, "rev-list", "--walk-reflogs", name).split()]
+    return [commit for name in queues for commit in git_text(root, "rev-list", "--walk-reflogs", name).split()]
 
 
 def _in_the_tree(root: Path, cache: Path) -> Iterator[bytes]:
@@ -139,7 +139,7 @@ def _linked(root: Path, cache: Path) -> set[str]:
 
 
 def _files(root: Path, cache: Path) -> Iterator[Path]:
-    top, inside = Path(git(root, "rev-parse", "--show-toplevel").rstrip("\n")), cache.resolve()
+    top, inside = Path(git_text(root, "rev-parse", "--show-toplevel").rstrip("\n")), cache.resolve()
     for folder in dict.fromkeys((top, root.resolve())):
         for parent, folders, files in os.walk(folder):
             folders[:] = [name for name in folders if name not in SKIPPED and Path(parent, name).resolve() != inside]
@@ -182,7 +182,10 @@ def _sha256(file: Path) -> str:
 
 def unreachable_commits(root: Path, *, reflogs: bool) -> list[str]:
     """Commits that Git still has though nothing leads to them, such as those of experiments that were removed."""
-    command = ["git", "fsck", "--unreachable", "--connectivity-only", "--no-progress", "--no-dangling"]
+    command = ["fsck", "--unreachable", "--connectivity-only", "--no-progress", "--no-dangling"]
     command += [] if reflogs else ["--no-reflogs"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, errors="replace", check=False)
-    return [line.split()[2] for line in done.stdout.splitlines() if line.startswith("unreachable commit ")]
+    try:
+        printed = git_text(root, *command)
+    except GitError as error:  # of a repository that is not whole, it tells what it has seen
+        printed = error.printed.decode(errors="replace")
+    return [line.split()[2] for line in printed.splitlines() if line.startswith("unreachable commit ")]

@@ -5,7 +5,6 @@ is compared with the digest in its stage's statement before it is read.
 """
 
 import json
-import subprocess
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from flows.git import git_or_none
 from flows.lineage.digest import digest_file
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import LOCK_FILE, read_lock
@@ -205,14 +205,14 @@ class Recorded:
     @cached_property
     def commit(self) -> Commit | None:
         """The last commit that changed dvc.lock; None where dvc.lock is not committed as it is."""
-        if _git(self.root, "status", "--porcelain", "--", LOCK_FILE) != "":  # None: no Git
+        if git_or_none(self.root, "status", "--porcelain", "--", LOCK_FILE) != b"":  # None: no Git
             return None
         return next(iter(self.commits), None)
 
     @cached_property
     def commits(self) -> list[Commit]:
         """Every commit before HEAD, and HEAD, that changed dvc.lock, the newest first."""
-        listed = _git(self.root, "rev-list", "--format=%H%x09%cI", "HEAD", "--", LOCK_FILE) or ""
+        listed = (git_or_none(self.root, "rev-list", "--format=%H%x09%cI", "HEAD", "--", LOCK_FILE) or b"").decode()
         return [Commit(*line.split("\t")) for line in listed.splitlines() if not line.startswith("commit ")]
 
     def times(self, stage: str) -> Times:
@@ -283,12 +283,3 @@ def _out_of_date(found: Recorded) -> Iterator[str]:
         for path, digest in statement.inputs.items():
             if digest != written.get(path, digest):
                 yield f"{name} read {path} with sha256 {digest.sha256}, and since then {found.writers[path]} wrote another one"
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """What Git prints; None where there is no Git, or no repository."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None

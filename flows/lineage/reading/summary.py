@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.history import WORKING_TREE, Snapshot, commit_of, lock_at, read_history
+from flows.lineage.history import WORKING_TREE, Snapshot, lock_at, read_history
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import Locked, read_lock
 from flows.lineage.printed import escaped
 from flows.lineage.reading.chain import Writers, current_stages, writer
 from flows.lineage.reading.list import runs_of
+from flows.lineage.revisions import commit_of
 from flows.lineage.statement import statement_path
 from tasks.core.errors import GoodfitError
 

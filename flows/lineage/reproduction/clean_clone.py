@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
 import sys
 import tempfile
 import threading
@@ -14,12 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.blobs import git
-from tasks.core.errors import GoodfitError
+from flows.git import git, git_text
 
 PREFIX = "goodfit-reproduce-"
-# No hook of the user's, no housekeeping that goes on in the background, and a commit may be named that no branch ends with.
-SETTINGS = ("-c", f"core.hooksPath={os.devnull}", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "protocol.version=2")
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,8 @@ def clean_clone(root: Path, commit: str, *, keep: bool = False) -> Iterator[Clon
     Raises:
         GoodfitError: there is no Git, or it cannot check the commit out.
     """
-    top = Path(git(root, "rev-parse", "--show-toplevel").rstrip("\n"))
-    below = git(root, "rev-parse", "--show-prefix").rstrip("\n")
+    top = Path(git_text(root, "rev-parse", "--show-toplevel").rstrip("\n"))
+    below = git_text(root, "rev-parse", "--show-prefix").rstrip("\n")
     folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
     try:
         clone = folder.joinpath("clone", *top.parts[1:])
@@ -57,7 +53,7 @@ def clean_clone(root: Path, commit: str, *, keep: bool = False) -> Iterator[Clon
             ("fetch", "--quiet", "--no-tags", "--depth=1", str(top), commit),
             ("checkout", "--quiet", "--detach", commit),
         ):
-            _git(clone, variables, arguments)
+            git(clone, *arguments, variables=variables)
         _separate_cache(clone / below, folder)
         yield Clone(folder, clone / below, variables)
     finally:
@@ -68,7 +64,7 @@ def clean_clone(root: Path, commit: str, *, keep: bool = False) -> Iterator[Clon
 
 def _variables(root: Path, folder: Path, top: Path) -> dict[str, str]:
     """Those of this process, without what would lead Git or DVC back to the original or to a setting of this machine."""
-    foreign = set(git(root, "rev-parse", "--local-env-vars").split())  # such as GIT_DIR, which Git sets for a hook
+    foreign = set(git_text(root, "rev-parse", "--local-env-vars").split())  # such as GIT_DIR, which Git sets for a hook
     kept = {key: value for key, value in os.environ.items() if key not in foreign and not key.startswith("DVC_")}
     own = {f"DVC_{name}_DIR": str(folder / "dvc" / name.lower()) for name in ("SITE_CACHE", "GLOBAL_CONFIG", "SYSTEM_CONFIG")}
     first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -83,17 +79,6 @@ def _separate_cache(root: Path, folder: Path) -> None:
     settings = root / ".dvc" / "config.local"
     settings.parent.mkdir(exist_ok=True)
     settings.write_text(f"[cache]\n    dir = {folder / 'cache'}\n", encoding="utf-8")
-
-
-def _git(clone: Path, variables: dict[str, str], arguments: tuple[str, ...]) -> None:
-    command = ["git", *SETTINGS, *arguments]
-    done = subprocess.run(
-        command, cwd=clone, env=variables, capture_output=True, encoding="utf-8", errors="replace", check=False
-    )
-    if done.returncode:
-        raise GoodfitError(
-            f"`git {arguments[0]}` failed in the clean clone: {done.stderr.strip()}; is there enough free space?"
-        )
 
 
 def remove(folder: Path) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from flows.declaration import Declaration, read_declarations, read_params, upstream, writer
 from flows.lineage.blobs import contents, objects_at
-from flows.lineage.history import commit_of
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.reading.source_data import Brought, bring_sources, sources
 from flows.lineage.reproduction.clean_clone import Clone, clean_clone
 from flows.lineage.reproduction.compare import FileResult, Recorded, compare_stage
 from flows.lineage.reproduction.surroundings import Other, other_surroundings
+from flows.lineage.revisions import recorded_commit
 from flows.lineage.statement import flat, statement_path
 from flows.parameters.checking import picked
 from tasks.core.errors import GoodfitError, UnknownNameError
@@ -104,10 +104,8 @@ def reproduce(
     if revision is None:
         _require_committed_lock(root)
         revision = "HEAD"
-    commit = commit_of(root, revision)
+    commit = recorded_commit(root, revision)
     with clean_clone(root, commit, keep=keep) as clone:
-        if not (clone.root / LOCK_FILE).exists():
-            raise GoodfitError(f"{LOCK_FILE} is not in {revision}: nothing was recorded there")
         locked, declarations = read_lock(clone.root), read_declarations(clone.root)
         chain = _chain(declarations, locked, path, stage)
         _require_same_call(clone.root, declarations, {name: locked[name] for name in chain})

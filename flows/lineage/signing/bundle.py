@@ -10,13 +10,13 @@ from pathlib import Path, PurePosixPath
 
 from flows.declaration import read_declarations
 from flows.lineage.digest import digest_paths
-from flows.lineage.history import commit_of
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
 from flows.lineage.outputs import require_new
 from flows.lineage.reading.source_data import bring_sources, md5_of, sources
 from flows.lineage.reproduction.clean_clone import clean_clone, remove
 from flows.lineage.reproduction.compare import PAGES, Recorded
 from flows.lineage.reproduction.reproduce import committed_file
+from flows.lineage.revisions import recorded_commit
 from flows.lineage.signing import auditor
 from flows.lineage.signing.keys import public_key as read_public_key
 from flows.lineage.signing.signature import signature
@@ -96,10 +96,8 @@ def _base(root: Path, revision: str | None) -> Iterator[tuple[Path, Recorded]]:
     if revision is None:
         yield root, Recorded(root, root / ".dvc/tmp/goodfit/bundle", lambda path: None)
         return
-    commit = commit_of(root, revision)
+    commit = recorded_commit(root, revision)
     with clean_clone(root, commit) as clone:
-        if not (clone.root / LOCK_FILE).exists():
-            raise GoodfitError(f"{LOCK_FILE} is not in {revision}: nothing was recorded there")
         yield clone.root, Recorded(root, clone.folder / "recorded", lambda path: committed_file(root, commit, path))
 
 

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-import subprocess
 import sys
 from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.git import git_or_none
 from tasks.core.errors import GoodfitError
 
 if TYPE_CHECKING:
@@ -110,10 +110,7 @@ def new_key(path: Path, root: Path, *, elliptic: bool = False) -> Path:
 def _git_would_add(path: Path, root: Path) -> bool:
     if not path.resolve().is_relative_to(root.resolve()):
         return False
-    ignored = subprocess.run(
-        ["git", "check-ignore", "--quiet", str(path.resolve())], cwd=root, capture_output=True, check=False
-    )
-    return ignored.returncode != 0
+    return git_or_none(root, "check-ignore", "--quiet", str(path.resolve())) is None
 
 
 def _content(path: Path, what: str) -> bytes:

@@ -4,10 +4,10 @@ Files, statements and dvc.lock that agree with each other are `consistent`: whoe
 others have, a signed tag or a signature cannot be changed with them.
 """
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from flows.git import GitError, NoGitError, git
 from flows.lineage.lock import LOCK_FILE
 from flows.lineage.verification.outcome import Anchor
 
@@ -31,7 +31,7 @@ def anchors(root: Path, revision: str, lock: bytes) -> tuple[list[Anchor], str]:
     """
     try:
         anchor = _committed(root, revision, lock)
-    except FileNotFoundError:
+    except NoGitError:
         return [], f"there is no program `git`, so that no commit can vouch for {LOCK_FILE}"
     return ([], anchor) if isinstance(anchor, str) else ([anchor], "")
 
@@ -97,6 +97,10 @@ def _signed_tags(root: Path, commit: str) -> Iterator[str]:
 
 
 def _git(root: Path, *arguments: str, given: bytes = b"") -> str | None:
-    """What Git prints; None where it fails."""
-    done = subprocess.run(["git", *arguments], cwd=root, input=given, capture_output=True, check=False)
-    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else None
+    """What Git prints; None where it fails, and an error where there is no Git."""
+    try:
+        return git(root, *arguments, given=given).decode(errors="replace").strip()
+    except NoGitError:
+        raise
+    except GitError:
+        return None

@@ -1,10 +1,10 @@
 """What dvc.yaml says that changes what a record proves, and files beside the outputs that no stage writes."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flows.git import git_or_none
 from flows.lineage.lock import as_locked
 from flows.lineage.statement import statement_path
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
@@ -86,14 +86,10 @@ def _unkept(subject: Subject) -> Iterator[Note]:
     uncached = [path for name in subject.chain for path in subject.declarations[name].uncached]
     if not uncached:
         return
-    command = ["git", "ls-files", "-z", "--", *uncached]
-    try:
-        done = subprocess.run(command, cwd=subject.root, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+    listed = git_or_none(subject.root, "ls-files", "-z", "--", *uncached)
+    if listed is None:  # no Git repository
         return
-    if done.returncode:  # no Git repository
-        return
-    kept = set(done.stdout.split("\0"))
+    kept = set(listed.decode(errors="surrogateescape").split("\0"))
     for path in uncached:
         if not any(file == path or file.startswith(f"{path}/") for file in kept):
             yield Note(path, "is `cache: false` in dvc.yaml and not in Git: nothing keeps a copy")

@@ -1,7 +1,6 @@
 """Verify a revision as it was recorded: its files from Git, its outputs from DVC's cache. No file of the workspace is touched."""
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,16 +9,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from flows.declaration import producer, read_declarations
+from flows.git import git, git_text
 from flows.lineage.listing import FOLDER, ListingError, parse_listing
-from flows.lineage.lock import LOCK_FILE, as_locked, read_lock
-from flows.lineage.reproduction.clean_clone import SETTINGS
+from flows.lineage.lock import as_locked, read_lock
+from flows.lineage.revisions import recorded_commit
 from flows.repository import cache_folder, object_path
 from tasks.core.errors import GoodfitError
 
 if TYPE_CHECKING:
     from flows.lineage.verify import Checks, Verification
 
-WHOLE = ("-c", "core.sparseCheckout=false", "-c", "core.fsmonitor=false")  # every file, whatever the working tree leaves out
+WHOLE = ("-c", "core.sparseCheckout=false")  # every file, whatever the working tree leaves out
 
 
 def verify_revision(
@@ -40,29 +40,10 @@ def verify_revision(
     from flows.lineage.paths import output_path
     from flows.lineage.verify import verify
 
-    commit = resolve(root, revision)
+    commit = recorded_commit(root, revision)
     with checked_out(root, commit) as there:
         inner = output_path(str(there / path), there) if path is not None else None
         return verify(there, inner, replace(checks, cache=False), advance, anchored=(root, commit))
-
-
-def resolve(root: Path, revision: str) -> str:
-    """The commit of a revision.
-
-    Raises:
-        GoodfitError: there is none of this name, or it has no dvc.lock.
-    """
-    listed = _git(root, "for-each-ref", "--format=%(objectname) %(refname:lstrip=4)", "refs/exps") or ""
-    experiments = {name: commit for commit, _, name in (line.partition(" ") for line in listed.splitlines())}
-    commit = experiments.get(revision) or _git(
-        root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
-    )
-    if not commit:
-        known = f", or an experiment ({', '.join(sorted(experiments))})" if experiments else " (DVC has no experiment here)"
-        raise GoodfitError(f"there is no revision '{revision}'; expected a commit, a branch or a tag{known}")
-    if _git(root, "rev-parse", "--verify", "--quiet", f"{commit}:./{LOCK_FILE}") is None:
-        raise GoodfitError(f"{LOCK_FILE} is not in {revision}: nothing was recorded there")
-    return commit
 
 
 @contextmanager
@@ -86,17 +67,13 @@ def _check_out(root: Path, commit: str, folder: Path) -> Path:
 
     With an index of its own: `git archive` leaves out what .gitattributes says, which would then be taken from the working tree.
     """
-    top = Path(_git(root, "rev-parse", "--show-toplevel") or root)
+    top = Path(git_text(root, "rev-parse", "--show-toplevel").rstrip("\n"))
     files = folder.joinpath("files", *top.parts[1:])
     files.mkdir(parents=True)
     variables = os.environ | {"GIT_INDEX_FILE": str(folder / "index")}
     for arguments in (("read-tree", commit), ("checkout-index", "--all", "--quiet")):
-        command = ["git", *SETTINGS, *WHOLE, f"--work-tree={files}", *arguments]
-        done = subprocess.run(command, cwd=top, env=variables, capture_output=True, check=False)
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()
-            raise GoodfitError(f"`git {arguments[0]}` failed for {commit[:7]}: {said}; is there enough free space?")
-    return files / (_git(root, "rev-parse", "--show-prefix") or "")
+        git(top, *WHOLE, f"--work-tree={files}", *arguments, variables=variables)
+    return files / git_text(root, "rev-parse", "--show-prefix").rstrip("\n")
 
 
 class _Links:
@@ -169,11 +146,3 @@ def _link_others(root: Path, there: Path, links: _Links) -> None:
         for dep in declared.deps:
             if producer(declarations, dep) is None and not os.path.lexists(there / dep):
                 links.make(root / dep, there / dep, dep)
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", check=False)
-    except FileNotFoundError:
-        raise GoodfitError("there is no program `git`, and revisions are in Git: install it") from None
-    return done.stdout.strip() if done.returncode == 0 else None

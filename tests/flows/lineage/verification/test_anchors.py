@@ -75,6 +75,16 @@ def test_an_edited_lock_is_not_committed(repository: Repository) -> None:
     assert not repository.is_held()
 
 
+def test_a_lock_that_was_put_in_the_place_of_the_committed_one_is_not_committed(repository: Repository) -> None:
+    """`git replace` shows the forged bytes under the hash of the honest commit."""
+    first = repository.commit("one")
+    (repository.root / "dvc.lock").write_text("two")
+    forged = repository.run("git", "hash-object", "-w", "dvc.lock").stdout.strip()
+    repository.run("git", "replace", repository.run("git", "rev-parse", "HEAD:dvc.lock").stdout.strip(), forged)
+    repository.run("git", "replace", "HEAD", repository.run("git", "commit-tree", "-m", "Two", "HEAD^{tree}").stdout.strip())
+    assert repository.said() == f"dvc.lock is not committed: it is not that of {first}, which is checked out"
+
+
 def test_a_lock_that_git_does_not_have_yet_is_not_committed(repository: Repository) -> None:
     repository.commit("one")
     repository.run("git", "rm", "-q", "--cached", "dvc.lock")

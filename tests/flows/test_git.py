@@ -1,0 +1,99 @@
+"""The one way to call Git: what it says where it fails, and what a hostile repository cannot make it do."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flows.git import GitError, NoGitError, NoRepositoryError, git, git_or_none, git_text
+from tests.conftest import Project
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Project:
+    made = Project(tmp_path / "repository")
+    made.root.mkdir()
+    made.run("git", "init", "-q", "-b", "main")
+    (made.root / "file").write_bytes(b"one\xff\n")
+    made.run("git", "add", "-A")
+    made.run("git", "commit", "-qm", "One")
+    return made
+
+
+def program(file: Path, mark: Path) -> str:
+    """A program that leaves a mark where it is started."""
+    file.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    file.chmod(0o755)
+    return str(file)
+
+
+def test_bytes_come_out_and_go_in_as_they_are(repository: Project) -> None:
+    assert git(repository.root, "show", "HEAD:file") == b"one\xff\n"
+    name = git(repository.root, "hash-object", "-w", "--stdin", given=b"\0\xfe").decode().strip()
+    assert git(repository.root, "cat-file", "blob", name) == b"\0\xfe"
+    assert git_text(repository.root, "show", "HEAD:file").encode(errors="surrogateescape") == b"one\xff\n"
+
+
+def test_a_folder_without_a_repository_is_told_in_any_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("LANGUAGE", "de")
+    with pytest.raises(NoRepositoryError, match=r"lies in no Git repository, which has the history; expected .*: `git init`"):
+        git(tmp_path, "rev-parse", "--git-dir")
+    assert git_or_none(tmp_path, "rev-parse", "--git-dir") is None
+
+
+def test_a_machine_without_git_is_told(repository: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoGitError, match=r"there is no program `git`, .*: install it"):
+        git(repository.root, "status")
+    assert git_or_none(repository.root, "status") is None
+
+
+def test_a_missing_folder_is_not_taken_for_a_missing_program(tmp_path: Path) -> None:
+    with pytest.raises(GitError, match="nowhere is no folder") as caught:
+        git(tmp_path / "nowhere", "status")
+    assert not isinstance(caught.value, NoGitError)
+
+
+def test_a_command_that_fails_is_named_with_what_it_said_and_printed(repository: Project) -> None:
+    with pytest.raises(
+        GitError, match=r"(?s)`git show` failed in .*: fatal: .*nowhere.*; is the repository whole \(`git fsck`\)"
+    ):
+        git(repository.root, "-c", "core.quotePath=false", "show", "nowhere")
+    (repository.root / "file").write_text("two\n")
+    with pytest.raises(GitError, match=r"`git diff` failed in .*: exit code 1; is") as caught:
+        git(repository.root, "diff", "--exit-code")
+    assert caught.value.printed.endswith(b"-one\xff\n+two\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the programs are scripts of a shell")
+def test_no_hook_and_no_monitor_of_the_repository_is_started(repository: Project, tmp_path: Path) -> None:
+    mark = tmp_path / "started"
+    hook = program(repository.root / ".git/hooks/post-index-change", mark)
+    repository.run("git", "config", "core.fsmonitor", hook)
+    repository.run("git", "status")
+    assert mark.exists(), "Git itself starts it"
+    mark.unlink()
+    os.utime(repository.root / "file", (1, 1))  # so that the index has to be looked at and written anew
+    git(repository.root, "status")
+    git(repository.root, "describe", "--always", "--dirty")
+    git(repository.root, "read-tree", "HEAD")
+    assert not mark.exists()
+
+
+def test_a_replaced_object_does_not_count(repository: Project) -> None:
+    before = git(repository.root, "rev-parse", "HEAD:file").decode().strip()
+    forged = git(repository.root, "hash-object", "-w", "--stdin", given=b"forged").decode().strip()
+    repository.run("git", "replace", before, forged)
+    assert repository.run("git", "show", "HEAD:file").stdout == "forged"
+    assert git(repository.root, "show", "HEAD:file") == b"one\xff\n"
+
+
+def test_a_command_that_reads_leaves_the_index_alone(repository: Project) -> None:
+    index = repository.root / ".git/index"
+    os.utime(repository.root / "file", (1, 1))
+    before = index.read_bytes()
+    git(repository.root, "status")
+    assert index.read_bytes() == before
+    repository.run("git", "status")
+    assert index.read_bytes() != before, "Git itself notes the new time"
