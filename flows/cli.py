@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from flows import commands, diagnosing
 from flows.lineage import verbs
+from flows.lineage.arguments import given, given_path
 from flows.lineage.printed import escaped_lines
 from flows.repository import find_project
 from tasks.core.errors import GoodfitError, UnknownNameError
@@ -189,19 +190,19 @@ def _add_own_numbers(diagnose: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--history",
         metavar="FILE",
-        type=Path,
+        type=given_path,
         help="one row for each epoch (epoch, train_loss, val_loss, train_accuracy, val_accuracy, learning_rate), or what Lightning's "
         "CSVLogger, Hugging Face's Trainer (trainer_state.json) or DVCLive (its folder) wrote",
     )
     own.add_argument(
         "--predictions",
         metavar="FILE",
-        type=Path,
+        type=given_path,
         help="the predictions of every epoch on validation, with a column epoch; loss and correct may stand for probabilities",
     )
-    own.add_argument("--test", metavar="FILE", type=Path, help="the predictions of the saved epoch on test")
+    own.add_argument("--test", metavar="FILE", type=given_path, help="the predictions of the saved epoch on test")
     own.add_argument(
-        "--train", metavar="FILE", type=Path, help="the same on train; or row and label alone, for the majority class"
+        "--train", metavar="FILE", type=given_path, help="the same on train; or row and label alone, for the majority class"
     )
     own.add_argument(
         "--saved-epoch",
@@ -228,7 +229,7 @@ def _add_labels(diagnose: argparse.ArgumentParser) -> None:
         help="list the N rows of a split whose labels are the most suspicious: row, given and suggested class, margin",
     )
     last.add_argument("--split", choices=("train", "val", "test"), help="of these rows (default: test)")
-    last.add_argument("--pictures", metavar="FILE", type=Path, help="write their pictures into an HTML file as well")
+    last.add_argument("--pictures", metavar="FILE", type=given_path, help="write their pictures into an HTML file as well")
 
 
 def _add_remedies(diagnose: argparse.ArgumentParser) -> None:
@@ -272,6 +273,7 @@ def _add_predict(added: Commands) -> None:
     predict.add_argument(
         "paths",
         nargs="+",
+        type=given,
         metavar="[MODEL] IMAGE",
         help="the folder with model.json and model.safetensors (default: models/ here or of the project around), then image files, or "
         "folders of them",
@@ -286,7 +288,7 @@ def _add_predict(added: Commands) -> None:
         choices=commands.PREDICTION_FORMATS,
         help="one of %(choices)s (default: the ending of --output, or else csv)",
     )
-    predict.add_argument("-o", "--output", metavar="FILE", type=Path, help="write this file (default: standard output)")
+    predict.add_argument("-o", "--output", metavar="FILE", type=given_path, help="write this file (default: standard output)")
     predict.add_argument(
         "--threads",
         metavar="N",

@@ -1,6 +1,7 @@
 """What a person gives a verb on the command line."""
 
 import argparse
+from pathlib import Path
 
 
 def given(text: str) -> str:
@@ -15,3 +16,12 @@ def given(text: str) -> str:
             f"found {text!r}; expected a text that is not empty (is a variable of the shell unset?), or no such argument"
         )
     return text
+
+
+def given_path(text: str) -> Path:
+    """As `given`, a path: the empty one would be the current folder.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty.
+    """
+    return Path(given(text))

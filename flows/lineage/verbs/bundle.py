@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from flows.lineage.arguments import given
+from flows.lineage.arguments import given, given_path
 
 TEXT = (
     "Put a record and the files that it names into a folder or a zip file, with a script that checks them.\n\n"
@@ -29,7 +29,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FOLDER|FILE.zip",
-        type=Path,
+        type=given_path,
         required=True,
         help="a new folder, or a new file with the ending .zip",
     )
@@ -39,7 +39,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         action="store_false",
         help="leave out data, models and code: the record, metrics and pages alone",
     )
-    command.add_argument("--public-key", metavar="KEY.pub", type=Path, help="put this key beside the signature")
+    command.add_argument("--public-key", metavar="KEY.pub", type=given_path, help="put this key beside the signature")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 

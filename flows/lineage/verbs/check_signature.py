@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+from flows.lineage.arguments import given_path
+
 TEXT = (
     "Check that the record is the one that a key signed.\n\n"
     "exit codes: 0 signed, 1 mismatch, 2 missing (also a usage error), 3 no signature, 4 could not be checked"
@@ -17,12 +19,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--public-key",
         metavar="KEY.pub",
-        type=Path,
+        type=given_path,
         action="append",
         required=True,
         help="of who must have signed, from them and not from this repository; given several times, all of them",
     )
-    command.add_argument("--signature", metavar="FILE", type=Path, help="another file than dvc.lock.dsse.json")
+    command.add_argument("--signature", metavar="FILE", type=given_path, help="another file than dvc.lock.dsse.json")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from flows.lineage.arguments import given
+
 TEXT = (
     "Explain why stages ran last and would run now. Old and new values, and what changed first.\n\n"
     "`last` compares the entry of dvc.lock with the one before it in Git's history, `now` with the files that are there:\n"
@@ -15,7 +17,7 @@ EXAMPLE = "  goodfit lineage explain evaluate"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("stages", metavar="STAGE", nargs="*", help="these stages (default: all)")
+    command.add_argument("stages", metavar="STAGE", nargs="*", type=given, help="these stages (default: all)")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 

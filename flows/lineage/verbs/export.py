@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from flows.lineage.arguments import given
 from flows.lineage.export.write import available
 
 TEXT = (
@@ -17,7 +18,7 @@ EXAMPLE = "  goodfit lineage export --format model-card -o README.md"
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--format", required=True, choices=list(available()), metavar="FORMAT", help="one of those above")
     command.add_argument(
-        "-o", "--output", metavar="FILE", help="write here (default: standard output, where the format is one text)"
+        "-o", "--output", metavar="FILE", type=given, help="write here (default: standard output, where the format is one text)"
     )
 
 
@@ -26,7 +27,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from flows.lineage.export.recorded import read_recorded
     from flows.lineage.outputs import require_place
 
-    if options.output and "://" not in options.output:
+    if options.output is not None and "://" not in options.output:
         require_place(root, Path(options.output))
     available()[options.format].export(read_recorded(root), options.output)
     return 0

@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from flows.lineage.arguments import given, given_path
+
 TEXT = (
     "Find out whether a file is one of ours, by its bytes. Which stages wrote or read it, where, and in which runs.\n\n"
     "Looked into: every dvc.lock of Git's history (all branches and tags), of DVC's experiments and of the working tree;\n"
@@ -17,8 +19,8 @@ FAILURE = 2  # 1 is an answer
 
 def add_options(command: argparse.ArgumentParser) -> None:
     what = command.add_mutually_exclusive_group(required=True)
-    what.add_argument("file", metavar="FILE", nargs="?", type=Path, help="a file or folder, anywhere")
-    what.add_argument("--digest", metavar="HEX", help="its MD5 or SHA-256 instead")
+    what.add_argument("file", metavar="FILE", nargs="?", type=given_path, help="a file or folder, anywhere")
+    what.add_argument("--digest", metavar="HEX", type=given, help="its MD5 or SHA-256 instead")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+from flows.lineage.arguments import given
+
 TEXT = (
     "List every recorded run. Verdict, metrics, the parameters that differ, and the digests of data and model.\n\n"
     "One row for each distinct dvc.lock of Git's history (all branches and tags) and DVC's experiments, and one for the\n"
@@ -18,7 +20,10 @@ EXAMPLE = "  goodfit lineage list --sort-by accuracy --reverse -n 10      the te
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("-n", dest="number", metavar="N", type=_number, help="only the first N rows")
     command.add_argument(
-        "--sort-by", metavar="COLUMN", help="date, verdict, …, a metric such as accuracy, or a parameter such as train.epochs"
+        "--sort-by",
+        metavar="COLUMN",
+        type=given,
+        help="date, verdict, …, a metric such as accuracy, or a parameter such as train.epochs",
     )
     command.add_argument("--reverse", action="store_true", help="reverse the order")
     command.add_argument("--json", action="store_true", help="print JSON, with all metrics and whole digests")

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from flows.lineage.arguments import given
+from flows.lineage.arguments import given, given_path
 
 TEXT = (
     "Run a commit again in a clean clone and compare every output.\n\n"
@@ -47,7 +47,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "tables and JSON are compared so, pages (HTML) are then not judged",
     )
     command.add_argument("--keep", action="store_true", help="keep the temporary folder, and say where it is")
-    command.add_argument("--output", metavar="FILE", type=Path, help="write the result as an in-toto test-result statement")
+    command.add_argument(
+        "--output", metavar="FILE", type=given_path, help="write the result as an in-toto test-result statement"
+    )
     command.add_argument(
         "--json", action="store_true", help="print JSON; what the stages print goes to standard error in any case"
     )

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from flows.lineage.arguments import given_path
+
 TEXT = (
     "Sign dvc.lock, dvc.yaml, params.yaml and every statement. Check them first with `goodfit lineage verify`.\n\n"
     "The signature is a DSSE envelope in dvc.lock.dsse.json: commit it with dvc.lock. Several people may sign the same record."
@@ -18,14 +20,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--key",
         metavar="KEY.pem",
-        type=Path,
+        type=given_path,
         required=True,
         help="the private key, as `openssl genpkey -algorithm ed25519` writes it",
     )
     command.add_argument(
         "--new-key", action="store_true", help="make the key, and the public one beside it with the ending .pub"
     )
-    command.add_argument("-o", "--output", metavar="FILE", type=Path, help="another file than dvc.lock.dsse.json")
+    command.add_argument("-o", "--output", metavar="FILE", type=given_path, help="another file than dvc.lock.dsse.json")
     command.add_argument(
         "--model-signing",
         action="store_true",

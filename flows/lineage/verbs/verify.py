@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.lineage.arguments import given
+from flows.lineage.arguments import given, given_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--public-key",
         metavar="KEY",
-        type=Path,
+        type=given_path,
         action="append",
         default=[],
         help="this key must have signed the record (`goodfit lineage sign`); may be repeated",

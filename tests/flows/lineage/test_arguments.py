@@ -21,6 +21,18 @@ EMPTY = [
     ("rows", "--file", ""),
     ("impact", "", "--row", "3"),
     ("impact", "--digest", "", "--row", "3"),
+    ("find", ""),
+    ("find", "--digest", ""),
+    ("export", "--format", "prov", "--output", ""),
+    ("reproduce", "--output", ""),
+    ("bundle", "--output", ""),
+    ("bundle", "-o", "made", "--public-key", ""),
+    ("sign", "--key", ""),
+    ("sign", "--key", "key.pem", "--output", " "),
+    ("check-signature", "--public-key", ""),
+    ("verify", "--public-key", ""),
+    ("explain", ""),
+    ("list", "--sort-by", ""),
 ]
 
 
