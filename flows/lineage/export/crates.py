@@ -9,6 +9,7 @@ from typing import IO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from flows.lineage.digest import CHUNK
+from flows.lineage.export.recorded import missing
 from flows.lineage.outputs import require_free
 from tasks.core.errors import ArtifactError
 from tasks.core.files import whole
@@ -63,7 +64,7 @@ def _entry(path: str) -> ZipInfo:
 def _fill(opened: Callable[[str], AbstractContextManager[IO[bytes]]], files: Sources, texts: Mapping[str, bytes]) -> None:
     for path, (source, expected) in files.items():
         if not source.exists():
-            raise ArtifactError(f"{path} is missing: `dvc checkout` or `git checkout {path}` brings it back")
+            raise missing(path)
         digest = sha256()
         with source.open("rb") as read, opened(path) as written:
             while chunk := read.read(CHUNK):

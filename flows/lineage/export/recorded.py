@@ -7,7 +7,8 @@ is compared with the digest in its stage's statement before it is read.
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
@@ -61,9 +62,10 @@ class Package(NamedTuple):
 class Recorded:
     """The stages that dvc.lock records, each after those whose outputs it reads, and what their statements say."""
 
-    root: Path
+    root: Path  # where the files lie
     stages: Mapping[str, Statement]
     own: Mapping[str, Digest]  # by stage, the digests of the statement itself
+    anchored: tuple[Path, str] | None = None  # the Git repository and the commit, where the files are not the working tree's
 
     @cached_property
     def writers(self) -> dict[str, str]:
@@ -141,7 +143,7 @@ class Recorded:
         if path in self._checked:
             return
         if not place.exists():
-            raise ArtifactError(f"{path} is missing: `dvc checkout` or `git checkout {path}` brings it back")
+            raise missing(path)
         found = digest_file(place)
         if found != recorded:
             raise ArtifactError(
@@ -205,14 +207,15 @@ class Recorded:
     @cached_property
     def commit(self) -> Commit | None:
         """The last commit that changed dvc.lock; None where dvc.lock is not committed as it is."""
-        if git_or_none(self.root, "status", "--porcelain", "--", LOCK_FILE) != b"":  # None: no Git
+        if self.anchored is None and git_or_none(self.root, "status", "--porcelain", "--", LOCK_FILE) != b"":  # None: no Git
             return None
         return next(iter(self.commits), None)
 
     @cached_property
     def commits(self) -> list[Commit]:
-        """Every commit before HEAD, and HEAD, that changed dvc.lock, the newest first."""
-        listed = (git_or_none(self.root, "rev-list", "--format=%H%x09%cI", "HEAD", "--", LOCK_FILE) or b"").decode()
+        """Every commit that changed dvc.lock, up to HEAD or the exported commit, the newest first."""
+        root, last = self.anchored or (self.root, "HEAD")
+        listed = (git_or_none(root, "rev-list", "--format=%H%x09%cI", last, "--", LOCK_FILE) or b"").decode()
         return [Commit(*line.split("\t")) for line in listed.splitlines() if not line.startswith("commit ")]
 
     def times(self, stage: str) -> Times:
@@ -234,7 +237,7 @@ class Recorded:
 
     @cached_property
     def _journal(self) -> list[dict[str, Any]]:
-        return list(read_journal(self.root))
+        return list(read_journal(self.anchored[0] if self.anchored else self.root))
 
 
 def read_recorded(root: Path) -> Recorded:
@@ -258,6 +261,36 @@ def read_recorded(root: Path) -> Recorded:
     if problems:
         raise GoodfitError(f"{problems[0]}; an export holds only a record that is whole: {VERIFY}")
     return found
+
+
+@contextmanager
+def recorded_at(root: Path, revision: str | None) -> Iterator[Recorded]:
+    """The run that a commit, branch, tag or experiment records, its outputs from DVC's cache; that of the working tree without one.
+
+    Raises:
+        GoodfitError: as `read_recorded`, or there is no such revision, or a statement of it is not in DVC's cache.
+    """
+    if revision is None:
+        yield read_recorded(root)
+        return
+    from flows.lineage.revisions import recorded_commit
+    from flows.lineage.verification.revision import checked_out
+
+    commit = recorded_commit(root, revision)
+    with checked_out(root, commit) as there:
+        lock = read_lock(there)
+        for name in own_stages(there):
+            if name in lock and not (there / statement_path(name)).exists():
+                raise missing(statement_path(name).as_posix())
+        yield replace(read_recorded(there), anchored=(root, commit))
+
+
+def missing(path: str) -> ArtifactError:
+    """The error of a file that is not there."""
+    return ArtifactError(
+        f"{path} is missing: `dvc checkout` or `git checkout {path}` brings it back; what a revision needs, `dvc fetch --all-commits` "
+        "brings from a remote"
+    )
 
 
 def _is_time(text: Any) -> bool:

@@ -53,7 +53,7 @@ def checked_out(root: Path, commit: str) -> Iterator[Path]:
     Raises:
         GoodfitError: Git cannot check the commit out, or what it records would be linked or read outside of the folder.
     """
-    with TemporaryDirectory(prefix="goodfit-verify-") as name:
+    with TemporaryDirectory(prefix="goodfit-revision-") as name:
         folder = Path(name).resolve()
         there = _check_out(root, commit, folder)
         links = _Links(folder)
@@ -92,8 +92,8 @@ class _Links:
         found = Path(os.path.realpath(path))
         if not found.is_relative_to(self._folder):
             raise GoodfitError(
-                f"nothing was verified: {name} leads to {found}, outside of the repository; expected paths within it: what lies "
-                "outside is in no revision"
+                f"nothing was read of the revision: {name} leads to {found}, outside of the repository; expected paths within "
+                "it: what lies outside is in no revision"
             )
         return found
 
@@ -113,7 +113,7 @@ class _Links:
             (self._parents[target.parent] / target.name).symlink_to(source.resolve())
         except OSError as error:
             raise GoodfitError(
-                f"nothing was verified: {name} cannot lie beside what else the revision records ({error.strerror})"
+                f"nothing was read of the revision: {name} cannot lie beside what else the revision records ({error.strerror})"
             ) from None
 
 
@@ -136,7 +136,7 @@ def _listed(stored: Path, out: str) -> dict[str, str]:
     try:
         return parse_listing(stored.read_bytes())
     except ListingError as error:
-        raise GoodfitError(f"nothing was verified: the list of {out} in DVC's cache, {stored}: {error}") from None
+        raise GoodfitError(f"nothing was read of the revision: the list of {out} in DVC's cache, {stored}: {error}") from None
 
 
 def _link_others(root: Path, there: Path, links: _Links) -> None:

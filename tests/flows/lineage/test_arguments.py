@@ -24,6 +24,7 @@ EMPTY = [
     ("find", ""),
     ("find", "--digest", ""),
     ("export", "--format", "prov", "--output", ""),
+    ("export", "--format", "prov", "--rev", ""),
     ("reproduce", "--output", ""),
     ("bundle", "--output", ""),
     ("bundle", "-o", "made", "--public-key", ""),

@@ -13,6 +13,7 @@ VERBS = [
     (("show", "model", "--rev", "HEAD"), 1),
     (("rows", "--rev", "HEAD"), 2),
     (("diff", "HEAD"), 1),
+    (("export", "--format", "prov", "--rev", "HEAD"), 1),
     (("reproduce", "HEAD"), 4),
     (("bundle", "HEAD", "-o", "made"), 1),
 ]

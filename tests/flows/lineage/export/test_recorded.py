@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from flows.lineage.digest import digest_file
 from flows.lineage.export.recorded import Commit, Recorded, read_recorded
+from flows.lineage.export.write import available
 from tasks.contracts.statement import Statement
 from tasks.core.errors import ArtifactError, GoodfitError
 from tests.conftest import STAGES, Project
@@ -123,3 +125,49 @@ def test_a_stage_that_is_not_recorded_is_named_with_the_command_that_runs_it(fre
         ArtifactError, match=r"dvc.lock records no stage 'evaluate', which this format needs: `dvc repro evaluate`"
     ):
         _ = found.evaluation
+
+
+def exported(project: Project, folder: Path, *options: str) -> dict[str, bytes]:
+    """What each format writes, and the files of the crate by their path in it."""
+    folder.mkdir()
+    for name in available():
+        target = folder / ("crate" if name == "ro-crate" else f"{name}.txt")
+        project.run("goodfit", "lineage", "export", "--format", name, "-o", str(target), *options)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_revision_gives_the_bytes_that_its_working_tree_gave(ran: Project, tmp_path: Path) -> None:
+    here = exported(ran, tmp_path / "here")
+    (ran.root / "README.md").write_text("Another.\n")
+    ran.run("git", "tag", "v1")
+    ran.run("dvc", "exp", "save", "--name", "kind-crow")
+    ran.run("git", "checkout", "-q", "README.md")
+    ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
+    for path in ("models/model.safetensors", "metrics/evaluation.json", "lineage/train.json"):
+        (ran.root / path).unlink()
+    (ran.root / "tasks/train.py").write_text("raise SystemExit\n")
+    ran.run("git", "commit", "-qam", "Break everything")
+    before = ran.run("git", "status", "--porcelain").stdout
+    assert ran.run("goodfit", "lineage", "export", "--format", "prov", check=False).returncode == 1
+    assert exported(ran, tmp_path / "tag", "--rev", "v1") == here
+    assert exported(ran, tmp_path / "experiment", "--rev", "kind-crow") == here
+    assert ran.run("git", "status", "--porcelain").stdout == before
+
+
+def test_a_revision_whose_files_are_in_no_cache_says_what_brings_them(ran: Project) -> None:
+    statement, model = (ran.root / path for path in ("lineage/train.json", "models/model.safetensors"))
+    for path, format_ in ((model, "ro-crate"), (statement, "prov")):
+        md5 = digest_file(path).md5
+        (ran.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+        options = ("--format", format_, "-o", "made", "--rev", "HEAD")
+        done = ran.run("goodfit", "lineage", "export", *options, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"error: {path.relative_to(ran.root)} is missing: " in done.stderr
+        assert "`dvc fetch --all-commits`" in done.stderr
+        assert not (ran.root / "made").exists()
+
+
+def test_an_unknown_revision_is_told(ran: Project) -> None:
+    done = ran.run("goodfit", "lineage", "export", "--format", "prov", "--rev", "nowhere", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no revision 'nowhere'; expected a commit, a branch or a tag" in done.stderr

@@ -40,7 +40,7 @@ def refused(project: Small, said: str) -> None:
         pytest.fail("it was checked out")
     done = project.run(*VERIFY, check=False, PYTHONPATH=str(ROOT))
     assert done.returncode == 4
-    assert done.stderr.startswith("error: nothing was verified: ")
+    assert done.stderr.startswith("error: nothing was read of the revision: ")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
