@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from flows.lineage.ignore import ignored
@@ -99,6 +99,16 @@ def digest_paths(root: Path, names: Iterable[str]) -> dict[str, Digest]:
         FileNotFoundError: a name does not exist.
     """
     return {file: digest_file(root / file) for file in sorted(file for name in names for file in files_below(root, name))}
+
+
+def list_digest(files: Mapping[str, str]) -> str:
+    """One SHA-256 for many files: what `sha256sum FILE… | sha256sum` prints for files in the order of their names.
+
+    Args:
+        files: the SHA-256 of each, by path.
+    """
+    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def directory_md5(files: dict[str, Digest], directory: str) -> str:

@@ -45,9 +45,8 @@ def _general(recorded: Recorded) -> Iterator[Point]:
         "what the system is used with, other AI systems included",
         [images + ", ".join(map(plain, model["classes"])) + "."],
     )
-    yield Point(
-        "1(c)", "Versions of software", "what has to be observed when a version is updated", sections.environment(recorded)
-    )
+    versions = [*sections.environment(recorded), "\nThe pipeline itself:\n", *sections.builders(recorded)]
+    yield Point("1(c)", "Versions of software", "what has to be observed when a version is updated", versions)
     files = [(code(path), code(digest.sha256)) for path, digest in recorded.files.items() if path.startswith("models/")]
     yield Point(
         "1(d)",
@@ -80,7 +79,13 @@ def _elements(recorded: Recorded) -> Iterator[Point]:
         "2(a)",
         "Methods and steps of the development, pre-trained systems and tools of third parties",
         "tools of third parties beyond the packages of 1(c), and how they were changed",
-        [*table(("stage", "command", "files read", "files written"), steps), "", f"Besides code, the training read: {inputs}."],
+        [
+            *table(("stage", "command", "files read", "files written"), steps),
+            "",
+            f"Besides code, the training read: {inputs}.",
+            "",
+            *sections.undeclared(recorded),
+        ],
     )
     yield Point(
         "2(b)",

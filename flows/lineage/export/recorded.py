@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from flows.git import git_or_none
-from flows.lineage.digest import digest_file
+from flows.lineage.digest import digest_file, list_digest
 from flows.lineage.journal import read_journal
 from flows.lineage.lock import LOCK_FILE, read_lock
 from flows.lineage.record import check_record
@@ -56,6 +56,30 @@ class Package(NamedTuple):
 
     name: str
     version: str
+
+
+class Builder(NamedTuple):
+    """The goodfit that wrote a statement."""
+
+    version: str  # empty where the statement does not say
+    files: int  # of its own code that ran; 0 in a statement of version 1, which does not name them
+    sha256: str  # what `sha256sum FILE… | sha256sum` prints for them; empty without any
+
+    @property
+    def name(self) -> str:
+        return f"goodfit {self.version}" if self.version else "goodfit, in a version that is not recorded"
+
+    @property
+    def code(self) -> str:
+        """In words."""
+        return f"{self.files} files of its own code, SHA-256 of their list {self.sha256}" if self.files else "no code is named"
+
+
+class Undeclared(NamedTuple):
+    """A file from outside of the repository that a stage read or ran, libraries aside, and that dvc.yaml does not declare."""
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +121,33 @@ class Recorded:
     def packages_of(self, stage: str) -> list[Package]:
         """Those that one statement names, sorted."""
         return sorted(Package(name, uri.rpartition("@")[2]) for name, uri in self.stages[stage].packages.items())
+
+    def builder_of(self, stage: str) -> Builder:
+        """What wrote one statement."""
+        statement = self.stages[stage]
+        code = {path: digest.sha256 for path, digest in statement.builder.items()}
+        return Builder(statement.builder_version.get("goodfit", ""), len(code), list_digest(code) if code else "")
+
+    @property
+    def builders(self) -> dict[Builder, list[str]]:
+        """What wrote the statements, each with its stages; one that loaded fewer of its modules for a stage is another one."""
+        found: dict[Builder, list[str]] = {}
+        for stage in self.stages:
+            found.setdefault(self.builder_of(stage), []).append(stage)
+        return found
+
+    def undeclared_of(self, stage: str) -> list[Undeclared]:
+        """Those that one statement names, sorted."""
+        return sorted(Undeclared(path, digest.sha256) for path, digest in self.stages[stage].undeclared.items())
+
+    @property
+    def undeclared(self) -> dict[Undeclared, list[str]]:
+        """The undeclared external files, sorted, each with the stages that read it."""
+        found: dict[Undeclared, list[str]] = {}
+        for stage in self.stages:
+            for file in self.undeclared_of(stage):
+                found.setdefault(file, []).append(stage)
+        return dict(sorted(found.items()))
 
     @property
     def id(self) -> UUID:

@@ -99,6 +99,32 @@ def statements(recorded: Recorded) -> list[str]:
     return table(("stage", "statement", "SHA-256"), rows)
 
 
+def builders(recorded: Recorded) -> list[str]:
+    """What wrote the statements: one row for each set of goodfit's modules that ran."""
+    rows = [
+        (
+            plain(builder.name),
+            str(builder.files),
+            code(builder.sha256) if builder.sha256 else "not recorded",
+            ", ".join(map(plain, stages)),
+        )
+        for builder, stages in recorded.builders.items()
+    ]
+    return table(("written by", "files of its code", "SHA-256 of their list", "statements"), rows)
+
+
+def undeclared(recorded: Recorded) -> list[str]:
+    """What the stages read from outside of the repository, undeclared; or the sentence that there was nothing."""
+    rows = [(code(file.path), code(file.sha256), ", ".join(map(plain, stages))) for file, stages in recorded.undeclared.items()]
+    if not rows:
+        return ["No stage read a file from outside of the repository, libraries aside, that `dvc.yaml` does not declare."]
+    return [
+        "Files from outside of the repository, libraries aside, that `dvc.yaml` does not declare:",
+        "",
+        *table(("file", "SHA-256", "read by"), rows),
+    ]
+
+
 def commit(recorded: Recorded) -> str:
     """A sentence on what anchors the record."""
     if recorded.commit is None:

@@ -1,13 +1,12 @@
 """Show: the tree from a model, a metric or the report back to raw data, code, parameters and environment."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flows.declaration import producer, read_declarations, upstream, writer
-from flows.lineage.digest import directory_md5
+from flows.lineage.digest import directory_md5, list_digest
 from flows.lineage.history import lock_at
 from flows.lineage.listing import FOLDER
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
@@ -172,7 +171,7 @@ def common(node: dict[str, Any], every_file: bool = False) -> Iterator[Any]:
         folders.setdefault(PurePosixPath(name).parent.as_posix(), []).append(name)
     for folder, names in folders.items():
         if not every_file and len(names) > MANY and all(len(code[name]) == 1 for name in names):
-            digest = _list_digest({name: next(iter(code[name])) for name in names})
+            digest = list_digest({name: next(iter(code[name])) for name in names})
             tree.add(f"{cell(folder)}/  [dim]{len(names)} files, sha256 of their list {digest[:SHORT]}[/]")
             continue
         for name in names:
@@ -180,12 +179,6 @@ def common(node: dict[str, Any], every_file: bool = False) -> Iterator[Any]:
     yield tree
     words = (f"{escaped(name)} {_values(values)}" for name, values in environment.items())
     yield "environment: " + escape(", ".join(words))
-
-
-def _list_digest(files: Mapping[str, str]) -> str:
-    """What `sha256sum FILE… | sha256sum` prints for files in the order of their names."""
-    lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _made(params: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def document(recorded: "Recorded") -> dict[str, Any]:
             "tools": {"components": [{"type": "application", "name": "goodfit", "version": version("goodfit")}]},
             "component": model,
         },
-        "components": [*data, *_files(recorded), *packages],
+        "components": [*data, *_files(recorded), *_undeclared(recorded), *_builders(recorded), *packages],
         "dependencies": [{"ref": model["bom-ref"], "dependsOn": [*splits, *trained]}],
     }
 
@@ -164,6 +164,30 @@ def _files(recorded: "Recorded") -> Iterator[dict[str, Any]]:
     code = {path: digest for path, digest in recorded.statement("train").inputs.items() if is_code(path)}
     for path, digest in (beside | code).items():
         yield {"type": "file", "bom-ref": path, "name": path, "hashes": _hashes(digest)}
+
+
+def _undeclared(recorded: "Recorded") -> Iterator[dict[str, Any]]:
+    """What a stage read from outside of the repository."""
+    for (path, sha256), stages in recorded.undeclared.items():
+        yield {
+            "type": "file",
+            "bom-ref": f"undeclared/{sha256}/{path}",
+            "name": path,
+            "hashes": [{"alg": "SHA-256", "content": sha256}],
+            "properties": _properties({"goodfit:undeclared": ", ".join(stages)}),
+        }
+
+
+def _builders(recorded: "Recorded") -> Iterator[dict[str, Any]]:
+    """What wrote the statements; a hash of a component would be that of one file, so that the digest of its code is a property."""
+    for builder, stages in recorded.builders.items():
+        yield {
+            "type": "application",
+            "bom-ref": f"builder/{builder.version}/{builder.sha256}",
+            "name": "goodfit",
+            **({"version": builder.version} if builder.version else {}),
+            "properties": _properties({"goodfit:builder-of": ", ".join(stages), "goodfit:builder-code": builder.code}),
+        }
 
 
 def _packages(recorded: "Recorded") -> Iterator[dict[str, Any]]:

@@ -147,11 +147,15 @@ def _evaluation(recorded: "Recorded") -> list[str]:
 
 
 def _provenance(recorded: "Recorded") -> list[str]:
-    from flows.lineage.export.sections import commit, statements
+    from flows.lineage.export.sections import builders, commit, statements, undeclared
 
     return [
         "## Provenance\n",
         f"{commit(recorded)} `goodfit lineage verify` hashes every file again and compares it with these statements, and\n"
         "`goodfit lineage show` prints the tree behind the model.\n",
         *statements(recorded),
+        "",
+        *builders(recorded),
+        "",
+        *undeclared(recorded),
     ]

@@ -2,7 +2,8 @@
 
 `-o FILE` writes a line for each event, `-o http://host:5000` sends them to a receiver such as Marquez, with the key of the environment
 variable OPENLINEAGE_API_KEY where there is one. Jobs and datasets are in the namespace of OPENLINEAGE_NAMESPACE, or else `goodfit`. A
-run's id follows from its statement, so that sending twice adds nothing. A dataset is what dvc.lock lists, a folder as one.
+run's id follows from its statement, so that sending twice adds nothing. A dataset is what dvc.lock lists, a folder as one, and what a
+stage read undeclared from outside of the repository, with the tag `undeclared`. The goodfit that recorded a stage is in the run's tags.
 """
 
 import os
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 TEXT = "OpenLineage's events, into a file of lines or to -o http://HOST:PORT"
 PACKAGE = "openlineage-python"
+INTEGRATION = "GOODFIT"
 
 
 def export(recorded: "Recorded", output: str | None) -> None:
@@ -103,7 +105,13 @@ def _stage(event: Any, recorded: "Recorded", stage: str) -> dict[str, Any]:
     return {
         "run": event.Run(str(recorded.stage_id(stage)), facets=_run_facets(recorded, stage)),
         "job": event.Job(_namespace(), stage, facets=_type("TASK") | _source(recorded, stage)),
-        "inputs": [event.InputDataset(_namespace(), path, facets=_facets(recorded, path, md5)) for path, md5 in inputs.items()],
+        "inputs": [
+            *(event.InputDataset(_namespace(), path, facets=_facets(recorded, path, md5)) for path, md5 in inputs.items()),
+            *(
+                event.InputDataset(_namespace(), path, facets=_external(sha256))
+                for path, sha256 in recorded.undeclared_of(stage)
+            ),
+        ],
         "outputs": [
             event.OutputDataset(_namespace(), path, facets=_facets(recorded, path, md5)) for path, md5 in locked.outs.items()
         ],
@@ -130,6 +138,31 @@ def _facets(recorded: "Recorded", path: str, md5: str) -> dict[str, Any]:
     return found
 
 
+def _external(sha256: str) -> dict[str, Any]:
+    """Of a file that dvc.yaml does not declare."""
+    facet = require(PACKAGE, "openlineage.client.facet_v2")
+    tag = facet.tags_dataset.TagsDatasetFacetFields(key="undeclared", value="true", source=INTEGRATION)
+    return {
+        "version": facet.dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=f"sha256:{sha256}"),
+        "tags": facet.tags_dataset.TagsDatasetFacet(tags=[tag]),
+    }
+
+
+def _builder(facet: Any, recorded: "Recorded", stage: str) -> Any:
+    """What wrote the statement, as tags: the engine of the run is torch."""
+    builder = recorded.builder_of(stage)
+    stated = {
+        "builder": "goodfit",
+        "builder_version": builder.version,
+        "builder_files": str(builder.files),
+        "builder_sha256": builder.sha256,
+    }
+    fields = facet.tags_run.TagsRunFacetFields
+    return facet.tags_run.TagsRunFacet(
+        tags=[fields(key=key, value=value, source=INTEGRATION) for key, value in stated.items() if value]
+    )
+
+
 def _run_facets(recorded: "Recorded", stage: str) -> dict[str, Any]:
     from flows.lineage.statement import flat, shown
 
@@ -140,6 +173,7 @@ def _run_facets(recorded: "Recorded", stage: str) -> dict[str, Any]:
         "parent": parent.ParentRunFacet(
             run=parent.Run(str(recorded.id)), job=parent.Job(namespace=_namespace(), name="pipeline")
         ),
+        "tags": _builder(facet, recorded, stage),
         "executionParameters": parameters.ExecutionParametersRunFacet(
             parameters=[parameters.ExecutionParameter(key=key, value=shown(value)) for key, value in resolved.items()]
         ),
@@ -152,7 +186,7 @@ def _run_facets(recorded: "Recorded", stage: str) -> dict[str, Any]:
 
 def _type(kind: str) -> dict[str, Any]:
     job_type = require(PACKAGE, "openlineage.client.facet_v2").job_type_job
-    return {"jobType": job_type.JobTypeJobFacet(processingType="BATCH", integration="GOODFIT", jobType=kind)}
+    return {"jobType": job_type.JobTypeJobFacet(processingType="BATCH", integration=INTEGRATION, jobType=kind)}
 
 
 def _source(recorded: "Recorded", stage: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """W3C PROV through the package `prov`: PROV-JSON, or PROV-N where the output's name ends in .provn.
 
-A stage is an activity, a file or a package an entity, goodfit the agent. PROV can do without times, so that there are none: every clone
-writes the same bytes. Names begin with the id of the record, since `models/model.json` is another entity in another run.
+A stage is an activity, a file or a package an entity, the goodfit that recorded it an agent. PROV can do without times, so that there
+are none: every clone writes the same bytes. Names begin with the id of the record, since `models/model.json` of another run is another
+entity.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from flows.lineage.export.write import put, require
 
 if TYPE_CHECKING:
-    from flows.lineage.export.recorded import Recorded
+    from flows.lineage.export.recorded import Builder, Recorded, Undeclared
 
 TEXT = "W3C PROV: PROV-JSON, or PROV-N for -o FILE.provn"
 
@@ -35,11 +36,14 @@ def document(recorded: "Recorded") -> Any:
     made.add_namespace("environment", f"urn:uuid:{recorded.id}#environment/")
     made.add_namespace("pypi", "pkg:pypi/")  # package URLs
     made.add_namespace("schema", "https://schema.org/")
-    made.agent("run:goodfit", {"prov:type": made.valid_qualified_name("prov:SoftwareAgent")})
+    for builder in recorded.builders:
+        _add_builder(made, builder)
     for path, digest in recorded.files.items():
         made.entity(_file(path), {"prov:location": path, "schema:sha256": digest.sha256})
     for name, version in recorded.packages:
         made.entity(_package(name, version), {"schema:softwareVersion": version})
+    for external in recorded.undeclared:
+        made.entity(_external(external), {"prov:location": external.path, "schema:sha256": external.sha256})
     for stage in recorded.stages:
         _add_stage(made, recorded, stage)
     if recorded.commit:
@@ -54,13 +58,23 @@ def _add_stage(made: Any, recorded: "Recorded", stage: str) -> None:
     parameters = {f"parameter:{quote(key, safe='')}": _value(value) for key, value in flat(statement.resolved).items()}
     environment = {f"environment:{quote(key, safe='')}": _value(value) for key, value in statement.environment.items()}
     made.activity(activity, other_attributes={"prov:label": statement.command, **parameters, **environment})
-    made.wasAssociatedWith(activity, "run:goodfit")
+    made.wasAssociatedWith(activity, _agent(recorded.builder_of(stage)))
     for path in sorted(statement.inputs):
         made.used(activity, _file(path))
+    for external in recorded.undeclared_of(stage):
+        made.used(activity, _external(external))
     for name, version in recorded.packages_of(stage):
         made.used(activity, _package(name, version))
     for path in sorted(recorded.outputs(stage)):
         made.wasGeneratedBy(_file(path), activity)
+
+
+def _add_builder(made: Any, builder: "Builder") -> None:
+    """The SHA-256 is that of the list of its code."""
+    known = {"schema:softwareVersion": builder.version, "schema:sha256": builder.sha256}
+    stated = {name: value for name, value in known.items() if value}
+    kind = made.valid_qualified_name("prov:SoftwareAgent")
+    made.agent(_agent(builder), {"prov:type": kind, "prov:label": f"{builder.name}: {builder.code}", **stated})
 
 
 def _add_commit(made: Any, recorded: "Recorded", commit: str) -> None:
@@ -77,6 +91,15 @@ def _add_commit(made: Any, recorded: "Recorded", commit: str) -> None:
 
 def _file(path: str) -> str:
     return f"run:file/{quote(path)}"
+
+
+def _external(file: "Undeclared") -> str:
+    """Stages may have read the same path with different bytes."""
+    return f"run:undeclared/{file.sha256}/{quote(file.path)}"
+
+
+def _agent(builder: "Builder") -> str:
+    return f"run:goodfit/{quote(builder.version)}/{builder.sha256}"
 
 
 def _package(name: str, version: str) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from tasks.core.errors import GoodfitError
 
 if TYPE_CHECKING:
-    from flows.lineage.export.recorded import Recorded
+    from flows.lineage.export.recorded import Builder, Recorded, Undeclared
 
 TEXT = "RO-Crate (Process Run Crate) with the files: -o FOLDER or -o FILE.zip"
 METADATA = "ro-crate-metadata.json"
@@ -74,7 +74,8 @@ def metadata(recorded: "Recorded") -> dict[str, Any]:
         _make_instrument(recorded, stage, parts)
     actions = [action for stage in recorded.stages for action in _action(recorded, stage, lock[stage], parts)]
     packages = [_package(name, version) for name, version in recorded.packages]
-    graph = [*_root(recorded, list(parts.values())), *parts.values(), *actions, *packages]
+    others = [*map(_builder, recorded.builders), *(_external(file, stages) for file, stages in recorded.undeclared.items())]
+    graph = [*_root(recorded, list(parts.values())), *parts.values(), *actions, *others, *packages]
     return {"@context": CONTEXT, "@graph": graph}
 
 
@@ -129,7 +130,10 @@ def _make_instrument(recorded: "Recorded", stage: str, parts: dict[str, dict[str
         "version": found.get("sha256", "not recorded"),
         "programmingLanguage": "Python",
         "runtimePlatform": ", ".join(f"{key} {value}" for key, value in statement.environment.items()),
-        "softwareRequirements": [{"@id": _package_id(name, version)} for name, version in recorded.packages_of(stage)],
+        "softwareRequirements": [
+            {"@id": _builder_id(recorded.builder_of(stage))},
+            *({"@id": _package_id(name, version)} for name, version in recorded.packages_of(stage)),
+        ],
     }
 
 
@@ -142,6 +146,7 @@ def _action(recorded: "Recorded", stage: str, locked: Any, parts: dict[str, dict
         for key, value in flat(recorded.stages[stage].resolved).items()
     ]
     read = [parts[path]["@id"] for path in locked.deps if path != f"tasks/{stage}.py"]
+    read += [_external_id(file) for file in recorded.undeclared_of(stage)]
     yield {
         "@id": run,
         "@type": "CreateAction",
@@ -159,6 +164,36 @@ def _action(recorded: "Recorded", stage: str, locked: Any, parts: dict[str, dict
 
 def _run(recorded: "Recorded", stage: str) -> str:
     return f"#{recorded.stage_id(stage)}"
+
+
+def _builder_id(builder: "Builder") -> str:
+    return f"#goodfit/{quote(builder.version)}/{builder.sha256}"
+
+
+def _builder(builder: "Builder") -> dict[str, Any]:
+    """The goodfit that ran and recorded a stage."""
+    return {
+        "@id": _builder_id(builder),
+        "@type": "SoftwareApplication",
+        "name": "goodfit",
+        "softwareVersion": builder.version or "not recorded",
+        "description": f"It ran the stages and wrote their statements: {builder.code}.",
+    }
+
+
+def _external_id(file: "Undeclared") -> str:
+    return f"#undeclared/{file.sha256}/{quote(file.path)}"
+
+
+def _external(file: "Undeclared", stages: list[str]) -> dict[str, Any]:
+    """A file that is not in the crate: what it held is known by its digest alone."""
+    return {
+        "@id": _external_id(file),
+        "@type": "CreativeWork",
+        "name": file.path,
+        "sha256": file.sha256,
+        "description": f"Outside of the repository and not declared in dvc.yaml; read by {', '.join(stages)}. It is not in this crate.",
+    }
 
 
 def _package_id(name: str, version: str) -> str:
