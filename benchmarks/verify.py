@@ -72,7 +72,6 @@ def read_by_verify(root: Path) -> list[str]:
     """Every file that `verify data/raw` reads, each once where several names are links to it."""
     subject = read_subject(root, RAW)
     named = [name for stage in subject.chain for name in (*files_of(subject, stage), *surrounding_files(subject, stage))]
-    subject.files.hash(named)
     paths = [str(root / name) for name in (*named, *(one.file for one in objects(subject)))]
     return list({(about.st_dev, about.st_ino): path for path in paths for about in [Path(path).stat()]}.values())
 

@@ -45,17 +45,18 @@ def ignored(root: Path, top: Path) -> Callable[[str, bool], bool]:
     for depth in range(1, len(parts)):
         rules += _read(root.joinpath(*parts[:depth]), "/".join(parts[:depth]) + "/", default="")
     rules.reverse()  # the last that matches decides
-    of_files = [rule for rule in rules if not rule.folders_only]
+    of_folders = [(rule.regex.match, rule.ignores, rule.below) for rule in rules]
+    of_files = [(rule.regex.match, rule.ignores, rule.below) for rule in rules if not rule.folders_only]
     skipped = len(str(root).rstrip(os.sep)) + 1
 
-    def matches(path: str, is_folder: bool) -> bool:
-        name = path[skipped:].replace(os.sep, "/")
-        for rule in rules if is_folder else of_files:
-            if not name.startswith(rule.below):
+    def matches(path: str, is_folder: bool) -> bool:  # asked for each of 100,000 files
+        name = path[skipped:] if os.sep == "/" else path[skipped:].replace(os.sep, "/")
+        for match, ignores, below in of_folders if is_folder else of_files:
+            if below and not name.startswith(below):
                 continue
-            inner = name[len(rule.below) :]
-            if rule.regex.match(inner) or (is_folder and rule.regex.match(f"{inner}/")):
-                return rule.ignores
+            inner = name[len(below) :] if below else name
+            if match(inner) or (is_folder and match(f"{inner}/")):
+                return ignores
         return False
 
     return matches

@@ -4,10 +4,11 @@ On disk it is an in-toto Statement v1 with the SLSA provenance v1 predicate; thi
 every version of goodfit wrote (the `buildType` ends with the version).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,8 +29,8 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class Digest(_Part):
-    """The digests of one file: SHA-256 as evidence, MD5 to find it in the cache."""
+class Digest(NamedTuple):
+    """The digests of one file: SHA-256 as evidence, MD5 to find it in the cache. Of 100,000 files: a model of pydantic takes longer."""
 
     sha256: str
     md5: str
@@ -46,7 +47,7 @@ class _Resource(_Part):
     name: str
     digests: _Digests | None = Field(default=None, alias="digest")
     uri: str | None = None
-    annotations: dict[str, Any] = {}
+    annotations: dict[str, Any] | None = None  # pydantic copies a mapping that is a default, for each of 100,000 files
 
     @property
     def digest(self) -> Digest | None:
@@ -56,7 +57,7 @@ class _Resource(_Part):
 
     @property
     def undeclared(self) -> bool:
-        return bool(self.annotations.get(UNDECLARED))
+        return bool(self.annotations and self.annotations.get(UNDECLARED))
 
 
 class _External(_Part):
@@ -124,28 +125,34 @@ class Statement(_Part):
         found: dict[str, Any] = self.predicate.definition.internal.get(RESOLVED, self.params)
         return found
 
-    @property
+    @cached_property
     def outputs(self) -> dict[str, Digest]:
-        """By path."""
+        """By path. As the other mappings of files, listed once: it takes a moment where they are many."""
         return {entry.name: entry.digest for entry in self.subject if entry.digest}
 
-    @property
+    @cached_property
     def inputs(self) -> dict[str, Digest]:
         """Data and code, by path, as dvc.yaml declares them."""
-        return {name: digest for name, digest in self._files() if name != REQUIREMENTS and Path(name).name != IGNORE_FILE}
+        return {name: digest for name, digest in self.sealed.items() if name != REQUIREMENTS and name not in self.ignore_files}
 
-    @property
+    @cached_property
     def ignore_files(self) -> dict[str, Digest]:
         """Every .dvcignore that had a say in which files of a folder were inputs, by path."""
-        return {name: digest for name, digest in self._files() if Path(name).name == IGNORE_FILE}
+        return {name: digest for name, digest in self.sealed.items() if name.rpartition("/")[2] == IGNORE_FILE}
 
-    @property
+    @cached_property
+    def sealed(self) -> dict[str, Digest]:
+        """Inputs, every .dvcignore and the lock of the environment, by path."""
+        entries = self.predicate.definition.resolved
+        return {entry.name: digest for entry in entries if not entry.undeclared and (digest := entry.digest)}
+
+    @cached_property
     def undeclared(self) -> dict[str, Digest]:
         """What the stage read or ran outside of the repository, libraries aside, by path."""
         entries = self.predicate.definition.resolved
         return {entry.name: entry.digest for entry in entries if entry.digest and entry.undeclared}
 
-    @property
+    @cached_property
     def builder(self) -> dict[str, Digest]:
         """The code that decided and recorded, by path; none in a statement of version 1."""
         return {entry.name: entry.digest for entry in self.predicate.run.builder.dependencies if entry.digest}
@@ -155,7 +162,7 @@ class Statement(_Part):
         """By the name of the software."""
         return self.predicate.run.builder.version
 
-    @property
+    @cached_property
     def files(self) -> dict[str, Digest]:
         """Inputs and outputs, by path."""
         return self.inputs | self.outputs
@@ -163,7 +170,7 @@ class Statement(_Part):
     @property
     def requirements(self) -> Digest | None:
         """Of what the lock file of the environment locks, where the repository has one; in a statement of version 1 of its text."""
-        return dict(self._files()).get(REQUIREMENTS)
+        return self.sealed.get(REQUIREMENTS)
 
     @property
     def packages(self) -> dict[str, str]:
@@ -175,11 +182,6 @@ class Statement(_Part):
         """SHA-256 of each package's RECORD (flows/lineage/packages.py), by name; none in a statement of version 1."""
         entries = self.predicate.definition.resolved
         return {entry.name: entry.digests.sha256 for entry in entries if entry.uri and entry.digests}
-
-    def _files(self) -> Iterator[tuple[str, Digest]]:
-        for entry in self.predicate.definition.resolved:
-            if entry.digest and not entry.undeclared:
-                yield entry.name, entry.digest
 
 
 def read_statement(root: Path, stage: str) -> Statement:

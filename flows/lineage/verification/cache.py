@@ -12,7 +12,7 @@ from flows.lineage.listing import FOLDER, read_listing
 from flows.lineage.lock import as_locked
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
 from flows.lineage.verification.subject import Subject
-from flows.repository import OBJECTS, cache_folder, object_path
+from flows.repository import OBJECTS, object_path
 from tasks.contracts.statement import Digest
 
 
@@ -31,8 +31,11 @@ class Object(NamedTuple):
 
 
 def objects(subject: Subject) -> list[Object]:
-    """The objects of all outputs of the verified stages, after the listings of folders were hashed here."""
-    cache = cache_folder(subject.root)
+    """The objects of all outputs of the verified stages, after the listings of folders were hashed here.
+
+    Where the listing of a folder is lost or damaged, the folder itself is hashed as well.
+    """
+    cache = subject.cache
     found = list(_listed(subject, cache))
     subject.files.hash(one.file for one in found if one.md5.endswith(FOLDER))
     return [*found, *(member for one in found if one.md5.endswith(FOLDER) for member in _members(subject, cache, one))]
@@ -55,11 +58,14 @@ def _listed(subject: Subject, cache: Path) -> Iterator[Object]:
 def _members(subject: Subject, cache: Path, folder: Object) -> Iterator[Object]:
     """The files of a folder, as its listing in the cache has them, or the folder itself where the listing is lost or damaged."""
     listing: dict[str, str] = {}
-    found, actual = subject.files.digests.get(folder.file), subject.files.known([folder.out])
+    found = subject.files.digests.get(folder.file)
     if found is not None and f"{found.md5}{FOLDER}" == folder.md5:
         listing = read_listing(Path(folder.file)) or {}
-    elif subject.files.folder_md5(folder.out) == folder.md5:
-        listing = {name[len(folder.out) + 1 :]: digest.md5 for name, digest in actual.items()}
+    else:
+        subject.files.hash(subject.files.below(folder.out))
+        if subject.files.folder_md5(folder.out) == folder.md5:
+            here = subject.files.known([folder.out])
+            listing = {name[len(folder.out) + 1 :]: digest.md5 for name, digest in here.items()}
     stated, objects_folder = subject.stated.get(folder.stage, {}), str(cache / OBJECTS)
     for relative, md5 in listing.items():
         path = f"{folder.out}/{relative}"

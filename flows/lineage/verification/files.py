@@ -2,17 +2,21 @@
 
 import hashlib
 import os
+import signal
 import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, cast
 
 from flows.lineage.digest import directory_md5, files_below
 from tasks.contracts.statement import Digest
+from tasks.core.errors import GoodfitError
 
 CHUNK = 1 << 20
 # Above, a file's two digests are computed side by side: one large file alone should not leave a core idle.
@@ -28,15 +32,7 @@ KINDS = {
 }
 
 
-Found = tuple[str, str, str, int, str]  # name, SHA-256, MD5, size, and what is there instead of a file
-
-
-class Hashed(NamedTuple):
-    """One file: its digest and size, or why it has none."""
-
-    digest: Digest | None
-    size: int = 0
-    problem: str = ""
+Found = tuple[str, str, int, str]  # SHA-256, MD5, size, and what is there instead of a file that can be read
 
 
 class Files:
@@ -80,24 +76,32 @@ class Files:
         """
         wanted, same = self._found(names)
         total = self.read_bytes + sum(size for _, size in wanted)
-        for name, found in digests_of(self.root, wanted):
-            self._keep(name, found)
-            self.read_bytes += found.size
+        for batch, results in digests_of(self.root, wanted):
+            for name, (sha256, md5, size, problem) in zip(batch, results, strict=True):
+                if problem:
+                    self.problems[name] = problem
+                else:
+                    self.digests[name], self.sizes[name] = Digest(sha256, md5), size
+                    self.read_bytes += size
             if advance is not None:
                 advance(self.read_bytes, total)
         self.read_files += len(wanted)
         for name, first in same.items():
-            self._keep(name, Hashed(self.digests.get(first), self.sizes.get(first, 0), self.problems.get(first, "")))
+            if first in self.problems:
+                self.problems[name] = self.problems[first]
+            else:
+                self.digests[name], self.sizes[name] = self.digests[first], self.sizes[first]
 
     def _found(self, names: Iterable[str]) -> tuple[list[tuple[str, int]], dict[str, str]]:
         """The files to read, with their sizes, and the names of the same files."""
         wanted: list[tuple[str, int]] = []
         same: dict[str, str] = {}
+        below = f"{self.root}{os.sep}"
         for name in dict.fromkeys(names):
             if name in self.digests or name in self.problems:
                 continue
             try:
-                about = os.stat(os.path.join(self.root, name))  # noqa: PTH116, PTH118 - a Path for each of 100,000 files takes seconds
+                about = os.stat(name if os.path.isabs(name) else below + name)  # noqa: PTH116, PTH117 - a Path for each of 100,000 files takes seconds
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
@@ -113,42 +117,73 @@ class Files:
                 wanted.append((name, about.st_size))
         return wanted, same
 
-    def _keep(self, name: str, found: Hashed) -> None:
-        if found.digest is None:
-            self.problems[name] = found.problem
-        else:
-            self.digests[name], self.sizes[name] = found.digest, found.size
 
+def digests_of(root: Path, wanted: list[tuple[str, int]]) -> Iterator[tuple[list[str], list[Found]]]:
+    """Read files side by side, the large ones first, and yield names and findings in batches; `wanted` has names and sizes.
 
-def digests_of(root: Path, wanted: list[tuple[str, int]]) -> Iterator[tuple[str, Hashed]]:
-    """Read files side by side, the large ones first; `wanted` has names and sizes."""
-    cores = _cores()
-    with _pool(cores, len(wanted)) as pool:
-        waiting: set[Future[list[Found]]] = set()
-        for batch in _batches(sorted(wanted, key=lambda item: -item[1])):
-            waiting.add(pool.submit(digest_batch, str(root), batch))
-            if len(waiting) >= 4 * cores:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield from map(_hashed, future.result())
-        for future in waiting:
-            yield from map(_hashed, future.result())
-
-
-def _hashed(found: Found) -> tuple[str, Hashed]:
-    name, sha256, md5, size, problem = found
-    return name, Hashed(None if problem else Digest(sha256=sha256, md5=md5), size, problem)
-
-
-def _pool(cores: int, files: int) -> Executor:
-    """Threads, or processes for many small files: opening one takes longer than hashing it, and threads of Python do that in turns.
-
-    Forking takes milliseconds, and is safe as long as no other thread holds a lock.
+    Raises:
+        GoodfitError: a process that reads files was ended from outside.
     """
+    cores = _cores()
+    batches = list(_batches(sorted(wanted, key=lambda item: -item[1])))
+    # Forking takes milliseconds, and is safe as long as no other thread holds a lock.
     alone = sys.platform == "linux" and threading.active_count() == 1
-    if files < MANY or cores == 1 or not alone:
-        return ThreadPoolExecutor(cores)
-    return ProcessPoolExecutor(cores, mp_context=get_context("fork"))
+    if len(wanted) >= MANY and cores > 1 and alone:
+        yield from _by_processes(str(root), batches, cores)
+        return
+    with ThreadPoolExecutor(cores) as pool:
+        running: dict[Future[list[Found]], list[str]] = {}
+        for batch in batches:
+            running[pool.submit(digest_batch, str(root), batch)] = batch
+            if len(running) >= 4 * cores:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+        for future, batch in running.items():
+            yield batch, future.result()
+
+
+def _by_processes(root: str, batches: list[list[str]], cores: int) -> Iterator[tuple[list[str], list[Found]]]:
+    """For many small files: opening one takes longer than hashing it, and threads of Python do that in turns.
+
+    Each process is a fork, which has the names already, and hands back nothing but what it found: a pool of `concurrent.futures` took
+    as long to hand names and results around as to hash the files.
+    """
+    context = get_context("fork")
+    shares: dict[Any, Iterator[list[str]]] = {}  # by the end at which each process hands back
+    processes = []
+    try:
+        for number in range(cores):
+            share = batches[number::cores]
+            receiver, sender = context.Pipe(duplex=False)
+            processes.append(context.Process(target=_hash_share, args=(root, share, sender), daemon=True))
+            processes[-1].start()
+            sender.close()  # so that the end of the process is the end of what can be received
+            shares[receiver] = iter(share)
+        while shares:
+            for receiver in cast(list[Any], wait_for(list(shares))):
+                names = next(shares[receiver], None)
+                if names is None:
+                    del shares[receiver]
+                    continue
+                yield names, _received(receiver)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _hash_share(root: str, batches: list[list[str]], sender: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the process that waits ends this one
+    for batch in batches:
+        sender.send(digest_batch(root, batch))
+
+
+def _received(receiver: Connection) -> list[Found]:
+    try:
+        found: list[Found] = receiver.recv()
+    except EOFError:
+        raise GoodfitError("nothing was verified: a process that reads files was ended from outside; verify again") from None
+    return found
 
 
 def _cores() -> int:
@@ -170,10 +205,10 @@ def _batches(wanted: list[tuple[str, int]]) -> Iterator[list[str]]:
 
 def digest_batch(root: str, names: list[str]) -> list[Found]:
     """The digests of some files, one after the other."""
-    return [(name, *_digest(os.path.join(root, name))) for name in names]  # noqa: PTH118
+    return [_digest(os.path.join(root, name)) for name in names]  # noqa: PTH118
 
 
-def _digest(path: str) -> tuple[str, str, int, str]:
+def _digest(path: str) -> Found:
     """SHA-256, MD5, size, and why there are none."""
     try:
         # Not blocking: a FIFO may have taken the place of the file since it was looked at.
@@ -195,7 +230,7 @@ def _digest(path: str) -> tuple[str, str, int, str]:
         os.close(handle)
 
 
-def _long(handle: int, chunk: bytes) -> tuple[str, str, int, str]:
+def _long(handle: int, chunk: bytes) -> Found:
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     size = 0
     if os.fstat(handle).st_size < LARGE:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from flows.lineage.digest import digest_file, directory_md5
 from flows.lineage.lock import Locked, LockFileError, parse_entry
@@ -10,7 +9,7 @@ from flows.lineage.statement import flat, statement_path
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
 from flows.lineage.verification.subject import Subject, same
 from flows.processes.run_cache import Entry, entries
-from flows.repository import cache_folder, object_path
+from flows.repository import object_path
 from tasks.contracts.statement import Digest, Statement
 
 SOURCE = "the run-cache"
@@ -21,20 +20,19 @@ def check_runs(subject: Subject) -> Iterator[Mismatch]:
 
     An entry whose statement is no longer in the cache cannot be restored: it is passed over.
     """
-    cache = cache_folder(subject.root)
     commands = {subject.declarations[name].command: name for name in subject.chain}
-    for entry in entries(cache):
+    for entry in entries(subject.cache):
         where = entry.file.relative_to(subject.root) if entry.file.is_relative_to(subject.root) else entry.file
         if entry.content is None:
             subject.notes.append(Note(where.as_posix(), "is not a whole entry of DVC's run-cache: `goodfit doctor` removes it"))
             continue
         name = commands.get(str(entry.content.get("cmd")))
         if name is not None:
-            for expected, found in _differences(cache, name, entry):
+            for expected, found in _differences(subject, name, entry):
                 yield Mismatch(name, where.as_posix(), ExitCode.MISMATCH, expected, found, SOURCE)
 
 
-def _differences(cache: Path, name: str, entry: Entry) -> Iterator[tuple[str, str]]:
+def _differences(subject: Subject, name: str, entry: Entry) -> Iterator[tuple[str, str]]:
     for expected, found in entry.wrong_names():
         yield f"the name {expected}", f"content of the name {found}: not as DVC wrote it; remove the file"
     try:
@@ -42,7 +40,7 @@ def _differences(cache: Path, name: str, entry: Entry) -> Iterator[tuple[str, st
     except LockFileError as error:
         yield "an entry as DVC writes it", str(error)
         return
-    statement = _statement(cache, name, locked)
+    statement = _statement(subject, name, locked)
     if statement is not None:
         yield from (
             (f"{recorded} of {what}", f"{stated} in the statement that it brings back; remove the file")
@@ -50,10 +48,13 @@ def _differences(cache: Path, name: str, entry: Entry) -> Iterator[tuple[str, st
         )
 
 
-def _statement(cache: Path, name: str, locked: Locked) -> Statement | None:
+def _statement(subject: Subject, name: str, locked: Locked) -> Statement | None:
     """What the entry's own statement says; None where the cache no longer has it, or an older goodfit wrote it."""
-    md5 = locked.outs.get(statement_path(name).as_posix())
-    file = object_path(cache, md5) if md5 else None
+    own = statement_path(name).as_posix()
+    md5, here = locked.outs.get(own), subject.files.digests.get(own)
+    if here is not None and here.md5 == md5 and name in subject.statements:
+        return subject.statements[name]  # the same bytes, which have been read
+    file = object_path(subject.cache, md5) if md5 else None
     if file is None or not file.is_file() or digest_file(file).md5 != md5:
         return None  # a damaged object is told where it is one of dvc.lock's
     try:

@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.lineage.signing.signature import SIGNATURE, Checked, signature
 from flows.lineage.verification.outcome import Anchor, ExitCode, Mismatch
-
-KINDS = {Checked.MISMATCH: ExitCode.MISMATCH, Checked.MISSING: ExitCode.MISSING}
 
 
 def check_signature(root: Path, public_keys: Sequence[Path]) -> tuple[list[Anchor], list[Mismatch]]:
@@ -17,9 +14,12 @@ def check_signature(root: Path, public_keys: Sequence[Path]) -> tuple[list[Ancho
     """
     if not public_keys:
         return [], []
+    from flows.lineage.signing.signature import SIGNATURE, Checked, signature
+
+    kinds = {Checked.MISMATCH: ExitCode.MISMATCH, Checked.MISSING: ExitCode.MISSING}
     found, place = signature(root, public_keys), SIGNATURE.as_posix()
     if found is None:
         none = "none: `goodfit lineage sign`"
         return [], [Mismatch("record", place, ExitCode.MISSING, "a signature of that key", none, "--public-key")]
-    wrong = [Mismatch("record", one.path, KINDS[one.kind], one.expected, one.found, "signature") for one in found.wrong]
+    wrong = [Mismatch("record", one.path, kinds[one.kind], one.expected, one.found, "signature") for one in found.wrong]
     return ([] if wrong else [Anchor(f"the record signed by key {key}") for key in found.keys]), wrong

@@ -5,6 +5,7 @@ import math
 import os
 import stat
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from flows.lineage.lock import LOCK_FILE, Locked, read_document, read_entries
 from flows.lineage.statement import statement_path
 from flows.lineage.verification.files import KINDS, Files
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
-from flows.repository import PIPELINE_FILE
+from flows.repository import PIPELINE_FILE, cache_folder
 from tasks.contracts.statement import Digest, Statement, read_statement
 from tasks.core.errors import ArtifactError, GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
@@ -38,6 +39,11 @@ class Subject:
     fixed: bool = False  # the number of threads, for computing again
     mismatches: list[Mismatch] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+
+    @cached_property
+    def cache(self) -> Path:
+        """The folder of DVC's cache."""
+        return cache_folder(self.root)
 
     def gone(self, path: str) -> str:
         """What is said of a file that is not there: `dvc checkout` brings back only what DVC's cache holds."""

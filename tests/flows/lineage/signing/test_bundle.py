@@ -312,7 +312,7 @@ def forge(handed: Handed) -> None:
             document = json.loads(own.read_text())
             for entry in document["predicate"]["buildDefinition"]["resolvedDependencies"]:
                 if entry["name"] == path.relative_to(handed.folder / "files").as_posix():
-                    entry["digest"] = vars(digest_file(path))
+                    entry["digest"] = digest_file(path)._asdict()
             before = digest_file(own).md5
             own.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
             text = text.replace(before, digest_file(own).md5)

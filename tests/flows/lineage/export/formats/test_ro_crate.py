@@ -147,7 +147,7 @@ def test_a_file_from_outside_of_the_repository_stays_inside_of_the_crate(recorde
     up = Path(os.path.relpath(outside, recorded.root)).as_posix()
     names = [up, f"data/raw/../../{up}", outside.as_posix()]
     document = json.loads((recorded.root / "lineage/download.json").read_text())
-    digest = vars(digest_file(outside))
+    digest = digest_file(outside)._asdict()
     document["subject"] += [{"name": name, "digest": digest} for name in names]
     download = Statement.model_validate_json(json.dumps(document))
     odd = Recorded(recorded.root, {**recorded.stages, "download": download}, recorded.own)
