@@ -2,10 +2,10 @@
 
 import errno
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 
 from flows.lineage.ignore import ignored
@@ -114,10 +114,10 @@ def list_digest(files: Mapping[str, str]) -> str:
 def directory_md5(files: dict[str, Digest], directory: str) -> str:
     """The MD5 that dvc.lock holds for `directory`, from the digests of the files below it.
 
-    DVC hashes the list of `{md5, relpath}`, sorted by path, as JSON, and appends `.dir`.
+    DVC hashes the list of `{md5, relpath}` as JSON, and appends `.dir`. It sorts the paths as texts: `a-b` stands before `a/b`.
     """
     inside = f"{directory}/"
-    entries = [{"md5": digest.md5, "relpath": name[len(inside) :]} for name, digest in files.items() if name.startswith(inside)]
-    entries.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
-    listing = json.dumps(entries, sort_keys=True).encode()
-    return hashlib.md5(listing, usedforsecurity=False).hexdigest() + ".dir"
+    below = sorted((name[len(inside) :], digest.md5) for name, digest in files.items() if name.startswith(inside))
+    # As `json.dumps` would, in half of the time: of 100,000 files it is asked several times.
+    entries = ", ".join([f'{{"md5": {quoted(md5)}, "relpath": {quoted(name)}}}' for name, md5 in below])
+    return hashlib.md5(f"[{entries}]".encode(), usedforsecurity=False).hexdigest() + ".dir"

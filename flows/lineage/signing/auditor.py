@@ -116,7 +116,7 @@ def locked_digest(text: str) -> dict[str, str]:
 def folder_md5(files: dict[str, str], folder: str) -> str:
     """What dvc.lock holds for a folder, from the MD5 of each file in it: DVC hashes the sorted list as JSON."""
     entries = [{"md5": md5, "relpath": path[len(folder) + 1 :]} for path, md5 in files.items() if path.startswith(folder + "/")]
-    entries.sort(key=lambda entry: tuple(entry["relpath"].split("/")))
+    entries.sort(key=lambda entry: entry["relpath"])
     return hashlib.new("md5", json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
