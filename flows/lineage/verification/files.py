@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,8 @@ CHUNK = 1 << 20
 LARGE = 64 << 20
 BATCH_FILES, BATCH_BYTES = 256, 16 << 20
 MANY = 5_000
+# Not blocking: a FIFO may have taken the place of the file since it was looked at.
+READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -77,12 +80,14 @@ class Files:
         wanted, same = self._found(names)
         total = self.read_bytes + sum(size for _, size in wanted)
         for batch, results in digests_of(self.root, wanted):
-            for name, (sha256, md5, size, problem) in zip(batch, results, strict=True):
+            sha256, md5, sizes, problems = zip(*results, strict=True)
+            self.digests.update(zip(batch, map(Digest, sha256, md5), strict=True))
+            self.sizes.update(zip(batch, sizes, strict=True))
+            self.read_bytes += sum(sizes)
+            for name, problem in zip(batch, problems, strict=True):
                 if problem:
                     self.problems[name] = problem
-                else:
-                    self.digests[name], self.sizes[name] = Digest(sha256, md5), size
-                    self.read_bytes += size
+                    del self.digests[name], self.sizes[name]
             if advance is not None:
                 advance(self.read_bytes, total)
         self.read_files += len(wanted)
@@ -125,7 +130,7 @@ def digests_of(root: Path, wanted: list[tuple[str, int]]) -> Iterator[tuple[list
         GoodfitError: a process that reads files was ended from outside.
     """
     cores = _cores()
-    batches = list(_batches(sorted(wanted, key=lambda item: -item[1])))
+    batches = list(_batches(sorted(wanted, key=itemgetter(1), reverse=True)))
     # Forking takes milliseconds, and is safe as long as no other thread holds a lock.
     alone = sys.platform == "linux" and threading.active_count() == 1
     if len(wanted) >= MANY and cores > 1 and alone:
@@ -205,14 +210,14 @@ def _batches(wanted: list[tuple[str, int]]) -> Iterator[list[str]]:
 
 def digest_batch(root: str, names: list[str]) -> list[Found]:
     """The digests of some files, one after the other."""
-    return [_digest(os.path.join(root, name)) for name in names]  # noqa: PTH118
+    below = f"{root}{os.sep}"
+    return [_digest(name if os.path.isabs(name) else below + name) for name in names]  # noqa: PTH117
 
 
 def _digest(path: str) -> Found:
     """SHA-256, MD5, size, and why there are none."""
     try:
-        # Not blocking: a FIFO may have taken the place of the file since it was looked at.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        handle = os.open(path, READ)
     except OSError as error:
         return "", "", 0, f"what cannot be read ({error.strerror})"
     try:
