@@ -101,6 +101,7 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            gc.freeze()  # else the next look would go through all of them; the process ends soon
             gc.enable()
 
 
