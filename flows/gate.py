@@ -99,8 +99,7 @@ def pass_gate(
     from dvc.utils.strictyaml import YAMLValidationError
 
     root = root.resolve()
-    deadline = time.monotonic() + wait_seconds
-    said = mended_in_vain = False
+    tries = _Tries(name, root, wait_seconds, say)
     while True:
         ended = end_orphan(root, name)
         if ended:
@@ -109,45 +108,75 @@ def pass_gate(
         try:
             return passage.pass_through()
         except (LockError, RWLockFileCorruptedError, RWLockFileFormatError) as error:
-            if _mended(mend_rwlock, root, name, say):
-                continue
-            reason = str(error).partition("\n\n")[0]  # without DVC's advice to remove the file by hand
-            if time.monotonic() > deadline:
-                raise BusyError(
-                    f"{name}: still busy after {wait_seconds:g} s; nothing was changed. {reason}\n"
-                    "If that process should not be running, end it; `goodfit doctor` clears up what it leaves behind"
-                ) from None
-            if not said:
-                say(f"{name}: waiting for another run to finish. {reason}")
-                said = True
-            time.sleep(RETRY_SECONDS)
-            if stages_are_ending():
-                raise KeyboardInterrupt from None
+            tries.wait(error)
         except (YAMLFileCorruptedError, YAMLValidationError) as error:
-            if LOCK_FILE in str(error) and not mended_in_vain:
-                _mended(mend_lock_file, root, name, say)
-                mended_in_vain = True
-                continue
-            cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
-            raise DamagedError(f"{name}: {error}; {cure}") from None
+            tries.mend_lock_file(error)
         except (KeyError, TypeError):
-            # DVC's run-cache, unless the command has run already. Another thread may have mended it first: one more try is free.
-            if passage.ran or (not _mended(mend_run_cache, root, name, say) and mended_in_vain):
+            # DVC's run-cache, unless the command has run already.
+            if passage.ran or not tries.mend_run_cache():
                 raise
-            mended_in_vain = True
         except sqlite3.DatabaseError as error:
             raise DamagedError(
                 f"{name}: DVC's database of this repository is damaged ({error}); run `goodfit doctor`"
             ) from None
 
 
-def _mended(mend: Callable[[Path], list[str]], root: Path, name: str, say: Callable[[str], None]) -> bool:
-    """Mend something, and say what; whether there was anything to mend."""
-    with _turn:  # between threads of one process DVC's locks do not wait in order
-        lines = mend(root)
-    for line in lines:
-        say(f"{name}: {line}")
-    return bool(lines)
+class _Tries:
+    """What is done between one try to pass the gate and the next; each method returns where another try may succeed."""
+
+    def __init__(self, name: str, root: Path, wait_seconds: float, say: Callable[[str], None]) -> None:
+        self._name, self._root, self._say = name, root, say
+        self._wait_seconds, self._deadline = wait_seconds, time.monotonic() + wait_seconds
+        self._said_waiting = self._mended_in_vain = False
+
+    def wait(self, error: Exception) -> None:
+        """Mend the lock that another process left, or wait for the one that holds it.
+
+        Raises:
+            BusyError: it has been waited for long enough.
+            KeyboardInterrupt: the stages of this process are ended meanwhile.
+        """
+        if self._mend(mend_rwlock):
+            return
+        reason = str(error).partition("\n\n")[0]  # without DVC's advice to remove the file by hand
+        if time.monotonic() > self._deadline:
+            raise BusyError(
+                f"{self._name}: still busy after {self._wait_seconds:g} s; nothing was changed. {reason}\n"
+                "If that process should not be running, end it; `goodfit doctor` clears up what it leaves behind"
+            ) from None
+        if not self._said_waiting:
+            self._say(f"{self._name}: waiting for another run to finish. {reason}")
+            self._said_waiting = True
+        time.sleep(RETRY_SECONDS)
+        if stages_are_ending():
+            raise KeyboardInterrupt from None
+
+    def mend_lock_file(self, error: Exception) -> None:
+        """Bring back a dvc.lock that a kill left torn, once.
+
+        Raises:
+            DamagedError: it is still damaged, or the damaged file is another one.
+        """
+        if LOCK_FILE in str(error) and not self._mended_in_vain:
+            self._mend(mend_lock_file)
+            self._mended_in_vain = True
+            return
+        cure = "run `goodfit doctor`" if LOCK_FILE in str(error) else "correct the file"
+        raise DamagedError(f"{self._name}: {error}; {cure}") from None
+
+    def mend_run_cache(self) -> bool:
+        """Remove damaged entries of the run-cache; whether to try again. Another thread may have mended it: one more try is free."""
+        again = self._mend(mend_run_cache) or not self._mended_in_vain
+        self._mended_in_vain = True
+        return again
+
+    def _mend(self, mend: Callable[[Path], list[str]]) -> bool:
+        """Mend something, and say what; whether there was anything to mend."""
+        with _turn:  # between threads of one process DVC's locks do not wait in order
+            lines = mend(self._root)
+        for line in lines:
+            self._say(f"{self._name}: {line}")
+        return bool(lines)
 
 
 @dataclass

@@ -106,42 +106,63 @@ def reproduce(
         revision = "HEAD"
     commit = recorded_commit(root, revision)
     with clean_clone(root, commit, keep=keep) as clone:
-        locked, declarations = read_lock(clone.root), read_declarations(clone.root)
-        chain = _chain(declarations, locked, path, stage)
-        _require_same_call(clone.root, declarations, {name: locked[name] for name in chain})
-        with _recorded(root, clone, commit) as recorded:
-            wanted = sources({name: locked[name] for name in chain}, _outputs(locked, declarations))
-            brought = bring_sources(root, clone.root, wanted)
-            for one in brought:
-                say(f"{one.path}: {one.origin}, {one.files} files, as {LOCK_FILE} records")
-            others, notes = other_surroundings(locked, chain, recorded, clone.root)
-            for other in others:
-                say(f"this environment differs: {other}")
-            _clear(clone.root, declarations, locked)
-            ended = _run(clone, chain, say)
-            results, files, failed = _compare(clone.root, chain, locked, recorded, wanted)
-    unrecorded = [name for name in declarations if name not in locked]
-    if unrecorded and path is None and stage is None:
-        notes.append(f"not run, because {LOCK_FILE} does not record them: {', '.join(unrecorded)}")
+        made = _make_again(root, clone, commit, (path, stage), say)
     found = Reproduction(
         revision,
         commit,
         tolerance,
-        chain,
-        files,
-        results,
-        others,
-        brought,
-        failed,
+        made.chain,
+        made.files,
+        made.differing,
+        made.surroundings,
+        made.brought,
+        made.failed,
         str(clone.folder) if keep else "",
-        notes,
+        made.notes,
     )
-    if (ended or failed) and found.first is None:
+    if (made.exit_code or made.failed) and found.first is None:
         where = f"; its folder is {clone.folder}" if keep else "; --keep keeps the folder in which it was run"
-        raise GoodfitError(
-            f"{failed or 'dvc repro'} failed (exit code {ended}) though no output before it differs; it says above why{where}"
-        )
+        failed = f"{made.failed or 'dvc repro'} failed (exit code {made.exit_code})"
+        raise GoodfitError(f"{failed} though no output before it differs; it says above why{where}")
     return found
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What the run in the clone gave; the fields are those of the reproduction."""
+
+    chain: list[str]
+    files: int
+    differing: list[FileResult]
+    surroundings: list[Other]
+    brought: list[Brought]
+    failed: str
+    notes: list[str]
+    exit_code: int  # of `dvc repro`
+
+
+def _make_again(
+    root: Path, clone: Clone, commit: str, ends: tuple[str | None, str | None], say: Callable[[str], None]
+) -> _Made:
+    """Bring the inputs into the clone, run the stages, and compare what they wrote; `ends` are the path and the stage asked for."""
+    locked, declarations = read_lock(clone.root), read_declarations(clone.root)
+    chain = _chain(declarations, locked, *ends)
+    _require_same_call(clone.root, declarations, {name: locked[name] for name in chain})
+    with _recorded(root, clone, commit) as recorded:
+        wanted = sources({name: locked[name] for name in chain}, _outputs(locked, declarations))
+        brought = bring_sources(root, clone.root, wanted)
+        for one in brought:
+            say(f"{one.path}: {one.origin}, {one.files} files, as {LOCK_FILE} records")
+        others, notes = other_surroundings(locked, chain, recorded, clone.root)
+        for other in others:
+            say(f"this environment differs: {other}")
+        _clear(clone.root, declarations, locked)
+        exit_code = _run(clone, chain, say)
+        differing, files, failed = _compare(clone.root, chain, locked, recorded, wanted)
+    unrecorded = [name for name in declarations if name not in locked]
+    if unrecorded and ends == (None, None):
+        notes.append(f"not run, because {LOCK_FILE} does not record them: {', '.join(unrecorded)}")
+    return _Made(chain, files, differing, others, brought, failed, notes, exit_code)
 
 
 def _require_committed_lock(root: Path) -> None:
