@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tasks.diagnostics.parts import known
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from tasks.diagnostics.crossfit import Comparison
@@ -34,6 +33,8 @@ def rises(losses: "NDArray[np.floating]", first: int, last: int) -> float:
     `losses` (E, M) of each epoch and recorded example, in nats. 0 where the loss only fell, about a half where it jumped without
     getting anywhere, 1 where it only rose or overflowed.
     """
+    import numpy as np
+
     means = losses[min(first, last) : max(first, last) + 1].astype(np.float64).mean(axis=1)
     if not np.isfinite(means).all():
         return 1.0
