@@ -37,6 +37,18 @@ def read_lock(root: Path, only: Collection[str] | None = None) -> dict[str, Lock
     return read_entries(read_document(root), only)
 
 
+def read_record(root: Path) -> dict[str, Locked]:
+    """As `read_lock`, for a verb that has nothing to do where nothing is recorded.
+
+    Raises:
+        GoodfitError: dvc.lock is missing or has no stage; and what `read_lock` raises.
+    """
+    locked = read_lock(root)
+    if not locked:
+        raise GoodfitError(f"{LOCK_FILE} records nothing yet; expected a run that is recorded: `dvc repro` or `goodfit run`")
+    return locked
+
+
 def read_document(root: Path) -> dict[str, Any]:
     """dvc.lock as it is written; nothing where the file is missing.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.lineage.history import WORKING_TREE, lock_at
-from flows.lineage.lock import LOCK_FILE, Locked, read_lock
+from flows.lineage.lock import Locked, read_record
 from flows.lineage.objects import Objects
 from flows.lineage.printed import escaped
 from flows.lineage.reading.family import EVALUATE, TEST
@@ -75,9 +75,7 @@ def diff(root: Path, before: str = "HEAD", after: str | None = None, confidence:
     Raises:
         GoodfitError: there is no such revision, or it records nothing.
     """
-    first, second = lock_at(root, before), lock_at(root, after) if after is not None else read_lock(root)
-    if not second:
-        raise GoodfitError(f"{LOCK_FILE} records nothing yet: `dvc repro` or `goodfit run`")
+    first, second = lock_at(root, before), lock_at(root, after) if after is not None else read_record(root)
     made = {path for lock in (first, second) for stage in lock.values() for path in stage.outs}
     files = list(_changes(_deps(first, made), _deps(second, made)))
     metrics, unmeasured = _metrics(root, (before, first), (after or WORKING_TREE, second), confidence)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from flows.declaration import read_declarations
 from flows.lineage.digest import digest_paths
-from flows.lineage.lock import LOCK_FILE, Locked, read_lock
+from flows.lineage.lock import LOCK_FILE, Locked, read_record
 from flows.lineage.outputs import require_new
 from flows.lineage.reading.source_data import bring_sources, md5_of, sources
 from flows.lineage.reproduction.clean_clone import clean_clone, remove
@@ -103,9 +103,7 @@ def _base(root: Path, revision: str | None) -> Iterator[tuple[Path, Recorded]]:
 
 def _chosen(base: Path, recorded: Recorded, *, data: bool) -> dict[str, Path]:
     """The files of the bundle: path in the repository, and where its bytes are."""
-    locked = read_lock(base)
-    if not locked:
-        raise GoodfitError(f"{LOCK_FILE} records nothing yet: `dvc repro` or `goodfit run`")
+    locked = read_record(base)
     _require_readable(base)
     chosen = {name: base / name for name in sorted(auditor.BESIDE) if (base / name).is_file()}
     uncached = {out for declared in read_declarations(base).values() for out in declared.uncached}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.lineage.digest import digest_file
-from flows.lineage.lock import LOCK_FILE, read_lock
+from flows.lineage.lock import LOCK_FILE, read_lock, read_record
 from flows.lineage.signing.auditor import UNEXPECTED, digests_in
 from flows.lineage.signing.dsse import PAYLOAD_TYPE, Envelope, EnvelopeError, is_signed_by, read_envelope, signed
 from flows.lineage.signing.keys import key_id, private_key, public_key
@@ -148,7 +148,7 @@ def _named(keys: list[str]) -> str:
 
 def _record(root: Path) -> dict[str, Any]:
     """The payload: an in-toto statement whose subjects are the files of the record."""
-    stages = sorted(name for name, entry in read_lock(root).items() if entry.outs)
+    stages = sorted(name for name, entry in read_record(root).items() if entry.outs)
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in _files(root).items()],

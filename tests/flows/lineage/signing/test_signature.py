@@ -244,6 +244,16 @@ def test_a_link_that_leads_nowhere_is_not_written_through(record: Project, tmp_p
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.parametrize("lock", [None, "schema: '2.0'\n", "schema: '2.0'\nstages: {}\n"])
+def test_where_nothing_is_recorded_nothing_is_signed(record: Project, keys: tuple[Path, Path], lock: str | None) -> None:
+    (record.root / "dvc.lock").unlink()
+    if lock is not None:
+        (record.root / "dvc.lock").write_text(lock)
+    with pytest.raises(GoodfitError, match=r"dvc\.lock records nothing yet; expected a run that is recorded: `dvc repro`"):
+        sign(record.root, keys[0])
+    assert not (record.root / SIGNATURE).exists()
+
+
 def test_a_new_key_is_not_left_behind_where_nothing_was_signed(record: Project, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "flows.cli", "lineage", "sign", "--key", str(tmp_path / "key.pem"), "--new-key"]
     params = record.root / "params.yaml"
