@@ -3,9 +3,7 @@
 Neither mtimes nor DVC's own state count.
 """
 
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +56,11 @@ def verify(
     """
     checks = checks or Checks()
     before = _lock_bytes(root)
-    with _uncollected():
-        subject = read_subject(root, path)
-        if path is not None:
-            _require_file(subject, path, anchored[0] if anchored else root)
-        found = subject.mismatches
-        found += _check_files(subject, checks, advance)
+    subject = read_subject(root, path)
+    if path is not None:
+        _require_file(subject, path, anchored[0] if anchored else root)
+    found = subject.mismatches
+    found += _check_files(subject, checks, advance)
     found += check_fields(subject)
     found += check_surroundings(subject)
     found += check_pipeline(subject)
@@ -90,19 +87,6 @@ def verify(
         unanchored=unanchored,
         results="" if found else results(subject),
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Python looks for cycles whenever many objects were made: with 100,000 files a fifth of the time, and there are none."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.freeze()  # else the next look would go through all of them; the process ends soon
-            gc.enable()
 
 
 def _check_files(subject: Subject, checks: Checks, advance: Callable[[int, int], object] | None) -> Iterator[Mismatch]:
