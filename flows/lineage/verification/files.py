@@ -186,7 +186,7 @@ def _hash_share(root: str, batches: list[list[str]], sender: Connection) -> None
 def _received(receiver: Connection) -> list[Found]:
     try:
         found: list[Found] = receiver.recv()
-    except EOFError:
+    except (EOFError, OSError):  # between two messages, or within one
         raise GoodfitError("nothing was verified: a process that reads files was ended from outside; verify again") from None
     return found
 

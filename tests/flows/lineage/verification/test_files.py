@@ -3,8 +3,10 @@
 import hashlib
 import os
 import signal
+import struct
 import sys
 from multiprocessing import active_children
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,25 @@ def test_a_process_that_is_killed_is_an_error_and_leaves_no_other(tmp_path: Path
     monkeypatch.setattr(module, "digest_batch", killed)
     with pytest.raises(GoodfitError, match="a process that reads files was ended from outside; verify again"):
         Files(tmp_path).hash(names)
+    assert active_children() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads read the files")
+def test_a_process_that_is_killed_while_it_hands_back_is_the_same_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a process has found may not fit into the pipe at once, so that the kill leaves the head of a message."""
+    monkeypatch.setattr(module, "MANY", 10)
+    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+
+    def killed(root: str, batches: list[list[str]], sender: Connection, *_: object) -> None:
+        os.write(sender.fileno(), struct.pack("!i", 30_000) + b"x")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(module, "_hash_share", killed)
+    with pytest.raises(GoodfitError, match="a process that reads files was ended from outside; verify again"):
+        Files(tmp_path).hash(write(tmp_path, (5,) * 20))
     assert active_children() == []
 
 
