@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
@@ -160,7 +161,7 @@ def _by_processes(root: str, batches: list[list[str]], cores: int) -> Iterator[t
         for number in range(cores):
             share = batches[number::cores]
             receiver, sender = context.Pipe(duplex=False)
-            processes.append(context.Process(target=_hash_share, args=(root, share, sender), daemon=True))
+            processes.append(context.Process(target=_hash_share, args=(root, share, sender, [*shares, receiver]), daemon=True))
             processes[-1].start()
             sender.close()  # so that the end of the process is the end of what can be received
             shares[receiver] = iter(share)
@@ -177,10 +178,13 @@ def _by_processes(root: str, batches: list[list[str]], cores: int) -> Iterator[t
             process.join()
 
 
-def _hash_share(root: str, batches: list[list[str]], sender: Connection) -> None:
+def _hash_share(root: str, batches: list[list[str]], sender: Connection, inherited: list[Connection]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the process that waits ends this one
-    for batch in batches:
-        sender.send(digest_batch(root, batch))
+    for receiver in inherited:  # left open, they would keep this process sending after the one that waits was killed
+        receiver.close()
+    with suppress(BrokenPipeError):  # nobody waits any more
+        for batch in batches:
+            sender.send(digest_batch(root, batch))
 
 
 def _received(receiver: Connection) -> list[Found]:

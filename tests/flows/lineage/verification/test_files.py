@@ -4,16 +4,19 @@ import hashlib
 import os
 import signal
 import struct
+import subprocess
 import sys
 from multiprocessing import active_children
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.lineage.verification import files as module
 from flows.lineage.verification.files import CHUNK, Files
 from tasks.core.errors import GoodfitError
+from tests.conftest import ROOT
 
 SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5)
 
@@ -88,6 +91,34 @@ def test_a_process_that_is_killed_while_it_hands_back_is_the_same_error(
     with pytest.raises(GoodfitError, match="a process that reads files was ended from outside; verify again"):
         Files(tmp_path).hash(write(tmp_path, (5,) * 20))
     assert active_children() == []
+
+
+WAITING = """
+import time
+from multiprocessing import active_children
+from pathlib import Path
+from flows.lineage.verification import files
+files._cores = lambda: 2
+files.digest_batch = lambda root, names: [("x" * 200_000, "", 1, "")]  # more than a pipe holds
+found = files.digests_of(Path(), [(str(number), 1) for number in range(files.MANY)])
+next(found)
+print(*(child.pid for child in active_children()), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads read the files")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_when_the_one_that_waits_for_them_is_killed(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITING], cwd=ROOT, stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None
+        readers = [psutil.Process(int(pid)) for pid in waiting.stdout.readline().split()]
+        waiting.send_signal(number)
+    assert len(readers) == 2
+    _, left = psutil.wait_procs(readers, timeout=20)
+    for reader in left:
+        reader.kill()
+    assert left == []
 
 
 def test_names_of_one_file_are_read_once(tmp_path: Path) -> None:
