@@ -48,4 +48,6 @@ def recorded_commit(root: Path, revision: str) -> str:
 def commit_named(root: Path, revision: str) -> str | None:
     """The whole hash of what Git itself knows by this name; None where it knows nothing, as HEAD before the first commit."""
     found = git_or_none(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    return found.decode().strip() if found is not None else None
+    if found is None or found.startswith(b"^"):  # Git answers `^HEAD`, which is all but that commit
+        return None
+    return found.decode().strip()

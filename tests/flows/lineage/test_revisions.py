@@ -1,5 +1,7 @@
 """From what `--rev` is given to a commit: the same for every verb."""
 
+import re
+
 import pytest
 
 from flows.lineage.revisions import commit_named, commit_of, recorded_commit
@@ -30,8 +32,10 @@ def test_branches_tags_commits_and_experiments_are_revisions(world: World) -> No
 
 def test_an_unknown_revision_is_told_with_the_experiments_that_there_are(world: World) -> None:
     world.commit(LOCK)
-    with pytest.raises(GoodfitError, match=r"there is no revision '--all'; expected a commit.* \(DVC has no experiment here\)"):
-        commit_of(world.root, "--all")
+    for name in ("--all", "^HEAD", "HEAD..HEAD", "HEAD:dvc.lock"):
+        said = rf"there is no revision '{re.escape(name)}'; expected a commit.* \(DVC has no experiment here\)"
+        with pytest.raises(GoodfitError, match=said):
+            commit_of(world.root, name)
     whole = world.run("git", "rev-parse", "HEAD").stdout.strip()
     world.run("git", "update-ref", f"refs/exps/{whole[:2]}/{whole[2:]}/kind-crow", whole)
     with pytest.raises(GoodfitError, match=r"or an experiment \(kind-crow\)"):
