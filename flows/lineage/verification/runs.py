@@ -18,7 +18,7 @@ SOURCE = "the run-cache"
 def check_runs(subject: Subject) -> Iterator[Mismatch]:
     """Entries of the verified stages that are not what DVC wrote, or not what the statement that they bring back says.
 
-    An entry whose statement is no longer in the cache cannot be restored: it is passed over.
+    An entry whose statement is neither in the cache nor the one that lies here cannot be restored: it is passed over.
     """
     commands = {subject.declarations[name].command: name for name in subject.chain}
     for entry in entries(subject.cache):
@@ -49,7 +49,7 @@ def _differences(subject: Subject, name: str, entry: Entry) -> Iterator[tuple[st
 
 
 def _statement(subject: Subject, name: str, locked: Locked) -> Statement | None:
-    """What the entry's own statement says; None where the cache no longer has it, or an older goodfit wrote it."""
+    """What the entry's own statement says; None where it is neither here nor in the cache, or an older goodfit wrote it."""
     own = statement_path(name).as_posix()
     md5, here = locked.outs.get(own), subject.files.digests.get(own)
     if here is not None and here.md5 == md5 and name in subject.statements:
