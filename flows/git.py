@@ -14,7 +14,9 @@ SETTINGS = (
     # Programs that the repository's own settings name, and that commands which only read would start.
     f"core.hooksPath={os.devnull}",
     "core.fsmonitor=false",
-    "protocol.ext.allow=never",
+    # Git fetches an object that is missing where the settings say that the clone is partial, by a program that they name (`ssh`,
+    # `git-upload-pack`). Who means to fetch allows its protocol.
+    "protocol.allow=never",
     # No housekeeping that goes on in the background of a folder that will be removed.
     "gc.auto=0",
     "maintenance.auto=false",

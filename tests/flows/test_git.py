@@ -97,3 +97,27 @@ def test_a_command_that_reads_leaves_the_index_alone(repository: Project) -> Non
     assert index.read_bytes() == before
     repository.run("git", "status")
     assert index.read_bytes() != before, "Git itself notes the new time"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the programs are scripts of a shell")
+@pytest.mark.parametrize("setting", ["core.sshCommand", "remote.far.uploadpack"])
+def test_no_program_is_started_to_fetch_what_is_missing(repository: Project, tmp_path: Path, setting: str) -> None:
+    """The settings of a partial clone name where a missing object comes from, and by which program."""
+    mark = tmp_path / "started"
+    address = "ssh://nowhere/repository" if setting == "core.sshCommand" else str(tmp_path / "elsewhere")
+    settings = {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "far",
+        "remote.far.promisor": "true",
+        "remote.far.url": address,
+        setting: program(tmp_path / "fetching", mark),
+    }
+    for name, value in settings.items():
+        repository.run("git", "config", name, value)
+    blob = repository.run("git", "rev-parse", "HEAD:file").stdout.strip()
+    (repository.root / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    repository.run("git", "cat-file", "blob", blob, check=False)
+    assert mark.exists(), "Git itself starts it"
+    mark.unlink()
+    assert git_or_none(repository.root, "cat-file", "blob", blob) is None
+    assert not mark.exists()

@@ -50,7 +50,7 @@ def clean_clone(root: Path, commit: str, *, keep: bool = False) -> Iterator[Clon
         variables = _variables(root, folder, top)
         for arguments in (
             ("init", "--quiet", "--template="),
-            ("fetch", "--quiet", "--no-tags", "--depth=1", str(top), commit),
+            ("-c", "protocol.file.allow=always", "fetch", "--quiet", "--no-tags", "--depth=1", str(top), commit),
             ("checkout", "--quiet", "--detach", commit),
         ):
             git(clone, *arguments, variables=variables)

@@ -226,7 +226,7 @@ def _digest(path: str) -> Found:
         return "", "", 0, f"what cannot be read ({error.strerror})"
     try:
         chunk = os.read(handle, CHUNK)
-        if len(chunk) < CHUNK:  # all of it, without a buffer and a second look
+        if len(chunk) < CHUNK:  # most files: all of it in one object, if nothing follows
             rest = os.read(handle, CHUNK) if chunk else b""
             if not rest:
                 sha256, md5 = hashlib.sha256(chunk), hashlib.md5(chunk, usedforsecurity=False)
