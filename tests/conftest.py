@@ -171,6 +171,7 @@ def _build_quick(root: Path) -> None:
         (project.root / file).unlink(missing_ok=True)
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "Start")
+    project.run("git", "gc", "-q")  # one file in place of 700, and each test copies them
 
 
 def _build_ran(root: Path, quick: Project) -> None:
@@ -179,6 +180,7 @@ def _build_ran(root: Path, quick: Project) -> None:
     project.repro()
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "Run")
+    project.run("git", "gc", "-q")
 
 
 @pytest.fixture
