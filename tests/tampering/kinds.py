@@ -304,6 +304,11 @@ def pipeline() -> Iterator[Kind]:
     yield Kind(
         "an output that nothing keeps", stage(lambda found: _uncache(found, MODEL)), FINE, told=(MODEL, "nothing keeps a copy")
     )
+    yield from _producers()
+
+
+def _producers() -> Iterator[Kind]:
+    """Results that no stage of dvc.yaml writes."""
     yield Kind(
         "a stage gone, its record and metric still there",
         lambda world: world.pipeline(_without_evaluate),
@@ -327,14 +332,16 @@ def pipeline() -> Iterator[Kind]:
     )
 
 
-def lock() -> Iterator[Kind]:
-    """dvc.lock."""
+def _in_entry(change: Callable[[dict[str, Any]], object], name: str = "train") -> Callable[[World], object]:
+    """A change of a stage's entry in dvc.lock."""
+    return lambda world: world.lock(lambda document: change(document["stages"][name]))
 
-    def entry(change: Callable[[dict[str, Any]], object], name: str = "train") -> Callable[[World], object]:
-        return lambda world: world.lock(lambda document: change(document["stages"][name]))
+
+def lock() -> Iterator[Kind]:
+    """dvc.lock: the digests and fields of files."""
 
     def item(path: str, kind: str = "outs", name: str = "train", **fields: Any) -> Callable[[World], object]:
-        return entry(lambda found: next(one for one in found[kind] if one["path"] == path).update(fields), name)
+        return _in_entry(lambda found: next(one for one in found[kind] if one["path"] == path).update(fields), name)
 
     other = "0" * 32
     yield Kind("an output's digest", item(MODEL, md5=other), told=(MODEL, f"dvc.lock has md5 {other}, found md5 "))
@@ -364,26 +371,32 @@ def lock() -> Iterator[Kind]:
         "schema", lambda world: world.lock(lambda found: found.update(schema="1.0")), told=("schema", 'has "1.0", found "2.0"')
     )
     yield Kind("no schema", lambda world: world.lock(lambda found: found.pop("schema")), told=("schema", "has no such field"))
-    yield Kind("an unknown key of an entry", entry(lambda found: found.update(more=1)), told=("train: more", "has 1"))
+    yield from _lock_entries()
+
+
+def _lock_entries() -> Iterator[Kind]:
+    """dvc.lock: commands, parameters, and which stages and files it lists."""
+    other = "0" * 32
+    yield Kind("an unknown key of an entry", _in_entry(lambda found: found.update(more=1)), told=("train: more", "has 1"))
     yield Kind(
         "an unknown key at the top", lambda world: world.lock(lambda found: found.update(more=1)), told=("more", "has 1")
     )
     yield Kind(
-        "a recorded command", entry(lambda found: found.update(cmd="echo")), told=("dvc.yaml: cmd", "dvc.lock has 'echo'")
+        "a recorded command", _in_entry(lambda found: found.update(cmd="echo")), told=("dvc.yaml: cmd", "dvc.lock has 'echo'")
     )
     yield Kind(
         "a recorded parameter",
-        entry(lambda found: found["params"]["params.yaml"].update(seed=7)),
+        _in_entry(lambda found: found["params"]["params.yaml"].update(seed=7)),
         told=("seed", "dvc.lock has 7, found 0"),
     )
     yield Kind(
         "a recorded type",
-        entry(lambda found: found["params"]["params.yaml"].update(seed=False)),
+        _in_entry(lambda found: found["params"]["params.yaml"].update(seed=False)),
         told=("seed", "dvc.lock has false, found 0"),
     )
     yield Kind(
         "another file of parameters",
-        entry(lambda found: found["params"].update({"other.yaml": {"a": 1}})),
+        _in_entry(lambda found: found["params"].update({"other.yaml": {"a": 1}})),
         told=("train: params: other.yaml", '{"a": 1}'),
     )
     yield Kind(
@@ -397,20 +410,20 @@ def lock() -> Iterator[Kind]:
         MISSING,
         told=("train: dvc.lock", "an entry"),
     )
-    yield Kind("an output unlisted", entry(lambda found: _drop(found["outs"], MODEL)), told=(MODEL, "it as an output"))
+    yield Kind("an output unlisted", _in_entry(lambda found: _drop(found["outs"], MODEL)), told=(MODEL, "it as an output"))
     yield Kind(
         "an input unlisted",
-        entry(lambda found: _drop(found["deps"], "tasks/train.py")),
+        _in_entry(lambda found: _drop(found["deps"], "tasks/train.py")),
         told=("tasks/train.py", "it as an input"),
     )
     yield Kind(
         "an output listed too much",
-        entry(lambda found: found["outs"].append({"path": "x", "hash": "md5", "md5": other, "size": 1})),
+        _in_entry(lambda found: found["outs"].append({"path": "x", "hash": "md5", "md5": other, "size": 1})),
         told=("x", "no such output", other),
     )
     yield Kind(
         "an input listed too much",
-        entry(lambda found: found["deps"].append({"path": "x", "hash": "md5", "md5": other, "size": 1})),
+        _in_entry(lambda found: found["deps"].append({"path": "x", "hash": "md5", "md5": other, "size": 1})),
         told=("x", "no such input", other),
     )
     yield Kind(
@@ -423,21 +436,8 @@ def lock() -> Iterator[Kind]:
 
 
 def statements() -> Iterator[Kind]:
-    """lineage/*.json."""
+    """lineage/*.json: whole files."""
     own = "lineage/train.json"
-
-    def stated(change: Callable[[dict[str, Any]], object]) -> Callable[[World], object]:
-        return lambda world: world.json(own, change)
-
-    def definition(statement: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = statement["predicate"]["buildDefinition"]
-        return found
-
-    def entry(statement: dict[str, Any], name: str) -> dict[str, Any]:
-        entries = [*statement["subject"], *definition(statement)["resolvedDependencies"]]
-        return next(one for one in entries if one["name"] == name)
-
-    none = "0" * 64
     yield Kind(
         "a statement gone",
         lambda world: remove(world.root / "lineage/gates.json"),
@@ -458,6 +458,27 @@ def statements() -> Iterator[Kind]:
         lambda world: _swap(world, own, "lineage/evaluate.json"),
         told=(own, "the statement of stage 'evaluate'"),
     )
+    yield Kind("a blank more in a statement", lambda world: world.write(own, world.text(own) + " "), file=own)
+    yield Kind("a stated package", lambda world: world.replace(own, "pkg:pypi/torch@", "pkg:pypi/torch@9"), file=own)
+    yield Kind("a stated version of goodfit", lambda world: world.replace(own, '"goodfit": "', '"goodfit": "9'), file=own)
+    yield from _statement_fields(own)
+
+
+def _statement_fields(own: str) -> Iterator[Kind]:
+    """lineage/*.json: what one of them says."""
+
+    def stated(change: Callable[[dict[str, Any]], object]) -> Callable[[World], object]:
+        return lambda world: world.json(own, change)
+
+    def definition(statement: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = statement["predicate"]["buildDefinition"]
+        return found
+
+    def entry(statement: dict[str, Any], name: str) -> dict[str, Any]:
+        entries = [*statement["subject"], *definition(statement)["resolvedDependencies"]]
+        return next(one for one in entries if one["name"] == name)
+
+    none = "0" * 64
     yield Kind(
         "a stated parameter",
         stated(lambda found: definition(found)["externalParameters"]["parameters"].update(seed=9)),
@@ -502,9 +523,6 @@ def statements() -> Iterator[Kind]:
         stated(lambda found: definition(found)["internalParameters"].update(python="2.7")),
         file=own,
     )
-    yield Kind("a stated package", lambda world: world.replace(own, "pkg:pypi/torch@", "pkg:pypi/torch@9"), file=own)
-    yield Kind("a stated version of goodfit", lambda world: world.replace(own, '"goodfit": "', '"goodfit": "9'), file=own)
-    yield Kind("a blank more in a statement", lambda world: world.write(own, world.text(own) + " "), file=own)
 
 
 def cache() -> Iterator[Kind]:
@@ -615,15 +633,16 @@ def run_cache() -> Iterator[Kind]:
     )
 
 
+def forged(act: Callable[[World], object]) -> Callable[[World], object]:
+    """What is done to outputs, with statement, dvc.lock and cache written anew for it."""
+    return lambda world: [act(world), world.reseal()]
+
+
 def forgeries() -> Iterator[Kind]:
     """Output, statement, dvc.lock and cache forged together: consistent, and found only by what is computed again."""
     again, stored = "the recomputation from the stored inputs", "the recomputation from the stored predictions"
 
-    def forged(act: Callable[[World], object]) -> Callable[[World], object]:
-        return lambda world: [act(world), world.reseal()]
-
     better = forged(lambda world: world.json(METRIC, lambda found: found.update(accuracy=0.99)))
-    verdict = forged(lambda world: world.json("metrics/diagnosis.json", lambda found: found.update(verdict="good_fit")))
     yield Kind("forged together: a metric", better, FINE, outcome="consistent", summary="dvc.lock is not committed")
     yield Kind(
         "forged together: a metric, computed again",
@@ -658,6 +677,12 @@ def forgeries() -> Iterator[Kind]:
         checks=DEEP,
         told=("data/processed/test.safetensors: labels[0]", again),
     )
+    yield from _forged_words(again)
+
+
+def _forged_words(again: str) -> Iterator[Kind]:
+    """Of the diagnosis, the history and the environment."""
+    verdict = forged(lambda world: world.json("metrics/diagnosis.json", lambda found: found.update(verdict="good_fit")))
     yield Kind("forged together: a verdict", verdict, FINE, outcome="consistent")
     yield Kind(
         "forged together: a verdict, computed again",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from flows.declaration import Declaration, read_declarations, read_params, upstream, writer
@@ -106,45 +107,33 @@ def reproduce(
         revision = "HEAD"
     commit = recorded_commit(root, revision)
     with clean_clone(root, commit, keep=keep) as clone:
-        made = _make_again(root, clone, commit, (path, stage), say)
-    found = Reproduction(
-        revision,
-        commit,
-        tolerance,
-        made.chain,
-        made.files,
-        made.differing,
-        made.surroundings,
-        made.brought,
-        made.failed,
-        str(clone.folder) if keep else "",
-        made.notes,
-    )
-    if (made.exit_code or made.failed) and found.first is None:
+        begun = partial(Reproduction, revision, commit, tolerance, folder=str(clone.folder) if keep else "")
+        found, exit_code = _make_again(root, clone, commit, (path, stage), say, begun=begun)
+    if (exit_code or found.failed) and found.first is None:
         where = f"; its folder is {clone.folder}" if keep else "; --keep keeps the folder in which it was run"
-        failed = f"{made.failed or 'dvc repro'} failed (exit code {made.exit_code})"
+        failed = f"{found.failed or 'dvc repro'} failed (exit code {exit_code})"
         raise GoodfitError(f"{failed} though no output before it differs; it says above why{where}")
     return found
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What the run in the clone gave; the fields are those of the reproduction."""
-
-    chain: list[str]
-    files: int
-    differing: list[FileResult]
-    surroundings: list[Other]
-    brought: list[Brought]
-    failed: str
-    notes: list[str]
-    exit_code: int  # of `dvc repro`
-
-
 def _make_again(
-    root: Path, clone: Clone, commit: str, ends: tuple[str | None, str | None], say: Callable[[str], None]
-) -> _Made:
-    """Bring the inputs into the clone, run the stages, and compare what they wrote; `ends` are the path and the stage asked for."""
+    root: Path,
+    clone: Clone,
+    commit: str,
+    ends: tuple[str | None, str | None],
+    say: Callable[[str], None],
+    *,
+    begun: Callable[..., Reproduction],
+) -> tuple[Reproduction, int]:
+    """Bring the inputs into the clone, run the stages, and compare what they wrote.
+
+    Args:
+        ends: the path and the stage asked for.
+        begun: a reproduction that lacks what is found here.
+
+    Returns:
+        The reproduction, and the exit code of `dvc repro`.
+    """
     locked, declarations = read_lock(clone.root), read_declarations(clone.root)
     chain = _chain(declarations, locked, *ends)
     _require_same_call(clone.root, declarations, {name: locked[name] for name in chain})
@@ -162,7 +151,10 @@ def _make_again(
     unrecorded = [name for name in declarations if name not in locked]
     if unrecorded and ends == (None, None):
         notes.append(f"not run, because {LOCK_FILE} does not record them: {', '.join(unrecorded)}")
-    return _Made(chain, files, differing, others, brought, failed, notes, exit_code)
+    found = begun(
+        stages=chain, files=files, differing=differing, surroundings=others, brought=brought, failed=failed, notes=notes
+    )
+    return found, exit_code
 
 
 def _require_committed_lock(root: Path) -> None:
