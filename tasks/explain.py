@@ -36,9 +36,8 @@ class Explain(Section):
     # Test images of each kind: the most certain, the least certain, and of the misclassified those with the largest loss.
     images: int = Field(ge=1, le=100, default=3)
     # Files of tasks/attributions: `occlusion`, or `{name: occlusion, window: 0.2}` where an option differs from its default.
-    methods: Annotated[list[Attribution], AfterValidator(each_once)] = Field(
-        default=list(METHODS), validate_default=True, min_length=1
-    )
+    # Without any, nothing is explained and the stage takes no time.
+    methods: Annotated[list[Attribution], AfterValidator(each_once)] = Field(default=list(METHODS), validate_default=True)
     randomisations: int = Field(ge=1, le=100, default=3)  # models with random weights that each heat map is compared with
     # A method fails where its heat maps have at least this mean rank correlation with those of random weights.
     max_similarity: float = Field(gt=0, lt=1, default=0.5)
@@ -60,6 +59,12 @@ def explain(params: Params, root: Path = Path()) -> None:
         ArtifactError: a file of an earlier stage is missing, damaged or belongs to another run.
         DataError: the test split is empty.
     """
+    chosen = params.explain
+    explained = Explanations(randomisations=chosen.randomisations, max_similarity=chosen.max_similarity)
+    if not chosen.methods:
+        write_explanations(root, explained, {})
+        print("explain: nothing is explained (explain.methods is empty)")
+        return
     import torch
 
     from tasks.contracts.trained import read_model
@@ -67,7 +72,6 @@ def explain(params: Params, root: Path = Path()) -> None:
     from tasks.statistics.random import RANDOM_WEIGHTS, generator
 
     use_threads(params.threads)
-    chosen = params.explain
     trained, weights = read_model(root)
     table, groups = choose(read_table(root, PREDICTIONS, "evaluate", COLUMNS), chosen.images)
     inputs, classes = prepared(root, trained, table["row"].to_numpy()), torch.tensor(table["predicted"].tolist())
@@ -80,14 +84,7 @@ def explain(params: Params, root: Path = Path()) -> None:
         methods.append(assessed(method, compare(shown, random), chosen.max_similarity))
         heat_maps[method.name] = shown
     images = [ExplainedImage.model_validate(row) for row in table.to_dict("records")]
-    explanations = Explanations(
-        images=images,
-        groups=groups,
-        methods=methods,
-        randomisations=chosen.randomisations,
-        max_similarity=chosen.max_similarity,
-    )
-    write_explanations(root, explanations, heat_maps)
+    write_explanations(root, explained.model_copy(update={"images": images, "groups": groups, "methods": methods}), heat_maps)
     for done in methods:
         print(f"explain: {done.name}: {done.summary}")
 

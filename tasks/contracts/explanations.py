@@ -65,9 +65,11 @@ class Explanations(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: list[ExplainedImage]
-    groups: dict[str, list[int]]  # "most certain", "least certain", "most wrong": positions in `images`, the foremost first
-    methods: list[Method]
+    images: list[ExplainedImage] = []
+    groups: dict[
+        str, list[int]
+    ] = {}  # "most certain", "least certain", "most wrong": positions in `images`, the foremost first
+    methods: list[Method] = []
     randomisations: int  # models with random weights that each heat map was compared with
     max_similarity: float  # a rank correlation of at least this fails the check
 

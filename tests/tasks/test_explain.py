@@ -71,6 +71,10 @@ def test_explains_images_of_each_kind_by_each_method(tmp_path: Path, case: str) 
     assert explanations.methods[1].settings == {"steps": 50}
 
 
+def test_without_a_method_nothing_is_explained_and_nothing_is_read(tmp_path: Path) -> None:
+    assert run(tmp_path, methods=[]) == (Explanations(randomisations=3, max_similarity=0.5), {})
+
+
 def test_the_images_are_those_of_the_predictions(tmp_path: Path) -> None:
     explanations, _ = run(write_project(tmp_path, *MODELS["mlp"]), images=4)
     table = pd.read_parquet(tmp_path / PREDICTIONS)

@@ -558,6 +558,13 @@ def test_shows_the_sanity_check_of_each_method(tmp_path: Path) -> None:
     assert "saliency shows strength only" in section
 
 
+def test_without_a_method_the_page_has_no_explanations(tmp_path: Path) -> None:
+    write_explanations(write_results(tmp_path), Explanations(randomisations=3, max_similarity=0.5), {})
+    text = page(tmp_path)
+    assert 'id="explanations"' not in text
+    assert "#explanations" not in text
+
+
 def test_a_kind_without_an_image_is_left_out(tmp_path: Path) -> None:
     path = write_results(tmp_path) / "results/explanations.json"
     document = json.loads(path.read_text())
