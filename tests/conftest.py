@@ -56,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 FEW_CHECKS = "  checks: [integrity, performance, gap, overtrained, overconfident]\n"
+NO_METHODS = "  methods: []\n"
 
 
 @dataclass
@@ -165,8 +166,9 @@ def _build_quick(root: Path) -> None:
     project = copy_of_the_tree(root)
     shutil.copy2(ROOT / "recipes/digits.yaml", project.root / "params.yaml")
     project.edit("params.yaml", "epochs: 150 ", "epochs: 3 ")
-    # Five checks instead of all: a test of the doors need not wait for references and forests.
+    # Five checks instead of all, and no heat map: a test of the doors need not wait for references, forests and captum.
     project.edit("params.yaml", "\ndiagnose:\n", f"\ndiagnose:\n{FEW_CHECKS}")
+    project.edit("params.yaml", "\nexplain:\n", f"\nexplain:\n{NO_METHODS}")
     for file in ("dvc.lock", "metrics/evaluation.json", "metrics/diagnosis.json"):
         (project.root / file).unlink(missing_ok=True)
     project.run("git", "add", "-A")
