@@ -23,6 +23,8 @@ INTERVALS = {
     "gap": "log-loss on new rows minus that on all training rows",
     "harm against the halves": "scaled log-loss of the saved epoch minus the mean of the two epochs that the halves chose",
     "harm against the best": "the same minus that of the epoch with the lowest validation log-loss, as the estimand says",
+    "raw harm": "log-loss of the saved epoch minus the mean of those of the two epochs that the halves chose (overconfident)",
+    "area of the attack": "probability that a training row has a lower loss than a new row (membership)",
     "gain of a temperature": "fall of the log-loss on new rows by the temperature fitted on all validation rows",
     "promise of a temperature": "the same, where the check calibration recommends it",
     "promise of early stopping": "log-loss of the last epoch minus that where early stopping would have stopped",
@@ -77,6 +79,7 @@ def _on_test(made: Made, known: Known, findings: dict[str, Finding], limits: Lim
         "accuracy": (_between(findings.get("performance")), float((saved.argmax(-1) == known.labels).mean())),
         "log-loss": (bootstrap_mean(tested, limits.confidence, Evaluate().bootstrap_resamples, random), loss),
         "gap": (_between(findings.get("gap")), loss - trained),
+        "area of the attack": (_between(findings.get("membership")), attack(made, known, limits)),
     }
 
 
@@ -96,12 +99,23 @@ def _on_val(made: Made, known: Known, findings: dict[str, Finding]) -> Claims:
     shares = (halves.half.mean(), 1 - halves.half.mean())
     chosen = sum(share * scaled_loss(known, epoch - 1) for share, epoch in zip(shares, halves.chosen, strict=True))
     claims["harm against the halves"] = (between, own - chosen)
+    raw = [
+        float(log_losses(known.logits(epoch), labels).mean()) for epoch in (measured.saved, *(one - 1 for one in halves.chosen))
+    ]
+    claims["raw harm"] = (_between(findings.get("overconfident")), raw[0] - float(np.dot(shares, raw[1:])))
     claims["harm against the best"] = (between, own - scaled_loss(known, best_epoch(made)))
     if overtrained.remedy is not None:
         stopped = known.logits(stopped_epoch(measured.watched, PATIENCE))
         promised = float((log_losses(saved, labels) - log_losses(stopped, labels)).mean())
         claims["promise of early stopping"] = (overtrained.remedy.ci, promised)
     return claims
+
+
+def attack(made: Made, known: Known, limits: Limits) -> float:
+    """The probability that a training row has a lower loss than a new row."""
+    members = log_losses(known.train_logits(made.measured.saved), made.measured.train.labels)
+    others = log_losses(known.logits(made.measured.saved), known.labels)
+    return float(lower_probability(members, others, limits.confidence).estimate)
 
 
 def best_epoch(made: Made) -> int:
@@ -148,11 +162,10 @@ def harms(made: Made, limits: Limits) -> dict[str, Harm]:
     wrong = [float((known.logits(epoch).argmax(-1) != labels).mean()) for epoch in (measured.saved, best)]
     scaled = scaled_loss(known, measured.saved) - scaled_loss(known, best)
     losses = log_losses(saved, labels)
-    area = lower_probability(log_losses(known.train_logits(measured.saved), measured.train.labels), losses, limits.confidence)
     return {
         "overtrained": Harm(max(scaled / limits.harm_nats, (wrong[0] - wrong[1]) / limits.harm_accuracy), 0, 1),
         "calibration": Harm(float(losses.mean()) - scaled_loss(known, measured.saved), 0, limits.harm_nats),
-        "membership": Harm(area.estimate, 0.5, 0.6),
+        "membership": Harm(attack(made, known, limits), 0.5, 0.6),
         "slices": Harm(largest_gap(saved, saved.argmax(-1) == labels, labels), 0, 0.1),
         "label_noise": Harm(made.wrong, 0, 0.02),
     }

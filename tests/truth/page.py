@@ -16,6 +16,8 @@ from tests.truth.worlds import WORLDS, World
 
 SENSITIVITY, SPECIFICITY = 0.95, 0.98
 CONFIDENCE = 0.95
+# The truth has an error of its own: with 1,000 test and 20,000 new rows, an interval of 95 % that is right covers it in so many cases.
+COVERED = 0.944
 OVERFITTED = frozenset({"overtrained", "overconfident", "memorised"})
 NOT_LOOKED_FOR = (
     "A shortcut that only this data has (a mark in the corner of one class's pictures) is **not looked for**: where all splits have "
@@ -109,7 +111,7 @@ def page(outcomes: Sequence[Outcome], seeds: int) -> str:
             f"What is true of a model is measured on {FRESH_ROWS:,} new rows, for every epoch that is compared. The page is written by "
             "the command, and the same seeds give the same page.",
             "",
-            *_flags(rates(outcomes), worlds),
+            *_flags(outcomes, worlds),
             *_verdicts(outcomes, worlds),
             *_false_alarms(outcomes, worlds),
             *_harms(outcomes),
@@ -128,8 +130,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)] + [""]
 
 
-def _flags(flags: Sequence[Flag], worlds: Sequence[World]) -> list[str]:
+def _flags(outcomes: Sequence[Outcome], worlds: Sequence[World]) -> list[str]:
+    flags = rates(outcomes)
     missed = [f"- **{_spelled(flag.name)}**: {'; '.join(flag.misses)}." for flag in flags if flag.misses]
+    missed += [*_passed(outcomes), *_uncovered(outcomes)]
     unchecked = [f"- {line}" for line in without_check(worlds)]
     return [
         "## Flags",
@@ -146,6 +150,30 @@ def _flags(flags: Sequence[Flag], worlds: Sequence[World]) -> list[str]:
         NOT_LOOKED_FOR,
         "",
     ]
+
+
+def _passed(outcomes: Sequence[Outcome]) -> list[str]:
+    """Checks that passed although the harm matters."""
+    lines = []
+    for check in HARMS:
+        found = [
+            run.statuses[check] for run in outcomes if check in run.statuses and check in run.harms and run.harms[check].real
+        ]
+        if passed := found.count("pass"):
+            lines.append(f"- **{check}**: passed in {passed} of {len(found)} runs in which the measured harm matters.")
+    return lines
+
+
+def _uncovered(outcomes: Sequence[Outcome]) -> list[str]:
+    """Intervals that hold the truth less often than an interval that is right, by more than chance explains."""
+    lines = []
+    for name in INTERVALS:
+        found = [outcome.intervals[name].holds for outcome in outcomes if name in outcome.intervals]
+        if found and wilson(sum(found), len(found), CONFIDENCE)[1] < COVERED:
+            lines.append(
+                f"- The interval “{name}” holds the truth in {sum(found) / len(found):.3f} of the runs; expected: {COVERED}."
+            )
+    return lines
 
 
 def is_right(outcome: Outcome, world: World) -> bool:
@@ -248,7 +276,8 @@ def _coverage(outcomes: Sequence[Outcome]) -> list[str]:
         "## Coverage of the intervals",
         "",
         "How many of the 95 % intervals hold the truth, over all worlds whose test rows are drawn from one population. The "
-        "truth has an error of its own: with 1,000 test and 20,000 new rows, an interval that is right covers it in 94.4 %.",
+        f"truth has an error of its own: with 1,000 test and 20,000 new rows, an interval that is right covers it in {COVERED:.1%}. "
+        "The intervals of the other checks have tests of their own in `tests/tasks/statistics` and `tests/tasks/diagnostics`.",
         "",
         *_table(["interval", "of what", "holds", "truth above it", "median width"], rows),
     ]

@@ -13,7 +13,7 @@ from tests.truth.campaign import Outcome, campaign, checks, run
 from tests.truth.coverage import Harm, Interval
 from tests.truth.data import flipped, imbalanced, in_class_order, leaking, pictures, with_rare_class
 from tests.truth.known import train
-from tests.truth.page import is_right, known_flags, page, rates, without_check
+from tests.truth.page import is_right, page, rates, without_check
 from tests.truth.worlds import STOPPED, WORLDS, World
 
 pytestmark = pytest.mark.slow
@@ -22,9 +22,9 @@ QUICK = ("clean, stopped early", "leak of 5 %", "5 % wrong labels, stopped", "ov
 
 
 def wrong(world: World, runs: Sequence[Outcome]) -> list[str]:
-    """Missed flags for which there is a check, and false alarms."""
-    due, allowed = world.must & set(known_flags()), world.must | world.may
-    return [f"{run.seed}: {flag}" for run in runs for flag in (due - set(run.flags)) | (set(run.flags) - allowed)]
+    """Missed flags, and false alarms."""
+    allowed = world.must | world.may
+    return [f"{run.seed}: {flag}" for run in runs for flag in (world.must - set(run.flags)) | (set(run.flags) - allowed)]
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -39,11 +39,17 @@ def test_a_world_gets_its_flags_and_no_other_one(name: str) -> None:
 def test_most_worlds_get_their_flags_and_a_right_verdict() -> None:
     runs = list(campaign([world.name for world in WORLDS], (200,), jobs=1))
     worlds = {world.name: world for world in WORLDS}
-    due = [world for world in WORLDS if world.must <= set(known_flags())]
-    mistakes = {world.name: found for world in due if (found := wrong(world, [run for run in runs if run.world == world.name]))}
+    assert without_check(WORLDS) == []
+    mistakes = {
+        world.name: found for world in WORLDS if (found := wrong(world, [run for run in runs if run.world == world.name]))
+    }
     assert len(mistakes) <= 4, mistakes
-    names = {world.name for world in due}
-    assert sum(is_right(run, worlds[run.world]) for run in runs if run.world in names) >= len(names) - 4
+    assert {flag for world in WORLDS for flag in world.must} <= {flag for run in runs for flag in run.flags}, (
+        "each is raised once"
+    )
+    assert sum(is_right(run, worlds[run.world]) for run in runs) >= len(WORLDS) - 4
+    helped = [(worlds[run.world].remedy, " ".join(run.remedies).lower()) for run in runs]
+    assert [remedy for remedy, said in helped if remedy not in said] == []
     accuracy = [run.intervals["accuracy"].holds for run in runs if "accuracy" in run.intervals]
     assert sum(accuracy) >= len(accuracy) - 4
 
