@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -644,12 +644,25 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_reads_well_in_a_browser(browser: Any, tmp_path: Path, case: str, scheme: str, size: tuple[int, int]) -> None:
+def test_reads_well_in_a_browser(browser: Any, tmp_path: Path, case: str) -> None:
     page(write_results(tmp_path, **CASES[case]))
-    address = (tmp_path / REPORT).as_uri()
+    for scheme, (device, size) in product(("light", "dark"), SIZES.items()):
+        look(
+            browser,
+            (tmp_path / REPORT).as_uri(),
+            f"{scheme} on a {device}",
+            scheme,
+            size,
+            suspicious=case == "suspicious images",
+        )
+
+
+def look(browser: Any, address: str, where: str, scheme: str, size: tuple[int, int], *, suspicious: bool) -> None:
+    """Open the page, unfold all of it, and see that it fits and that everything is there without another request."""
     requests: list[str] = []
     complaints: list[str] = []
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
@@ -660,18 +673,18 @@ def test_reads_well_in_a_browser(browser: Any, tmp_path: Path, case: str, scheme
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.goto(address)
         tab.wait_for_load_state()
-        assert [url for url in requests if not url.startswith("data:")] == [address]
-        assert complaints == []
+        assert [url for url in requests if not url.startswith("data:")] == [address], where
+        assert complaints == [], where
         for seen in (".headline", ".figures"):
             box = tab.locator(seen).first.bounding_box()
-            assert box["y"] + box["height"] <= size[1]
+            assert box["y"] + box["height"] <= size[1], where
         tab.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
-        assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), where
         tables = tab.eval_on_selector_all(".scroll", "all => all.map(one => one.scrollWidth <= one.clientWidth)")
-        assert all(tables), "a table is cut off at its right end"
+        assert all(tables), f"{where}: a table is cut off at its right end"
         widths = tab.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
-        assert len(widths) == 24 + 5 * 4 + (3 + 3 + 2 if case == "suspicious images" else 0)
-        assert min(widths) > 0
+        assert len(widths) == 24 + 5 * 4 + (3 + 3 + 2 if suspicious else 0), where
+        assert min(widths) > 0, where
     finally:
         context.close()
 
