@@ -1,7 +1,7 @@
 """What an export is made of, and what it refuses."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -70,12 +70,12 @@ def test_a_line_of_the_journal_that_has_no_time_is_passed_over(ran: Project, sta
 
 
 def test_a_record_that_is_not_committed_has_no_commit_and_no_time(ran: Project) -> None:
-    ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
+    ran.edit("params.yaml", "most_wrong: 24 ", "most_wrong: 12 ")
     ran.repro()
     assert read_recorded(ran.root).commit is None
     (ran.root / ".dvc/tmp/goodfit/journal.jsonl").unlink()
-    with pytest.raises(GoodfitError, match=r"nothing says when 'train' ran, .*: commit it"):
-        read_recorded(ran.root).times("train")
+    with pytest.raises(GoodfitError, match=r"nothing says when 'report' ran, .*: commit it"):
+        read_recorded(ran.root).times("report")
 
 
 def edit_the_metrics(project: Project) -> None:
@@ -127,10 +127,10 @@ def test_a_stage_that_is_not_recorded_is_named_with_the_command_that_runs_it(fre
         _ = found.evaluation
 
 
-def exported(project: Project, folder: Path, *options: str) -> dict[str, bytes]:
-    """What each format writes, and the files of the crate by their path in it."""
+def exported(project: Project, folder: Path, *options: str, formats: Iterable[str] = ()) -> dict[str, bytes]:
+    """What each format writes, all without `formats`, and the files of the crate by their path in it."""
     folder.mkdir()
-    for name in available():
+    for name in formats or available():
         target = folder / ("crate" if name == "ro-crate" else f"{name}.txt")
         project.run("goodfit", "lineage", "export", "--format", name, "-o", str(target), *options)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -150,7 +150,9 @@ def test_a_revision_gives_the_bytes_that_its_working_tree_gave(ran: Project, tmp
     before = ran.run("git", "status", "--porcelain").stdout
     assert ran.run("goodfit", "lineage", "export", "--format", "prov", check=False).returncode == 1
     assert exported(ran, tmp_path / "tag", "--rev", "v1") == here
-    assert exported(ran, tmp_path / "experiment", "--rev", "kind-crow") == here
+    experiment = exported(ran, tmp_path / "experiment", "--rev", "kind-crow", formats=("prov", "ro-crate"))
+    assert experiment.items() <= here.items()
+    assert {"prov.txt", "crate/ro-crate-metadata.json"} <= experiment.keys()
     assert ran.run("git", "status", "--porcelain").stdout == before
 
 
