@@ -4,6 +4,7 @@ import numpy as np
 
 from tasks.contracts.findings import Evidence, Finding
 from tasks.diagnostics.crossfit import SMALLEST, paired_mean, strongest_rival
+from tasks.diagnostics.harms import AGAINST
 from tasks.diagnostics.history import HUGGING_FACE, LIGHTNING, History
 from tasks.diagnostics.limits import Limits
 from tasks.diagnostics.question import Estimate, Question
@@ -26,7 +27,7 @@ EPOCHS = Question(
     title="Saved epoch against the best one",
     definition="How much higher the validation loss is at the saved epoch than at the best epoch. Informational: without probabilities "
     "it cannot be told whether temperature scaling would remove the difference.",
-    estimand="expected log-loss of the saved epoch minus that of the epoch with the lowest validation log-loss, in nats",
+    estimand=f"expected log-loss of the saved epoch minus {AGAINST}, in nats",
     method="Cross-fitting: each half of the validation set chooses the best epoch for the other half to score; Student's t.",
     unit="nats",
 )

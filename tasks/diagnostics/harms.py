@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tasks.statistics.comparisons import Contrast
 
 TESTS = 3
+# Not the epoch of lowest log-loss on the whole validation set: chosen on all of its images, that cannot be scored on any of them.
+AGAINST = "the mean of those of two epochs, each chosen by its log-loss on one half of the validation set"
 METHOD = (
     "Cross-fitting: each half of the validation set chooses the best epoch for the other half to score. One-sided paired t-test for "
     "log-loss, exact McNemar test for errors; p-values adjusted by Holm's method over the three tests that the checks "

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.core.settings import Section
-from tasks.diagnostics.harms import METHOD, Harms, harms
+from tasks.diagnostics.harms import AGAINST, METHOD, Harms, harms
 from tasks.diagnostics.question import Question
 from tasks.diagnostics.steadiness import LEAST_RISES, LOWER_RATE, SEEN, SOURCE, rises_since_best
 from tasks.diagnostics.words import change, interval, points_interval
@@ -24,7 +24,7 @@ QUESTION = Question(
     definition="Validation log-loss is higher at the saved epoch than at the best epoch, and temperature scaling (dividing all "
     "logits by one number above 1) lowers it. This compares epochs; whether the probabilities of the saved epoch match its accuracy is "
     "what the check calibration asks.",
-    estimand="expected log-loss of the saved epoch minus that of the epoch with the lowest validation log-loss, in nats",
+    estimand=f"expected log-loss of the saved epoch minus {AGAINST}, in nats",
     method=METHOD,
     unit="nats",
 )

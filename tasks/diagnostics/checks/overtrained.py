@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.core.settings import Section
-from tasks.diagnostics.harms import METHOD, TESTS, Harms, harms
+from tasks.diagnostics.harms import AGAINST, METHOD, TESTS, Harms, harms
 from tasks.diagnostics.question import Question
 from tasks.diagnostics.steadiness import LEAST_RISES, LOWER_RATE, SEEN, SOURCE, rises_since_best
 from tasks.diagnostics.words import change, interval, points, points_interval
@@ -24,8 +24,8 @@ QUESTION = Question(
     title="Trained too long (overfitting)",
     definition="The saved epoch is worse on validation than another epoch, in a way that temperature scaling does not fix. "
     "Stopping earlier helps, or a lower learning rate where the training loss jumps up and down.",
-    estimand="expected log-loss of the saved epoch minus that of the epoch with the lowest validation log-loss, both after "
-    "temperature scaling, in nats; the difference in error rate is in the evidence",
+    estimand=f"expected log-loss of the saved epoch minus {AGAINST}, all after temperature scaling, in nats; the difference in error "
+    "rate is in the evidence",
     method=METHOD,
     unit="nats",
 )
