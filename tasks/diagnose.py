@@ -83,7 +83,7 @@ def diagnose(params: Params, root: Path = Path()) -> None:
     diagnosis = examine(chosen.checks, measured, limits)
     write_diagnosis(root, diagnosis)
     comparison = measured.comparison
-    write_calibration(root, comparison if isinstance(comparison, str) else comparison.temperature, len(measured.val.labels))
+    write_calibration(root, comparison if isinstance(comparison, str) else comparison.fitted, len(measured.val.labels))
     print(as_text(diagnosis))
 
 

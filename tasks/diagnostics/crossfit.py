@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tasks.statistics.answers import Answers
 from tasks.statistics.arrays import Bools, Floats, Ints
-from tasks.statistics.calibration import fit_temperature
+from tasks.statistics.calibration import fit_temperature, unfitted
 from tasks.statistics.comparisons import Contrast, paired_errors
 from tasks.statistics.intervals import exceedance, quantile
 
@@ -41,7 +41,14 @@ class Comparison:
     spread_wrong: Bools
     saved: int  # epoch, from 1
     chosen: tuple[int, int]  # epochs, from 1: chosen by either half
-    temperature: float  # of the saved epoch, fitted on all validation examples
+    temperature: (
+        float  # of the saved epoch, fitted on all validation examples; at a limit of the search there is none: see `fitted`
+    )
+
+    @property
+    def fitted(self) -> float | str:
+        """The temperature, or a sentence that says why there is none."""
+        return unfitted(self.temperature) or self.temperature
 
     def raw_harm(self, confidence: float) -> Contrast:
         return paired_mean(self.raw, self.half, confidence, self.raw_spread)

@@ -63,9 +63,8 @@ class Harms:
     raw: Harm
     scaled: Harm
     error: Harm
-    gain: "Contrast"  # how much temperature scaling lowers the log-loss of the saved epoch
-    removable: bool  # that gain is above zero at alpha
-    temperature: float  # of the saved epoch
+    removable: bool  # temperature scaling lowers the log-loss of the saved epoch, at alpha
+    temperature: float  # of the saved epoch, or the limit at which its fit ended
 
     def overtrained_by(self, alpha: float) -> Harm | None:
         """The difference that shows it: log-loss before or after temperature scaling, or errors; None where none does."""
@@ -117,5 +116,5 @@ def harms(comparison: "Comparison", limits: "Limits") -> Harms:
         Harm(contrast, p_holm, detectable(contrast.error, limits.alpha / TESTS, limits.power), smallest)
         for contrast, p_holm, smallest in zip(contrasts, adjusted, matters, strict=True)
     )
-    gain = comparison.temperature_gain(limits.confidence)
-    return Harms(raw, scaled, error, gain, gain.p_value <= limits.alpha, comparison.temperature)
+    removable = comparison.temperature_gain(limits.confidence).p_value <= limits.alpha
+    return Harms(raw, scaled, error, removable, comparison.temperature)

@@ -9,6 +9,9 @@ from scipy.special import log_softmax
 
 from tasks.statistics.arrays import Bools, Floats, Ints
 
+WIDEST = 5.0  # |log T| is searched up to here: T from 0.0067 to 148
+NEAR = 1e-3  # so close to the limit, in log T, the search ended there
+
 
 def log_probabilities(logits: NDArray[np.floating]) -> Floats:
     """Log-probabilities (..., K) of logits (..., K), in float64: finite where a probability rounds to 0."""
@@ -26,6 +29,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: Ints) -> float:
     """The temperature T > 0 with the lowest log-loss of logits / T (Guo et al. 2017, section 4.2).
 
     A standard normal prior on log T, worth about one example, keeps T finite where every example is right.
+    It is searched between two limits; where it ends at one of them, `unfitted` says so.
     """
     from scipy.optimize import minimize_scalar
 
@@ -33,8 +37,20 @@ def fit_temperature(logits: NDArray[np.floating], labels: Ints) -> float:
         losses = log_losses(logits / np.exp(log_temperature), labels)
         return float(losses.sum() + log_temperature**2 / 2)
 
-    fit = minimize_scalar(objective, bounds=(-5, 5), method="bounded", options={"xatol": 1e-4})
+    fit = minimize_scalar(objective, bounds=(-WIDEST, WIDEST), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(fit.x))
+
+
+def unfitted(temperature: float) -> str | None:
+    """Why a `temperature` that a fit ended at is none: it is a limit of the search. None where the fit found one between the limits."""
+    if abs(np.log(temperature)) < WIDEST - NEAR:
+        return None
+    end, size = ("largest", "large") if temperature > 1 else ("smallest", "small")
+    return (
+        f"The log-loss still falls at the {end} temperature that is searched, {np.exp(np.copysign(WIDEST, np.log(temperature))):.3g}, "
+        f"so no temperature was found: the logits are far too {size}. Check the scale of the model's last layer and of its inputs, and "
+        "whether training diverged."
+    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 # A new use gets a new number here, so that it does not change the numbers that the other uses draw.
 BOOTSTRAP, HALVES, RANDOM_WEIGHTS = 1, 2, 3
 COMPRESSION = 7
-CALIBRATION, SELECTION = 40, 41
+CALIBRATION, SELECTION, SCALING = 40, 41, 42
 NEIGHBOURS, SHIFT = 30, 31
 REFERENCES = 20
 PARTS, EXTRAPOLATION = 50, 51

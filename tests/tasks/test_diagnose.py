@@ -220,3 +220,13 @@ def test_refuses_recordings_of_another_split(tmp_path: Path, splits: dict[SplitN
     write_split(tmp_path, "val", split([0, 1], [0, 1], 0))
     with pytest.raises(ArtifactError, match="do not belong together"):
         diagnose(PARAMS, tmp_path)
+
+
+def test_a_temperature_at_the_limit_of_the_search_is_not_left_beside_the_model(
+    tmp_path: Path, splits: dict[SplitName, Split]
+) -> None:
+    diagnose(PARAMS, write_project(tmp_path, splits, even(4, N), gain=4e4))
+    with pytest.raises(
+        ArtifactError, match="fitted none: The log-loss still falls at the largest temperature that is searched"
+    ):
+        read_temperature(tmp_path / "models")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from tasks.contracts.findings import Finding, Remedy, Status
+from tasks.contracts.findings import Evidence, Finding, Remedy, Status
 from tasks.core.settings import Section
 from tasks.diagnostics.harms import AGAINST, METHOD, Harms, harms
 from tasks.diagnostics.question import Question
@@ -14,6 +14,7 @@ from tasks.diagnostics.words import change, interval, points_interval
 if TYPE_CHECKING:
     from tasks.diagnostics.crossfit import Comparison
     from tasks.diagnostics.measured import Limits, Measured
+    from tasks.diagnostics.scaling import Scaling
 
 VERDICT = "overconfident"
 PRECEDENCE = 80
@@ -42,10 +43,12 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     `harm_nats`.
 
     Where the training loss jumps up and down between the best epoch and the saved one, the learning rate is too high, as in the check
-    overtrained, and that is named first: temperature scaling mends the probabilities and not the cause.
+    overtrained, and that is named first: temperature scaling corrects the probabilities and not the cause.
 
-    Cost: that of `overtrained`, which is made once for both.
+    Cost: that of `overtrained`, which is made once for both; a flag adds that of `scaling`.
     """
+    from tasks.diagnostics.scaling import scaling
+
     comparison = measured.comparison
     if isinstance(comparison, str):
         return QUESTION.not_run(comparison, len(measured.val.labels))
@@ -55,13 +58,14 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         status = "flag"
     elif not (found.raw.answered or found.raw.proven(limits.alpha) or found.overtrained(limits.alpha)):
         status = "inconclusive"
+    scaled = scaling(measured, limits.confidence)[0] if status == "flag" else None
     left = found.scaled.contrast
     share = rises_since_best(measured, comparison)
     unsteady = share is not None and share >= settings.least_rises
     return QUESTION.answer(
         status,
-        " ".join(_flag(comparison, found, limits, unsteady=unsteady))
-        if status == "flag"
+        " ".join(_flag(comparison, found, scaled, limits, unsteady=unsteady))
+        if scaled
         else _summary(status, comparison, found, limits),
         len(comparison.half),
         found.raw.estimate,
@@ -69,17 +73,15 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "saved_epoch": comparison.saved,
             "saved_epoch_chosen_by": measured.chosen_by,
             "compared_with_epochs": list(comparison.chosen),
-            "temperature": comparison.temperature,
-            "gain_from_temperature_scaling": found.gain.estimate,
-            "gain_from_temperature_scaling_ci": [found.gain.low, found.gain.high],
+            **_temperature(comparison, scaled),
             "loss_increase_after_temperature_scaling": left.estimate,
             "loss_increase_after_temperature_scaling_ci": [left.low, left.high],
             "temperature_scaling_removes_the_increase": "shown" if found.scaled.excluded else "not shown",
             **({} if share is None else {"share_of_rises_of_the_training_loss": share}),
             "smallest_increase_that_matters": limits.harm_nats,
         },
-        remedy=_remedy(comparison, found, unsteady=unsteady) if status == "flag" else None,
-        by_exclusion=status == "pass" and not found.raw.powered,
+        remedy=_remedy(scaled, unsteady=unsteady) if scaled else None,
+        by_exclusion=status == "pass" and not found.raw.powered and found.raw.excluded,
     )
 
 
@@ -96,7 +98,7 @@ def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Li
     if found.raw.proven(limits.alpha):
         return (
             "Overconfidence does not explain the increase in log-loss: the probabilities of the saved epoch are not overconfident but "
-            f"underconfident (fitted temperature T = {comparison.temperature:.2f})."
+            f"underconfident{_below_one(comparison.fitted)}"
         )
     return (
         f"No meaningful increase in log-loss over the best epoch was found on {images}: {raw.estimate:.3f} nats "
@@ -104,17 +106,34 @@ def _summary(status: Status, comparison: "Comparison", found: Harms, limits: "Li
     )
 
 
-def _flag(comparison: "Comparison", found: Harms, limits: "Limits", *, unsteady: bool) -> list[str]:
+def _below_one(fitted: float | str) -> str:
+    """The end of the sentence about a temperature below 1."""
+    return f". {fitted}" if isinstance(fitted, str) else f" (fitted temperature T = {fitted:.2f})."
+
+
+def _temperature(comparison: "Comparison", scaled: "Scaling | None") -> Evidence:
+    """The temperature where there is one; its gain where temperature scaling is recommended."""
+    if isinstance(comparison.fitted, str):
+        return {}
+    found: Evidence = {"temperature": comparison.temperature}
+    if scaled is not None:
+        found["gain_from_temperature_scaling"] = scaled.gain.estimate
+        found["gain_from_temperature_scaling_ci"] = [scaled.gain.low, scaled.gain.high]
+    return found
+
+
+def _flag(comparison: "Comparison", found: Harms, scaled: "Scaling", limits: "Limits", *, unsteady: bool) -> list[str]:
     """What is wrong and by how much, how we know, what to do, and what remains open."""
-    raw, error, gain, left = found.raw.contrast, found.error.contrast, found.gain, found.scaled.contrast
+    raw, error, left = found.raw.contrast, found.error.contrast, found.scaled.contrast
     sentences = [
         f"Validation log-loss is {raw.estimate:.3f} nats higher ({interval(raw.low, raw.high, limits.confidence)}) at the saved "
         f"epoch {comparison.saved} than at {comparison.against()}; the error rate differs by {change(error.estimate)} "
         f"({points_interval(error.low, error.high, limits.confidence)}).",
         f"Measured by cross-fitting on {len(comparison.half)} validation images.",
-        f"{_fix(unsteady)} temperature scaling with T = {comparison.temperature:.2f} (expected gain {gain.estimate:.3f} nats, "
-        f"{interval(gain.low, gain.high, limits.confidence)}).",
+        f"{_fix(unsteady)} {scaled.fix(limits.confidence)}",
     ]
+    if scaled.unfitted:
+        return sentences
     if not found.scaled.excluded:
         sentences.append(
             f"Whether the loss increase that remains after temperature scaling, {left.estimate:.3f} nats "
@@ -130,13 +149,13 @@ def _fix(unsteady: bool) -> str:
     return f"{SEEN} Fix: {LOWER_RATE}. For this model:" if unsteady else "Fix:"
 
 
-def _remedy(comparison: "Comparison", found: Harms, *, unsteady: bool) -> Remedy:
-    scaling = f"Temperature scaling: divide the logits by T = {comparison.temperature:.2f}."
-    measured = "Reduction in log-loss on each half of the validation set by a temperature fitted on the other half."
-    return Remedy(
-        action=f"{LOWER_RATE.capitalize()}. For this model: {scaling[0].lower()}{scaling[1:]}" if unsteady else scaling,
-        expected_gain=found.gain.estimate,
-        ci=(found.gain.low, found.gain.high),
-        unit="nats",
-        source=f"{SOURCE} The gain is that of temperature scaling. {measured}" if unsteady else measured,
+def _remedy(scaled: "Scaling", *, unsteady: bool) -> Remedy:
+    remedy = scaled.remedy()
+    if not unsteady:
+        return remedy
+    return remedy.model_copy(
+        update={
+            "action": f"{LOWER_RATE.capitalize()}. For this model: {remedy.action[0].lower()}{remedy.action[1:]}",
+            "source": f"{SOURCE} The gain is that of temperature scaling. {remedy.source}" if scaled.promised else SOURCE,
+        }
     )

@@ -45,6 +45,20 @@ def test_probabilities_that_do_not_match_the_accuracy_are_flagged_and_the_temper
     assert finding.remedy.ci[0] < true < finding.remedy.ci[1]
 
 
+@pytest.mark.parametrize(("factor", "size"), [(1e4, "large"), (1e-4, "small")])
+def test_logits_that_no_temperature_in_reach_corrects_are_flagged_with_the_reason_and_without_a_number(
+    factor: float, size: str
+) -> None:
+    finding = diagnosed(heated(factor))
+    assert (finding.status, finding.estimate) == ("flag", None)
+    assert f"no temperature was found: the logits are far too {size}" in finding.summary
+    assert "T = " not in finding.summary
+    assert "temperature" not in finding.evidence
+    assert finding.remedy is not None
+    assert finding.remedy.action.startswith("Do not use temperature scaling. ")
+    assert (finding.remedy.expected_gain, finding.remedy.ci) == (None, None)
+
+
 def test_squared_error_that_was_stopped_early_is_underconfident_and_equal_epochs_do_not_hide_it(tmp_path: Path) -> None:
     made = trained(tmp_path, splits((2000, 500, 200), 0), loss={"name": "mse"}, early_stopping={"enabled": True})
     finding = diagnosed(made)

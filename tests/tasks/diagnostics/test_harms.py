@@ -8,7 +8,6 @@ UNSEEN = Harm(Contrast(0.01, 0.01, -0.01, 0.03, 0.2), p_holm=0.4, mde=0.025, mat
 SMALL = Harm(Contrast(0.005, 0.001, 0.003, 0.007, 0.0), p_holm=0.001, mde=0.0025, matters=0.03)
 BLIND = Harm(Contrast(0.0, 0.05, -0.1, 0.1, 0.5), p_holm=1.0, mde=0.125, matters=0.03)
 EXCLUDED = Harm(Contrast(-0.2, 0.05, -0.3, -0.1, 1.0), p_holm=1.0, mde=0.125, matters=0.03)
-GAIN = Contrast(0.04, 0.01, 0.02, 0.06, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,7 @@ GAIN = Contrast(0.04, 0.01, 0.02, 0.06, 0.0)
 def test_a_harm_is_one_of_training_or_of_confidence(
     raw: Harm, scaled: Harm, error: Harm, *, removable: bool, overtrained: bool, overconfident: bool
 ) -> None:
-    found = Harms(raw, scaled, error, GAIN, removable, temperature=2.0)
+    found = Harms(raw, scaled, error, removable, temperature=2.0)
     assert (found.overtrained(0.05), found.overconfident(0.05)) == (overtrained, overconfident)
 
 
@@ -52,4 +51,4 @@ def test_answered_needs_power_or_an_interval_that_excludes_the_harm() -> None:
 def test_training_too_far_is_ruled_out_only_by_power_or_by_the_interval(
     raw: Harm, scaled: Harm, error: Harm, status: str
 ) -> None:
-    assert Harms(raw, scaled, error, GAIN, removable=True, temperature=2.0).overtrained_status(0.05) == status
+    assert Harms(raw, scaled, error, removable=True, temperature=2.0).overtrained_status(0.05) == status

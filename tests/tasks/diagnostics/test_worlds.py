@@ -219,6 +219,21 @@ def test_temperature_scaling_is_said_to_be_enough_only_where_the_interval_shows_
             continue
         assert diagnosis.verdict == "overconfident"
         called += 1
+def test_overconfidence_beyond_every_temperature_says_so_and_promises_nothing() -> None:
+    logits, labels = truth(2000, 3, np.random.default_rng(0))
+    recorded = 160 * epochs(logits, 6, 0.1, np.random.default_rng(1))
+    recorded[-1] = 190 * logits
+    finding = diagnosed(measured(recorded, labels))[1]["overconfident"]
+    assert finding.status == "flag"
+    assert "Fix: do not use temperature scaling. The log-loss still falls at the largest temperature that is searched, 148" in (
+        finding.summary
+    )
+    assert "T = " not in finding.summary
+    assert "temperature" not in finding.evidence
+    assert finding.remedy is not None
+    assert finding.remedy.expected_gain is None
+
+
         left = findings["overconfident"].evidence["loss_increase_after_temperature_scaling_ci"]
         assert isinstance(left, list)
         claimed = "Whether the loss increase that remains after temperature scaling, 0.0" not in diagnosis.headline
@@ -248,6 +263,15 @@ def test_last_epoch_that_became_underconfident_is_not_called_overconfident() -> 
     assert (findings["overconfident"].p_holm or 0) < 0.001
     assert findings["overconfident"].status == "pass"
     assert "not overconfident but underconfident" in findings["overconfident"].summary
+
+def test_overconfidence_passes_by_exclusion_only_where_power_is_missing_and_the_interval_ends_below_what_matters() -> None:
+    excluded = diagnosed(clean(n=60, seed=1))[1]["overconfident"]
+    assert (excluded.status, excluded.by_exclusion) == ("pass", True)
+    assert (excluded.ci_high or 0) < LIMITS.harm_nats < (excluded.mde or 0)
+    explained = diagnosed(overtrained(n=40))[1]["overconfident"]  # passes because the check overtrained flags
+    assert (explained.status, explained.by_exclusion) == ("pass", False)
+    assert (explained.mde or 0) > LIMITS.harm_nats
+
 
 
 def test_early_stopping_that_restored_the_best_epoch_removes_the_flag() -> None:
