@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tasks.diagnostics.measured import Measured
     from tasks.statistics.comparisons import Contrast
 
-PATIENCE = 5  # the default of train.early_stopping
+PATIENCE, MIN_DELTA = 5, 0.0  # the defaults of train.early_stopping
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Replay:
     stopped: tuple[int, int]
 
 
-def stopped_epoch(losses: Floats, patience: int, min_delta: float = 0.0) -> int:
+def stopped_epoch(losses: Floats, patience: int, min_delta: float = MIN_DELTA) -> int:
     """The epoch (from 0) that early stopping restores, given the validation loss of every epoch (E,)."""
     best = 0
     for epoch, loss in enumerate(losses):

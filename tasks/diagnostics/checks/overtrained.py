@@ -29,6 +29,11 @@ QUESTION = Question(
     method=METHOD,
     unit="nats",
 )
+STOPPED = "lowest val_loss"  # how the saved epoch was chosen, where early stopping was on
+REGULARISE = (
+    "regularise (train.regularisation.l2, train.augmentation) or use a smaller model; the saved epoch was already chosen by the lowest "
+    "validation loss, as early stopping does"
+)
 
 
 class Settings(Section):
@@ -53,11 +58,12 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     share = rises_since_best(measured, comparison)
     unsteady = None if share is None else share >= settings.least_rises
     status = found.overtrained_status(limits.alpha)
-    replay = _replay(measured, found, limits) if status == "flag" and not unsteady else None
+    stopped = measured.chosen_by == STOPPED
+    replay = _replay(measured, found, limits) if status == "flag" and not unsteady and not stopped else None
     raw, error = found.raw.contrast, found.error.contrast
     return QUESTION.answer(
         status,
-        _flag(comparison, found, limits, _fix(replay, limits, unsteady=unsteady))
+        _flag(comparison, found, limits, _fix(replay, limits, unsteady=unsteady, stopped=stopped))
         if status == "flag"
         else _summary(status, comparison, found, limits),
         len(comparison.half),
@@ -77,7 +83,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "smallest_loss_increase_that_matters": limits.harm_nats,
             "smallest_error_rate_increase_that_matters": limits.harm_accuracy,
         },
-        remedy=(_lower_rate() if unsteady else _remedy(replay)) if status == "flag" else None,
+        remedy=(_lower_rate() if unsteady else _regularise() if stopped else _remedy(replay)) if status == "flag" else None,
         by_exclusion=status == "pass" and not (found.scaled.powered and found.error.powered),
     )
 
@@ -138,16 +144,25 @@ def _flag(comparison: "Comparison", found: Harms, limits: "Limits", fix: str) ->
     )
 
 
-def _fix(replay: "Replay | None", limits: "Limits", *, unsteady: bool | None) -> str:
+def _fix(replay: "Replay | None", limits: "Limits", *, unsteady: bool | None, stopped: bool) -> str:
     """What to do; `unsteady` is None where the training losses were not recorded."""
     if unsteady:
         return f"{SEEN} Fix: {LOWER_RATE}."
+    unknown = " Without the training losses of every epoch, a rate that is too high looks alike." if unsteady is None else ""
+    if stopped:
+        return f"Fix: {REGULARISE}.{unknown}"
     promised = ""
     if replay is not None:
         gain = replay.gain
         promised = f", with an expected gain of {gain.estimate:.3f} nats ({interval(gain.low, gain.high, limits.confidence)})"
-    unknown = " Without the training losses of every epoch, a rate that is too high looks alike." if unsteady is None else ""
-    return f"Fix: early stopping (train.early_stopping.enabled: true){promised}.{unknown}"
+    return f"Fix: early stopping ({_setting()}){promised}.{unknown}"
+
+
+def _setting() -> str:
+    """The options of the rule that is replayed."""
+    from tasks.diagnostics.early_stopping import MIN_DELTA, PATIENCE
+
+    return f"train.early_stopping: {{enabled: true, patience: {PATIENCE}, min_delta: {MIN_DELTA:g}}}"
 
 
 def _replay(measured: "Measured", found: Harms, limits: "Limits") -> "Replay | None":
@@ -164,7 +179,7 @@ def _replay(measured: "Measured", found: Harms, limits: "Limits") -> "Replay | N
 
 
 def _remedy(replay: "Replay | None") -> Remedy:
-    action = "Early stopping: set train.early_stopping.enabled: true."
+    action = f"Early stopping: set {_setting()}."
     if replay is None:
         source = "The recorded epochs do not show how much it brings."
         return Remedy(action=action, expected_gain=None, ci=None, unit=None, source=source)
@@ -175,6 +190,17 @@ def _remedy(replay: "Replay | None") -> Remedy:
         unit="nats",
         source="Recorded epochs: the rule was replayed on one half of the validation set and scored on the other. It stops at "
         f"{' and '.join(f'epoch {epoch}' for epoch in sorted(set(replay.stopped)))}.",
+    )
+
+
+def _regularise() -> Remedy:
+    """No gain is promised: no record shows what it brings."""
+    return Remedy(
+        action=f"{REGULARISE[0].upper()}{REGULARISE[1:]}.",
+        expected_gain=None,
+        ci=None,
+        unit=None,
+        source="Records: the saved epoch was chosen by the lowest validation loss.",
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tasks.contracts.trained import read_model
-from tasks.diagnostics.early_stopping import PATIENCE, replayed, stopped_epoch
+from tasks.diagnostics.early_stopping import MIN_DELTA, PATIENCE, replayed, stopped_epoch
 from tasks.learning.inference import Preparation, predict, rebuild
 from tasks.learning.stopping import Stopper
 from tasks.statistics.calibration import log_losses
@@ -30,8 +30,8 @@ def test_the_rule_is_that_of_the_stopper() -> None:
         assert stopped_epoch(losses, patience=3) == stopper.best_epoch - 1
 
 
-def test_the_patience_is_the_default_of_the_option() -> None:
-    assert EarlyStopping().patience == PATIENCE
+def test_the_rule_has_the_defaults_of_the_option() -> None:
+    assert (EarlyStopping().patience, EarlyStopping().min_delta) == (PATIENCE, MIN_DELTA)
 
 
 def loss_on(root: Path, fresh: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> float:

@@ -131,7 +131,7 @@ def test_last_epoch_with_more_errors_is_overtrained_and_early_stopping_gains_the
     assert findings["overconfident"].status == "pass"
     remedy = findings["overtrained"].remedy
     assert remedy is not None
-    assert remedy.action == "Early stopping: set train.early_stopping.enabled: true."
+    assert remedy.action == "Early stopping: set train.early_stopping: {enabled: true, patience: 5, min_delta: 0}."
     gain, ci = remedy.expected_gain, remedy.ci
     assert gain is not None
     assert ci is not None
@@ -143,6 +143,15 @@ def test_last_epoch_with_more_errors_is_overtrained_and_early_stopping_gains_the
     assert f"with an expected gain of {gain:.3f} nats (95 % CI" in diagnosis.headline
     assert "at the saved epoch 6 than at epoch" in diagnosis.headline
     assert "Fix: early stopping" in diagnosis.headline
+
+
+def test_early_stopping_is_not_advised_where_the_saved_epoch_was_already_chosen_so() -> None:
+    remedy = diagnosed(replace(overtrained(), chosen_by="lowest val_loss"))[1]["overtrained"].remedy
+    assert remedy is not None
+    assert remedy.action.startswith(
+        "Regularise (train.regularisation.l2, train.augmentation) or use a smaller model; the saved"
+    )
+    assert remedy.expected_gain is None
 
 
 def sharper_and_worse(n: int = 1000, seed: int = 0) -> Measured:
@@ -210,15 +219,6 @@ def test_last_epoch_with_tripled_logits_is_overconfident_not_overtrained() -> No
     assert findings["overconfident"].evidence["temperature"] == pytest.approx(3, rel=0.15)
 
 
-def test_temperature_scaling_is_said_to_be_enough_only_where_the_interval_shows_it() -> None:
-    """The world is overtrained, and 133 of 150 runs are called so; of the other 17, one claims that scaling removes the increase."""
-    runs, called, removed = 60, 0, 0
-    for seed in range(runs):
-        diagnosis, findings = diagnosed(overconfident_and_worse(seed=seed))
-        if diagnosis.verdict == "overtrained":
-            continue
-        assert diagnosis.verdict == "overconfident"
-        called += 1
 def test_overconfidence_beyond_every_temperature_says_so_and_promises_nothing() -> None:
     logits, labels = truth(2000, 3, np.random.default_rng(0))
     recorded = 160 * epochs(logits, 6, 0.1, np.random.default_rng(1))
@@ -234,6 +234,15 @@ def test_overconfidence_beyond_every_temperature_says_so_and_promises_nothing() 
     assert finding.remedy.expected_gain is None
 
 
+def test_temperature_scaling_is_said_to_be_enough_only_where_the_interval_shows_it() -> None:
+    """The world is overtrained, and 133 of 150 runs are called so; of the other 17, one claims that scaling removes the increase."""
+    runs, called, removed = 60, 0, 0
+    for seed in range(runs):
+        diagnosis, findings = diagnosed(overconfident_and_worse(seed=seed))
+        if diagnosis.verdict == "overtrained":
+            continue
+        assert diagnosis.verdict == "overconfident"
+        called += 1
         left = findings["overconfident"].evidence["loss_increase_after_temperature_scaling_ci"]
         assert isinstance(left, list)
         claimed = "Whether the loss increase that remains after temperature scaling, 0.0" not in diagnosis.headline
@@ -255,15 +264,6 @@ def test_overconfident_on_few_images_leaves_it_open_whether_errors_grew() -> Non
     assert diagnosis.headline.endswith("Whether the error rate increased is inconclusive.")
 
 
-def test_last_epoch_that_became_underconfident_is_not_called_overconfident() -> None:
-    logits, labels = truth(2000, 3, np.random.default_rng(0))
-    recorded = epochs(logits, 6, 0.1, np.random.default_rng(1))
-    recorded[-1] = logits / 10
-    _, findings = diagnosed(measured(recorded, labels))
-    assert (findings["overconfident"].p_holm or 0) < 0.001
-    assert findings["overconfident"].status == "pass"
-    assert "not overconfident but underconfident" in findings["overconfident"].summary
-
 def test_overconfidence_passes_by_exclusion_only_where_power_is_missing_and_the_interval_ends_below_what_matters() -> None:
     excluded = diagnosed(clean(n=60, seed=1))[1]["overconfident"]
     assert (excluded.status, excluded.by_exclusion) == ("pass", True)
@@ -272,6 +272,15 @@ def test_overconfidence_passes_by_exclusion_only_where_power_is_missing_and_the_
     assert (explained.status, explained.by_exclusion) == ("pass", False)
     assert (explained.mde or 0) > LIMITS.harm_nats
 
+
+def test_last_epoch_that_became_underconfident_is_not_called_overconfident() -> None:
+    logits, labels = truth(2000, 3, np.random.default_rng(0))
+    recorded = epochs(logits, 6, 0.1, np.random.default_rng(1))
+    recorded[-1] = logits / 10
+    _, findings = diagnosed(measured(recorded, labels))
+    assert (findings["overconfident"].p_holm or 0) < 0.001
+    assert findings["overconfident"].status == "pass"
+    assert "not overconfident but underconfident" in findings["overconfident"].summary
 
 
 def test_early_stopping_that_restored_the_best_epoch_removes_the_flag() -> None:
