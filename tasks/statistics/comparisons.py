@@ -26,6 +26,11 @@ def detectable(error: float, alpha: float, power: float, sides: int = 1) -> floa
     return (quantile(1 - alpha / sides) + quantile(power)) * error
 
 
+def detectable_above(limit: float, error: float, confidence: float, power: float) -> float:
+    """The smallest value whose two-sided interval lies above `limit` with probability `power`, given the standard error `error`."""
+    return limit + detectable(error, 1 - confidence, power, sides=2)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values: rejecting those that are at most alpha keeps a family-wise error rate of alpha (Holm 1979)."""
     adjusted, largest = [0.0] * len(p_values), 0.0

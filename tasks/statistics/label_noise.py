@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.statistics.arrays import Floats, Ints
+from tasks.statistics.calibration import WIDEST
 from tasks.statistics.intervals import exceedance, quantile
-
-WIDEST = 5.0  # of log T, as in `fit_temperature`
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def wrong_labels(logits: NDArray[np.floating], labels: Ints, confidence: float) 
 def _profile(logits: NDArray[np.floating], labels: Ints) -> Callable[[float], tuple[float, float]]:
     """For a share of wrong labels: the lowest negative log-likelihood over all temperatures, and the temperature that reaches it.
 
-    As in `fit_temperature`, a standard normal prior on log T keeps T finite.
+    As in `fit_temperature`, a standard normal prior on log T keeps T finite, and log T is searched between the same limits.
     """
     from scipy.optimize import minimize_scalar
 

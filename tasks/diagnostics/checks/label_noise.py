@@ -7,7 +7,7 @@ from pydantic import Field
 from tasks.contracts.findings import Evidence, Finding, Remedy, Status
 from tasks.core.settings import Fraction, Section
 from tasks.diagnostics.question import Estimate, Question
-from tasks.diagnostics.words import percent, percent_interval
+from tasks.diagnostics.words import level, percent, percent_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,14 +50,15 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
 
     What this does not see: labels that are wrong on train alone, and wrong labels that always name one other class: of 10 % such, the
     estimate was 1.5 %. An image that the model answers confidently although nothing can be recognised in it counts as a wrong label.
-    The number of candidates is no rate: confident learning (Northcutt et al. 2021) lists 44 % of the test rows of an overtrained
-    model on clean but hard data, of which none is wrong.
+    The number of candidates is not an error rate: confident learning (Northcutt et al. 2021) lists 44 % of the test rows of an
+    overtrained model on clean but hard data, of which none is wrong.
 
     Cost: about 400 passes over the held-out logits; 0.4 s for 22,000 images of ten classes.
     """
     import numpy as np
 
-    from tasks.statistics.label_noise import accuracy_on_right_labels, wrong_labels
+    from tasks.statistics.calibration import fit_temperature, unfitted
+    from tasks.statistics.label_noise import wrong_labels
 
     logits = np.concatenate([measured.val_logits, measured.test_logits])
     labels = np.concatenate([measured.val.labels, measured.test.labels])
@@ -65,33 +66,30 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     if unable is not None:
         return unable
     found = wrong_labels(logits, labels, limits.confidence)
-    status = _status(found, settings)
-    accuracy = float((measured.test_logits.argmax(-1) == measured.test.labels).mean())
-    right = [accuracy_on_right_labels(accuracy, share, logits.shape[1]) for share in (found.share, found.low, found.high)]
-    estimate = Estimate(
-        found.share,
-        found.low,
-        found.high,
-        p_value=found.p_value,
-        mde=_detectable(found, limits),
-        reference=settings.smallest_share,
-    )
+    # Both fits: with logits beyond every temperature, the joint one calls all of their errors wrong labels.
+    reason = unfitted(fit_temperature(logits, labels)) or unfitted(found.temperature)
+    if reason is not None:
+        return QUESTION.answer("inconclusive", f"Wrong labels cannot be told from badly scaled logits. {reason}", len(labels))
+    status, mde = _status(found, settings), _detectable(found, settings, limits)
+    hits = measured.test_logits.argmax(-1) == measured.test.labels
+    accuracy, right, between = _on_right_labels(int(hits.sum()), len(hits), found, logits.shape[1], limits)
     return QUESTION.answer(
         status,
-        _summary(status, found, len(labels), (accuracy, right[0]), matters=settings.smallest_share, limits=limits),
+        _summary(status, found, len(labels), (accuracy, right), matters=settings.smallest_share, mde=mde, limits=limits),
         len(labels),
-        estimate,
+        Estimate(found.share, found.low, found.high, p_value=found.p_value, mde=mde, reference=settings.smallest_share),
         evidence={
-            "temperature_beside_wrong_labels": found.temperature,
+            "temperature_fitted_jointly": found.temperature,
             "test_accuracy": accuracy,
-            "test_accuracy_if_labels_were_right": right[0],
-            "test_accuracy_if_labels_were_right_ci": right[1:],
+            "test_accuracy_if_labels_were_right": right,
+            "test_accuracy_if_labels_were_right_ci": list(between),
             "smallest_share_that_matters": settings.smallest_share,
             "row_numbers": measured.row_numbers,
             **_candidates(measured, "train", settings.candidates),
             **_candidates(measured, "test", settings.candidates),
         },
         remedy=_remedy() if status == "flag" else None,
+        by_exclusion=status == "pass" and mde > settings.smallest_share,
     )
 
 
@@ -122,8 +120,42 @@ def _status(found: "WrongLabels", settings: Settings) -> Status:
     return "pass" if found.high < settings.smallest_share else "inconclusive"
 
 
+def _on_right_labels(
+    correct: int, n: int, found: "WrongLabels", classes: int, limits: "Limits"
+) -> tuple[float, float, tuple[float, float]]:
+    """The accuracy on test, what it would be with right labels, and the interval of the latter.
+
+    It moves as far from the estimate as the root of the sum of squares of what each number's own limits do (Zou & Donner 2008). That
+    takes the two as independent; wrong labels raise the share and lower the accuracy, so that the interval is rather too wide.
+    """
+    import numpy as np
+
+    from tasks.statistics.intervals import wilson
+    from tasks.statistics.label_noise import accuracy_on_right_labels
+
+    accuracy = correct / n
+    right = accuracy_on_right_labels(accuracy, found.share, classes)
+    low, high = (
+        float(
+            np.hypot(
+                accuracy_on_right_labels(limit, found.share, classes) - right,
+                accuracy_on_right_labels(accuracy, share, classes) - right,
+            )
+        )
+        for limit, share in zip(wilson(correct, n, limits.confidence), (found.low, found.high), strict=True)
+    )
+    return accuracy, right, (max(0.0, right - low), min(1.0, right + high))
+
+
 def _summary(
-    status: Status, found: "WrongLabels", n: int, accuracies: tuple[float, float], *, matters: float, limits: "Limits"
+    status: Status,
+    found: "WrongLabels",
+    n: int,
+    accuracies: tuple[float, float],
+    *,
+    matters: float,
+    mde: float,
+    limits: "Limits",
 ) -> str:
     """In words; `accuracies` are that on test, and what it would be with right labels."""
     between = f"{percent(found.share)} ({percent_interval(found.low, found.high, limits.confidence)})"
@@ -131,9 +163,9 @@ def _summary(
     if status == "flag":
         return (
             f"{between} of the labels have nothing to do with what the model sees, as mistaken labels have; measured on {images} by "
-            f"their likelihood beside a temperature. The test accuracy of {percent(accuracies[0])} is a lower bound: with right labels "
-            f"it would be about {percent(accuracies[1])}, if the mistakes are random. Fix: look at the candidates in the evidence and "
-            "correct their labels; until they are looked at, their number is no rate."
+            f"maximum likelihood, fitted jointly with a temperature. The test accuracy of {percent(accuracies[0])} is a lower bound: "
+            f"with right labels it would be about {percent(accuracies[1])}, if the mistakes are random. Fix: look at the candidates in "
+            "the evidence and correct their labels; the number of candidates is not an error rate."
         )
     if status == "pass":
         return (
@@ -141,18 +173,19 @@ def _summary(
             "are wrong on train alone, or that always name a similar class, are not seen."
         )
     return (
-        f"{images} do not show whether {percent(matters)} or more of the labels are wrong: {between}; the smallest detectable share is "
-        f"{percent(_detectable(found, limits))}. Use larger validation and test sets, or look at the candidates."
+        f"{images} do not show whether {percent(matters)} or more of the labels are wrong: {between}; the smallest share that "
+        f"would be flagged with a power of {level(limits.power)} is {percent(mde)}. Use larger validation and test sets, or look at "
+        "the candidates."
     )
 
 
-def _detectable(found: "WrongLabels", limits: "Limits") -> float:
-    """The share that would probably have been told from none, from the width of the interval above the estimate."""
-    from tasks.statistics.comparisons import detectable
+def _detectable(found: "WrongLabels", settings: Settings, limits: "Limits") -> float:
+    """The smallest share that is flagged with the stated power, by the width of the interval above the estimate."""
+    from tasks.statistics.comparisons import detectable_above
     from tasks.statistics.intervals import quantile
 
     error = (found.high - found.share) / quantile((1 + limits.confidence) / 2)
-    return detectable(error, 1 - limits.confidence, limits.power, sides=2)
+    return detectable_above(settings.smallest_share, error, limits.confidence, limits.power)
 
 
 def _candidates(measured: "Measured", split: "SplitName", count: int) -> Evidence:

@@ -7,7 +7,7 @@ from pydantic import Field
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.core.settings import Section
 from tasks.diagnostics.question import Estimate, Question
-from tasks.diagnostics.words import percent, percent_interval, points
+from tasks.diagnostics.words import level, percent, percent_interval, points
 
 if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
@@ -45,7 +45,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     import numpy as np
 
     from tasks.statistics.calibration import log_losses
-    from tasks.statistics.comparisons import detectable
+    from tasks.statistics.comparisons import detectable_above
     from tasks.statistics.intervals import newcombe
     from tasks.statistics.membership import caught, lower_probability
 
@@ -61,11 +61,12 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     advantage, between = hits / m - false_hits / n, newcombe(false_hits, n, hits, m, limits.confidence)
     wrong = measured.train_logits.argmax(-1) != labels, measured.test_logits.argmax(-1) != measured.test.labels
     right, test_right = caught(wrong[0].astype(np.float64), wrong[1].astype(np.float64), 0.0)
-    mde = detectable(area.error, limits.alpha, limits.power)
+    least = detectable_above(settings.smallest_area, area.error, limits.confidence, limits.power)
+    mde = least - 0.5  # as an advantage over guessing
     status = _status(area, settings)
     return QUESTION.answer(
         status,
-        _summary(status, area, advantage, images=f"{m} training and {n} test images", limits=limits, settings=settings),
+        _summary(status, area, advantage, least, images=f"{m} training and {n} test images", limits=limits, settings=settings),
         n,
         Estimate(area.estimate, area.low, area.high, p_value=area.p_value, mde=mde, reference=settings.smallest_area),
         evidence={
@@ -77,6 +78,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "smallest_area_that_matters": settings.smallest_area,
         },
         remedy=_remedy() if status == "flag" else None,
+        by_exclusion=status == "pass" and least > settings.smallest_area,
     )
 
 
@@ -86,9 +88,10 @@ def _status(area: "Contrast", settings: Settings) -> Status:
     return "pass" if area.high < settings.smallest_area else "inconclusive"
 
 
-def _summary(status: Status, area: "Contrast", advantage: float, *, images: str, limits: "Limits", settings: Settings) -> str:
-    from tasks.statistics.comparisons import detectable
-
+def _summary(
+    status: Status, area: "Contrast", advantage: float, least: float, *, images: str, limits: "Limits", settings: Settings
+) -> str:
+    """In words; `least` is the smallest area that would be flagged with the stated power."""
     guess = percent(settings.smallest_area)
     measure = (
         f"in {percent(area.estimate)} ({percent_interval(area.low, area.high, limits.confidence)}) of the pairs of a training and a "
@@ -106,8 +109,8 @@ def _summary(status: Status, area: "Contrast", advantage: float, *, images: str,
             "tried."
         )
     return (
-        f"{images} do not show whether the loss-threshold attack reaches {guess}: {measure} (smallest detectable increase over 50 %: "
-        f"{points(detectable(area.error, limits.alpha, limits.power))}). Use a larger test set."
+        f"{images} do not show whether the loss-threshold attack reaches {guess}: {measure}. {percent(least)} is the smallest that "
+        f"would be flagged with a power of {level(limits.power)}. Use a larger test set."
     )
 
 

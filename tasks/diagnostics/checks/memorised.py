@@ -1,4 +1,4 @@
-"""Does the model know its training images by heart, and nothing that carries over to others?"""
+"""Did the model memorise its training images, and nothing that generalises to others?"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -148,16 +148,14 @@ def _summary(status: Status, seen: Seen, limits: "Limits", settings: Settings) -
     unseen = f"{known(seen.unseen, seen.images)} on {seen.images} validation and test images (majority class: {percent(seen.majority)})"
     bound = f"the advantage is at most {points(max(0.0, seen.at_most))} (one-sided {level(1 - limits.alpha)} limit)"
     if status == "flag":
-        return (
-            f"The model knows its training images by heart and no rule that carries over: {train}, but {unseen}; {bound}. {FIX}"
-        )
+        return f"The model memorised its training images and does not generalise: {train}, but {unseen}; {bound}. {FIX}"
     if status == "inconclusive":
         return (
             f"{seen.images} validation and test images are too few to show whether anything carries over: {train}, and {unseen}; "
             f"{bound}. Use a larger validation or test set."
         )
     if not seen.fitted(settings):
-        return f"The training images are not known by heart: {train}."
+        return f"The training images are not memorised: {train}."
     return f"What was learned carries over to unseen images: {train}, and {unseen}."
 
 

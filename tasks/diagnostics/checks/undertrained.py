@@ -7,7 +7,7 @@ from pydantic import Field
 from tasks.contracts.findings import Finding, Remedy, Status
 from tasks.core.settings import Section
 from tasks.diagnostics.question import Estimate, Question
-from tasks.diagnostics.words import interval
+from tasks.diagnostics.words import interval, level
 
 if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
@@ -53,7 +53,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     A rate that falls towards the end makes the loss fall first and stand still then, however much longer training with the same
     schedule would gain: the half is judged there, not the quarter, and no pass is given (18 of 61 flagged, none of 24 wrongly).
     """
-    from tasks.statistics.comparisons import detectable, mean_difference
+    from tasks.statistics.comparisons import detectable_above, mean_difference
 
     losses, images, epochs = measured.val_epochs.loss, len(measured.val.labels), len(measured.rates)
     if images < SMALLEST or epochs < 2:
@@ -68,7 +68,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     least = settings.least_fall * limits.harm_nats
     least_late = settings.least_late * fall.estimate
     annealed = bool(2 * measured.rates[-1] < measured.rates.max())
-    mde = detectable(fall.error, limits.alpha, limits.power)
+    mde = detectable_above(least, fall.error, limits.confidence, limits.power)
     status: Status = "inconclusive"
     if fall.low >= least and (annealed or late.low >= least_late):
         status = "flag"
@@ -82,7 +82,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         status = "pass"
     return QUESTION.answer(
         status,
-        _summary(status, fall, measured, limits, least=least),
+        _summary(status, fall, measured, limits, least=least, mde=mde),
         images,
         Estimate(fall.estimate, fall.low, fall.high, fall.p_value, mde=mde),
         evidence={
@@ -93,10 +93,12 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "smallest_fall_that_is_flagged": least,
         },
         remedy=_remedy(epochs) if status == "flag" else None,
+        by_exclusion=status == "pass" and mde > least,
     )
 
 
-def _summary(status: Status, fall: "Contrast", measured: "Measured", limits: "Limits", *, least: float) -> str:
+def _summary(status: Status, fall: "Contrast", measured: "Measured", limits: "Limits", *, least: float, mde: float) -> str:
+    """In words; from a fall of `least` on a run is flagged, and one of `mde` is flagged with the stated power."""
     epochs, images = len(measured.rates), f"{len(measured.val.labels)} validation images"
     way, low, high = ("fell", fall.low, fall.high) if fall.estimate >= 0 else ("rose", -fall.high, -fall.low)
     seen = (
@@ -105,13 +107,14 @@ def _summary(status: Status, fall: "Contrast", measured: "Measured", limits: "Li
     )
     if status == "flag":
         return (
-            f"Training ended while the loss still fell: on {images}, {seen}. After a fall of {least:g} nats or more, twice as many "
-            f"epochs usually gain {limits.harm_nats:g} nats. Fix: {_action(epochs)}"
+            f"Training ended while the loss still fell: on {images}, {seen}; {least:g} nats or more are flagged. How much more epochs "
+            f"gain is not known before they are tried. Fix: {_action(epochs)}"
         )
     if status == "inconclusive":
         return (
-            f"Whether more epochs help is open: on {images}, {seen}. That is not shown to reach the {least:g} nats which would be "
-            f"flagged, but the loss is not shown to stand still either. Try more epochs (train.epochs: {2 * epochs}), or use a larger "
+            f"It is inconclusive whether more epochs would help: on {images}, {seen}. That is not shown to reach {least:g} nats, from "
+            f"which on it would be flagged (with a power of {level(limits.power)} from {mde:.3f} nats on), nor is the loss shown to "
+            f"stand still. Try more epochs (train.epochs: {2 * epochs}), or use a larger "
             "validation set (preprocess.val_fraction)."
         )
     if fall.estimate < least:

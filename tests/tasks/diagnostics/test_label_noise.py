@@ -16,6 +16,7 @@ from tasks.core.components import Component
 from tasks.diagnostics.candidates import area_under_margin, label_candidates
 from tasks.diagnostics.measured import Measured
 from tasks.statistics.arrays import Bools
+from tasks.statistics.intervals import wilson
 from tasks.statistics.label_noise import accuracy_on_right_labels, wrong_labels
 from tests.tasks.diagnostics.trained import CLASSES, splits, trained
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, measured, truth
@@ -76,6 +77,8 @@ def test_ten_percent_of_flipped_labels_are_flagged_and_test_accuracy_is_a_lower_
     limits = finding.evidence["test_accuracy_if_labels_were_right_ci"]
     assert isinstance(limits, list)
     true = splits(SIZES, 0)["test"].labels
+    low, high = wilson(int((made.test_logits.argmax(1) == made.test.labels).sum()), len(true), 0.95)
+    assert float(limits[1]) - float(limits[0]) > high - low  # the number of test images limits it too
     assert float(limits[0]) < (made.test_logits.argmax(1) == true).mean() < float(limits[1])
     assert "a lower bound" in finding.summary
     assert " images" in finding.summary[: finding.summary.index(" Fix: ")]
@@ -156,6 +159,7 @@ def test_too_few_images_are_inconclusive_and_say_what_they_could_have_shown() ->
     assert finding.status == "inconclusive"
     assert finding.mde is not None
     assert finding.mde > 0.02
+    assert f"would be flagged with a power of 80 % is {100 * finding.mde:.1f} %" in finding.summary
     assert "60 validation and test images do not show whether 2.0 % or more" in finding.summary
 
 
@@ -170,6 +174,12 @@ def test_a_model_that_is_no_better_than_the_majority_class_says_nothing_about_la
     finding = diagnosed(useless)
     assert (finding.status, finding.estimate) == ("inconclusive", None)
     assert "not shown to be better than the majority-class baseline" in finding.summary
+
+
+def test_logits_whose_temperature_is_out_of_reach_say_nothing_about_labels() -> None:
+    finding = diagnosed(numbers(0, 3.0, 10, heat=1e4))
+    assert (finding.status, finding.estimate) == ("inconclusive", None)
+    assert "no temperature was found: the logits are far too large" in finding.summary
 
 
 def test_logits_that_are_not_finite_are_not_judged() -> None:

@@ -73,6 +73,10 @@ def test_equal_answers_raise_no_false_alarm_and_few_images_are_inconclusive() ->
     few = diagnosed(numbers(20))
     assert few.status == "inconclusive"
     assert "20 training and 20 test images do not show whether" in few.summary
+    assert few.mde is not None
+    assert few.mde > 0.1  # above guessing; an area of 0.6 is hardly ever flagged
+    assert f"{100 * (0.5 + few.mde):.1f} % is the smallest that would be flagged with a power of 80 %" in few.summary
+    assert diagnosed(numbers(1000)).by_exclusion
 
 
 def test_is_not_run_without_images_or_with_losses_that_are_not_finite() -> None:

@@ -10,8 +10,9 @@ from tasks.statistics.calibration import (
     fit_temperature,
     log_losses,
     log_probabilities,
+    unfitted,
 )
-from tasks.statistics.comparisons import advantage_limit, detectable, holm, paired_errors, paired_interval
+from tasks.statistics.comparisons import advantage_limit, detectable, detectable_above, holm, paired_errors, paired_interval
 from tasks.statistics.intervals import bootstrap_mean, exceedance, wilson
 from tests.tasks.diagnostics.worlds import truth
 
@@ -167,3 +168,16 @@ def test_calibration_error_of_a_case_made_by_hand() -> None:
 def test_certainty_falls_into_the_last_bin_and_empty_bins_are_left_out() -> None:
     (row,) = calibration(np.array([1.0, 1.0]), np.array([True, True]), bins=15)
     assert (row.low, row.high, row.n) == (14 / 15, 1.0, 2)
+
+
+@pytest.mark.parametrize(("factor", "end"), [(1e4, "largest"), (1e-4, "smallest")])
+def test_a_fit_that_ends_at_a_limit_of_the_search_found_no_temperature(factor: float, end: str) -> None:
+    logits, labels = truth(2000, 3, np.random.default_rng(0))
+    assert unfitted(fit_temperature(logits, labels)) is None
+    assert f"still falls at the {end} temperature" in (unfitted(fit_temperature(factor * logits, labels)) or "")
+
+
+def test_a_value_that_is_detectable_above_a_limit_has_its_interval_there_as_often_as_the_power_says() -> None:
+    value = detectable_above(2.0, 0.5, 0.95, 0.8)
+    low = np.random.default_rng(0).normal(value, 0.5, 20_000) - norm.ppf(0.975) * 0.5
+    assert (low > 2).mean() == pytest.approx(0.8, abs=0.01)
