@@ -5,10 +5,15 @@ from typing import TYPE_CHECKING
 from tasks.diagnostics.words import percent, percent_interval
 
 if TYPE_CHECKING:
-    from tasks.diagnostics.measured import Measured
+    from tasks.diagnostics.measured import Limits, Measured
     from tasks.statistics.arrays import Bools
 
 NAMED = 100  # the evidence lists this many rows at most; it always counts all of them
+
+
+def few(leaked: "Bools", limits: "Limits") -> bool:
+    """Whether so few images of a split (N,) leaked that they cannot change its accuracy by an amount that matters."""
+    return int(leaked.sum()) < limits.harm_accuracy * max(1, len(leaked))
 
 
 def accuracies(measured: "Measured", leaked: "Bools", confidence: float) -> dict[str, float | list[float]]:

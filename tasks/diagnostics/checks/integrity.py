@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.contracts.findings import Evidence, Finding, Remedy
 from tasks.core.settings import Section
-from tasks.diagnostics.leaks import NAMED, accuracies, accuracy_without
+from tasks.diagnostics.leaks import NAMED, accuracies, accuracy_without, few
 from tasks.diagnostics.question import Estimate, Question
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     if not found.leaked:
         return QUESTION.answer("pass", _pass(found), n, estimate, evidence=evidence)
     evidence |= accuracies(measured, found.leaked_test, limits.confidence)
-    # So few leaked images cannot change the accuracy by an amount that matters.
-    minor = estimate.value < limits.harm_accuracy
+    minor = few(found.leaked_test, limits) and few(found.val_in_train, limits)
     return QUESTION.answer(
         "flag", _flag(found, measured, limits), n, estimate, evidence=evidence, remedy=_remedy(), minor=minor
     )

@@ -16,6 +16,7 @@ from tasks.sources import published
 from tasks.statistics.neighbours import nearest
 from tests.tasks.diagnostics.pictured import Splits, found, pictured
 from tests.tasks.diagnostics.trained import pictures, splits
+from tests.tasks.diagnostics.worlds import LIMITS
 
 Images = NDArray[np.uint8]
 SIZES = (1000, 500, 1000)
@@ -106,6 +107,13 @@ def test_copies_in_validation_are_named_and_copies_with_another_label_too() -> N
     assert finding.evidence["leaked_validation_rows"] == data["val"].rows[:5].tolist()
     assert finding.evidence["copies_with_another_label"] == 2
     assert finding.evidence["copies_with_another_label_test_rows"] == data["test"].rows[ROWS[:2]].tolist()
+
+
+def test_copies_that_matter_to_validation_are_not_minor_though_test_is_large() -> None:
+    data = splits((1000, 100, 1000), 3)
+    finding = found("near_duplicates", pictured(planted(data, brighter(data["val"].images[:5], 2))))
+    assert (finding.estimate or 0) < LIMITS.harm_accuracy <= 5 / 100
+    assert (finding.status, finding.minor) == ("flag", False)
 
 
 def test_identical_images_are_left_to_integrity() -> None:
