@@ -10,7 +10,7 @@ from flows.lineage.journal import JOURNAL
 from flows.lineage.reading.family import UNRECORDED, Family
 from flows.parameters.checking import check_params
 from tasks.core.settings import PARAMS_FILE, load_yaml
-from tasks.diagnose import CHECKS
+from tasks.diagnostics.catalogue import CHECKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +130,7 @@ def _configured(family: Family, root: Path) -> int | None:
     """How many evaluations the check counts: as stated, or else the epochs of the current training; None where it does not run."""
     for check in map(_named, _checks(root)):
         if check["name"] == CHECK:
-            return int(check.get("evaluations") or family.current_epochs)
+            return max(int(check.get("evaluations") or 0), family.current_epochs or 0)
     return None
 
 

@@ -1,4 +1,4 @@
-"""How much the best of several scores on the same examples flatters."""
+"""How optimistic the best of several scores on the same examples is."""
 
 import numpy as np
 
@@ -7,11 +7,13 @@ from tasks.statistics.comparisons import Contrast
 from tasks.statistics.intervals import exceedance, quantile
 
 SPLITS, GROUPS = 30, 20
+LARGEST = 1e30  # in place of a loss that is not finite
 
 
-def optimism(correct: Bools, confidence: float, random: np.random.Generator) -> Contrast:
-    """How much higher the best accuracy of E evaluations (E, N) is than the accuracy of the same choice on other examples.
+def optimism(correct: Bools, loss: Floats, confidence: float, random: np.random.Generator) -> Contrast:
+    """How much higher the accuracy of the chosen one of E evaluations (E, N) is than the accuracy of the same choice on other examples.
 
+    The evaluation with the lowest mean of `loss` (E, N) is chosen; a loss that is not finite counts as a very large one.
     Cross-fitting: the evaluation that is best on one half of the examples is scored on both; its score there minus its score on the
     other half is the optimism of choosing on N / 2 examples, averaged over both halves of `SPLITS` random divisions. It is divided by
     √2, because for equally good evaluations optimism falls with the root of the number of examples; where one is far better than the
@@ -24,21 +26,24 @@ def optimism(correct: Bools, confidence: float, random: np.random.Generator) -> 
     relative = correct - correct.mean(axis=0)
     halves = np.stack([random.permutation(n) % 2 == 0 for _ in range(SPLITS)], axis=1).astype(np.float64)  # (N, S)
     group = random.permutation(n) % GROUPS
-    estimate = _mean_optimism(relative, halves)
-    without = np.array([_mean_optimism(relative[:, group != own], halves[group != own]) for own in range(GROUPS)])
+    losses = np.nan_to_num(loss.astype(np.float64), nan=LARGEST, posinf=LARGEST)
+    estimate = _mean_optimism(relative, losses, halves)
+    without = np.array(
+        [_mean_optimism(relative[:, group != own], losses[:, group != own], halves[group != own]) for own in range(GROUPS)]
+    )
     error = float(np.sqrt((GROUPS - 1) / GROUPS * ((without - without.mean()) ** 2).sum()))
     width = quantile((1 + confidence) / 2, GROUPS - 1) * error
     p_value = exceedance(estimate / error, GROUPS - 1) if error > 0 else float(estimate <= 0)
     return Contrast(estimate, error, estimate - width, estimate + width, p_value)
 
 
-def _mean_optimism(relative: Floats, halves: Floats) -> float:
-    """Relative scores (E, N) and the indicators of the halves (N, S)."""
+def _mean_optimism(relative: Floats, loss: Floats, halves: Floats) -> float:
+    """Relative scores and losses (E, N), and the indicators of the halves (N, S)."""
     one, other = (relative @ part / part.sum(axis=0) for part in (halves, 1 - halves))  # (E, S)
     splits = np.arange(halves.shape[1])
-    first, second = one.argmax(axis=0), other.argmax(axis=0)
-    flattery = (one - other)[first, splits] + (other - one)[second, splits]
-    return float(flattery.mean() / 2 / np.sqrt(2))
+    first, second = (loss @ halves).argmin(axis=0), (loss @ (1 - halves)).argmin(axis=0)
+    excess = (one - other)[first, splits] + (other - one)[second, splits]
+    return float(excess.mean() / 2 / np.sqrt(2))
 
 
 def optimism_of_equal_runs(accuracy: float, runs: int, n: int) -> float:

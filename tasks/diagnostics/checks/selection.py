@@ -1,4 +1,4 @@
-"""Does the validation accuracy flatter, because many evaluations on the same images were compared?"""
+"""Is the validation accuracy optimistic, because many evaluations on the same images were compared?"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,16 +23,15 @@ QUESTION = Question(
     title="Optimism of the validation accuracy",
     definition="The best of many evaluations on the same validation images is partly the luckiest one: its validation accuracy is "
     "higher than its accuracy on new images.",
-    estimand="expected validation accuracy of the best of this run's epochs minus its expected accuracy on new images",
-    method="Cross-fitting over random halves of the validation set, with a jackknife interval; the difference of validation and test "
-    "accuracy with Newcombe's interval; ceiling by Hoeffding's inequality for all evaluations.",
+    estimand="expected validation accuracy of this run's epoch with the lowest validation loss minus its accuracy on new images",
+    method="Cross-fitting of the choice by validation loss over random halves of the validation set, with a jackknife interval; the "
+    "difference of validation and test accuracy with Newcombe's interval.",
     unit="fraction",
 )
 
 
 class Settings(Section):
     # Evaluations on the validation set of the whole family of experiments, tuning included; where not stated, this run's epochs.
-    # `goodfit diagnose --evaluations` counts those that are recorded.
     evaluations: int | None = Field(ge=1, default=None)
 
 
@@ -40,32 +39,35 @@ class Settings(Section):
 class Seen:
     """What speaks for or against optimism, as fractions."""
 
-    best: "Contrast"  # of this run's epochs
+    best: "Contrast"  # of choosing among this run's epochs
     gap: tuple[float, float, float]  # validation minus test accuracy of the saved epoch, with its interval
-    ceiling: float
-    evaluations: int
-    stated: bool  # more evaluations than this run's epochs were stated
+    epochs: int  # of this run
+    evaluations: int  # that are known of, these among them
     chosen: bool  # validation chose the saved epoch
 
     def status(self, matters: float) -> Status:
         """Flag where either difference is shown to matter; pass where all that is known of is shown not to."""
-        flattered = self.chosen and self.best.low > matters
-        if flattered or self.gap[1] > matters:
+        if self.optimistic(matters) or self.gap[1] > matters:
             return "flag"
-        small = not self.stated and (not self.chosen or self.best.high < matters)
-        return "pass" if small or self.gap[2] < matters or self.ceiling < matters else "inconclusive"
+        small = self.chosen and self.evaluations == self.epochs and self.best.high < matters
+        return "pass" if small or self.gap[2] < matters else "inconclusive"
+
+    def optimistic(self, matters: float) -> bool:
+        """The choice among this run's epochs is shown to be optimistic by an amount that matters."""
+        return self.chosen and self.best.low > matters
 
 
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
-    """Flag when the optimism of this run's best epoch, or validation minus test accuracy, is shown to be above `harm_accuracy`.
+    """Flag when the optimism of this run's chosen epoch, or validation minus test accuracy, is shown to be above `harm_accuracy`.
 
     The first is cross-fitted (`tasks.statistics.selection.optimism`) and counts only where validation chose the saved epoch. The
     second also shows what earlier runs chose on these validation images, but a test set that is drawn otherwise looks alike.
-    pass: every evaluation that is known of is shown to matter less, by the first or, where more evaluations are stated than this run
-    has epochs, by the second or by Hoeffding's ceiling √(ln(2m / δ) / 2n) with δ = alpha.
+    pass: the second is shown to be smaller, or the first is, where validation chose the saved epoch and no more evaluations are stated
+    than this run has epochs. Hoeffding's ceiling √(ln(2m / δ) / 2n), δ = alpha, is evidence only: it does not hold where an evaluation
+    was chosen by the score of an earlier one, as in tuning.
 
     What this cannot see: tuning runs and other experiments on the same validation images, unless `evaluations` states their number,
-    which `goodfit diagnose --evaluations` counts. It does not read the history itself: a finding follows from the inputs of its stage.
+    which can be counted (flows/evaluations.py). It does not read the history itself: a finding follows from the inputs of its stage.
     Cost: a few products of the recorded epochs with 30 random halves.
     """
 
@@ -79,16 +81,15 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             f"The validation set has {n} images; measuring optimism needs {SMALLEST} or more. Raise preprocess.val_fraction.", n
         )
     epochs = len(correct)
-    evaluations = settings.evaluations or epochs
+    evaluations = max(settings.evaluations or 0, epochs)
     right = int((measured.val_logits.argmax(-1) == measured.val.labels).sum())
     test_right = int((measured.test_logits.argmax(-1) == measured.test.labels).sum())
     low, high = newcombe(test_right, n_test, right, n, limits.confidence)
     seen = Seen(
-        best=optimism(correct, limits.confidence, generator(measured.seed, SELECTION)),
+        best=optimism(correct, measured.val_epochs.loss, limits.confidence, generator(measured.seed, SELECTION)),
         gap=(right / n - test_right / n_test, low, high),
-        ceiling=hoeffding_ceiling(evaluations, n, limits.alpha),
+        epochs=epochs,
         evaluations=evaluations,
-        stated=evaluations > epochs,
         chosen=measured.chosen_by != "last epoch",
     )
     status = seen.status(limits.harm_accuracy)
@@ -101,7 +102,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         "validation_minus_test_accuracy": seen.gap[0],
         "validation_minus_test_accuracy_ci": [low, high],
         "expected_optimism_of_as_many_equal_independent_runs": optimism_of_equal_runs(right / n, evaluations, n),
-        "hoeffding_ceiling": seen.ceiling,
+        "hoeffding_ceiling_if_no_evaluation_was_chosen_by_an_earlier_one": hoeffding_ceiling(evaluations, n, limits.alpha),
         "smallest_optimism_that_matters": limits.harm_accuracy,
     }
     return QUESTION.answer(
@@ -118,14 +119,11 @@ def _summary(status: Status, seen: Seen, n: int, n_test: int, limits: "Limits") 
     best, matters = seen.best, points(limits.harm_accuracy)
     between = points_interval(best.low, best.high, limits.confidence)
     gap = f"{change(seen.gap[0])} ({points_interval(seen.gap[1], seen.gap[2], limits.confidence)})"
-    unseen = (
-        "Tuning runs and other experiments are not seen: goodfit diagnose --evaluations counts those on record, and the option "
-        "evaluations states their number."
-    )
-    if status == "flag" and seen.chosen and best.low > limits.harm_accuracy:
+    unseen = "Tuning runs and other experiments are not seen; the option `evaluations` of this check states their number."
+    if status == "flag" and seen.optimistic(limits.harm_accuracy):
         return (
-            f"The validation accuracy of the best epoch flatters by {points(best.estimate)} ({between}), by cross-fitting over "
-            f"{seen.evaluations} evaluations on {n} validation images. Fix: report the test accuracy, and use a larger validation set "
+            f"The validation accuracy of the chosen epoch is optimistic by {points(best.estimate)} ({between}), by cross-fitting over "
+            f"{seen.epochs} epochs on {n} validation images. Fix: report the test accuracy, and use a larger validation set "
             "(preprocess.val_fraction)."
         )
     if status == "flag":
@@ -133,18 +131,19 @@ def _summary(status: Status, seen: Seen, n: int, n_test: int, limits: "Limits") 
             f"Validation accuracy minus test accuracy is {gap}, from {n} validation and {n_test} test images: earlier runs were chosen "
             "on these validation images, or test is drawn otherwise. Fix: report the test accuracy, and tune on new validation images."
         )
-    if status == "pass" and not seen.chosen and not seen.stated:
-        return (
-            "The last epoch was saved, so that validation chose nothing in this run; validation accuracy minus test accuracy is "
-            f"{gap}, from {n} validation and {n_test} test images. {unseen}"
+    if not seen.chosen:
+        known = "The last epoch was saved, so that validation chose nothing in this run"
+    else:
+        known = (
+            f"Choosing among this run's {seen.epochs} epochs is optimistic by {points(best.estimate)} ({between}), by cross-fitting on "
+            f"{n} validation images"
         )
-    known = f"{points(best.estimate)} ({between}) for the best epoch, by cross-fitting on {n} validation images"
+    known = f"{known}; validation accuracy minus test accuracy is {gap}, from {n} validation and {n_test} test images."
+    if seen.evaluations > seen.epochs:
+        unseen = f"{seen.evaluations} evaluations on these validation images are stated."
     if status == "pass":
-        return f"Choosing among {seen.evaluations} evaluations flatters by less than {matters}: {known}. {unseen}"
-    return (
-        f"{n} validation images are too few to show whether choosing among {seen.evaluations} evaluations flatters by {matters}: "
-        f"{known}; at most {points(seen.ceiling)} by Hoeffding's inequality. Use larger validation and test sets. {unseen}"
-    )
+        return f"{known} {matters[0].upper()}{matters[1:]} or more are excluded. {unseen}"
+    return f"{known} An optimism of {matters} is neither shown nor excluded. {unseen} Use larger validation and test sets."
 
 
 def _remedy() -> Remedy:
