@@ -72,8 +72,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     """Compare each true class, each predicted class and each value of the metadata with the rest of the test set.
 
     flag: Fisher's exact test (1935) rejects "not worse than the rest" at `alpha` after Holm's adjustment over all slices, and the
-    slice is behind by at least `gap`. pass: otherwise, if for each slice the interval excludes a difference of `gap`, or the test
-    had the power to show it. inconclusive: some slices are too small.
+    slice is behind by at least `gap`. pass: otherwise, if for each slice the interval excludes a difference of `gap`. inconclusive:
+    some slices are too small for that.
 
     The interval holds for all slices at once, but the largest of several estimates tends to be too large.
 
@@ -86,7 +86,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         return question.not_run(reason, len(measured.test.labels))
     weak = [part for part in slices if part.p_holm <= settings.alpha and part.behind >= settings.gap]
     weak.sort(key=lambda part: -part.behind)
-    small = [part for part in slices if part.high >= settings.gap and part.mde > settings.gap]
+    small = [part for part in slices if part.high >= settings.gap]
     status: Status = "flag" if weak else "inconclusive" if small else "pass"
     worst = weak[0] if weak else max(slices, key=lambda part: part.behind)
     return question.answer(
@@ -165,8 +165,8 @@ def _unflagged(slices: list[Slice], small: list[Slice], limits: "Limits", settin
         return f"{none} is shown to be {points(settings.gap)} below the rest. {_behind(worst, limits)}."
     named = ", ".join(f"{part.name} ({part.n})" for part in sorted(small, key=lambda part: part.n)[:3])
     return (
-        f"{len(small)} of {len(slices)} slices have too few test images to show a difference of {points(settings.gap)} from the "
-        f"rest; the smallest: {named}. Use a larger test set."
+        f"{len(small)} of {len(slices)} slices have too few test images to show whether they are {points(settings.gap)} below "
+        f"the rest; the smallest: {named}. Use a larger test set."
     )
 
 
@@ -196,5 +196,5 @@ def _remedy(worst: Slice) -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Test accuracy of each slice.",
+        source="Records: the test accuracy of each slice. No training shows yet what such images would bring.",
     )

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, mannwhitneyu
 
-from tasks.diagnostics.checks.shift import area, area_interval, label_test
+from tasks.diagnostics.checks.shift import area, area_interval, distance_limit, label_test
 from tests.tasks.diagnostics.pictured import Splits, found, pictured
 from tests.tasks.diagnostics.trained import splits
 
@@ -63,7 +63,31 @@ def test_a_doubled_share_of_a_class_is_seen_by_its_labels_alone() -> None:
 
 def test_a_shift_smaller_than_what_matters_is_no_flag() -> None:
     data = changed(splits((600, 100, 600), 1), noisier)
-    assert found("shift", pictured(data), auc=0.9).status == "pass"
+    finding = found("shift", pictured(data), auc=0.9, labels=0.2)
+    assert finding.status == "pass"
+    assert "smallest AUC that matters: 0.9" in finding.summary
+
+
+def test_labels_whose_difference_is_not_shown_to_be_small_do_not_pass() -> None:
+    data = splits((600, 100, 600), 1)
+    finding = found("shift", pictured(data), auc=0.9)
+    assert finding.status == "inconclusive"
+    assert "an AUC below 0.9 is shown" in finding.summary
+    assert "a difference below 5.0 % is not shown" in finding.summary
+
+
+def test_the_limit_of_the_label_difference_holds_for_equal_and_for_different_frequencies() -> None:
+    random = np.random.default_rng(0)
+    for first, second in ((np.full(10, 0.1), np.full(10, 0.1)), (np.array([0.5, 0.5]), np.array([0.45, 0.55]))):
+        truth, missed = np.abs(first - second).sum() / 2, 0
+        for _ in range(2000):
+            shares = random.multinomial(500, first) / 500, random.multinomial(300, second) / 300
+            distance = float(np.abs(shares[0] - shares[1]).sum() / 2)
+            missed += distance_limit(distance, 500, 300, 0.975) < truth
+        assert missed <= 0.025 * 2000
+    assert distance_limit(0.01, 60_000, 10_000, 0.975) == pytest.approx(
+        0.01 + np.sqrt(np.log(40) * (1 / 60_000 + 1 / 10_000) / 2)
+    )
 
 
 def test_splits_drawn_alike_are_not_flagged_and_few_rows_are_inconclusive_or_not_run() -> None:
@@ -71,7 +95,7 @@ def test_splits_drawn_alike_are_not_flagged_and_few_rows_are_inconclusive_or_not
         assert found("shift", pictured(splits((400, 100, 400), seed), seed)).status != "flag"
     small = found("shift", pictured(splits((400, 100, 40), 0)))
     assert small.status == "inconclusive"
-    assert "Use a larger test set" in small.summary
+    assert "Use larger training and test sets" in small.summary
     assert found("shift", pictured(splits((400, 100, 19), 0))).status == "not_run"
 
 

@@ -56,7 +56,13 @@ def test_equally_good_classes_pass_and_small_ones_are_inconclusive() -> None:
     assert found("slices", answered(4000, 2)).status == "pass"
     small = found("slices", answered(100, 2))
     assert small.status == "inconclusive"
-    assert "have too few test images to show a difference of 10.0 percentage points" in small.summary
+    assert "have too few test images to show whether they are 10.0 percentage points below" in small.summary
+
+
+def test_power_alone_does_not_pass_where_the_interval_contains_what_matters() -> None:
+    finding = found("slices", answered(2000, 1, weak=0.83))
+    assert finding.status == "inconclusive"
+    assert (finding.mde or 1) < 0.1 < (finding.ci_high or 0)
 
 
 def described(world: Measured, seed: int, weak: float | None = None) -> Measured:
