@@ -12,34 +12,13 @@ from tasks.core.errors import ArtifactError, DataError
 from tasks.core.files import repair
 from tasks.core.progress import Progress
 from tasks.core.settings import Section, Seed, Threads
+from tasks.diagnostics.catalogue import CHECKS
 from tasks.diagnostics.limits import DEFAULT, Limits
 
 if TYPE_CHECKING:
     from tasks.contracts.splits import Arrays, Split
     from tasks.contracts.trained import Dynamics, TrainedModel
     from tasks.diagnostics.measured import Measured
-
-CHECKS = (
-    "integrity",
-    "near_duplicates",
-    "shift",
-    "support",
-    "learning",
-    "batch_order",
-    "performance",
-    "underfit",
-    "undertrained",
-    "memorised",
-    "label_noise",
-    "gap",
-    "overtrained",
-    "overconfident",
-    "calibration",
-    "slices",
-    "selection",
-    "membership",
-)
-
 
 # `overtrained`, or `{name: …, …}` where an option differs from its default.
 Check = Annotated[Choice, Component("tasks.diagnostics.checks"), BeforeValidator(named)]

@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -slow[item.path])  # a stable sort: the order within a file stays
 
 
-FEW_CHECKS = "  checks: [integrity, performance, gap, overtrained, overconfident]\n"
+FEW_CHECKS = "  checks: [integrity, learning, performance, gap, overtrained, overconfident]\n"
 NO_METHODS = "  methods: []\n"
 
 

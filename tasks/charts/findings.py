@@ -8,7 +8,7 @@ from typing import Any
 from tasks.charts import formats
 from tasks.charts.evidence import facts, tables
 from tasks.charts.formats import Estimate
-from tasks.contracts.findings import Diagnosis, Finding, Unit
+from tasks.contracts.findings import ALSO, Diagnosis, Finding, Unit
 
 # Each status is drawn as a shape and a word, so that colour is never the only sign.
 SHAPES = {"pass": "✓", "flag": "▲", "inconclusive": "◐", "not_run": "○", "info": "i"}
@@ -66,14 +66,14 @@ def groups(diagnosis: Diagnosis, classes: Sequence[str]) -> list[tuple[str, list
 def top(diagnosis: Diagnosis) -> dict[str, Any]:
     """What stands above everything: the sentence of the verdict, what to do next, what else was flagged, and what limits the verdict.
 
-    With flags, the second line of the headline names the other ones; here they are links to their findings instead.
+    A line of the headline names the other flags; here they are links to their findings instead.
     """
     raised = {flag: _raised(diagnosis, flag) for flag in diagnosis.flags}
     leading = raised.get(diagnosis.verdict)
     first, *others = diagnosis.headline.split("\n")
     return {
         "headline": _sentence(first, leading),
-        "limits": [] if diagnosis.flags else [formats.typeset(line) for line in others],
+        "limits": [formats.typeset(line) for line in others if not line.startswith(ALSO)],
         "also": [(flag, finding.code if finding else "") for flag, finding in raised.items() if flag != diagnosis.verdict],
         "next": {"remedy": leading.remedy, "gain": _gain(leading)} if leading and leading.remedy else None,
     }

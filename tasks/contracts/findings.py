@@ -11,6 +11,9 @@ DIAGNOSIS = Path("results/diagnosis.json")
 # The part that fits into the tables of experiments: the verdict and one number for each check.
 SUMMARY = Path("metrics/diagnosis.json")
 
+GOOD_FIT, INCONCLUSIVE = "good_fit", "inconclusive"
+ALSO = "Also flagged:"  # begins the line of the headline that names the other flags
+
 # "info" is the status of a check that only describes: it neither passes nor flags, and no verdict depends on it.
 Status = Literal["pass", "flag", "inconclusive", "not_run", "info"]
 # "nats": log-loss, with the natural logarithm. "fraction": in [0, 1], or a difference of two such; shown in percent.
@@ -56,7 +59,8 @@ class Finding(BaseModel):
     evidence: Evidence
     remedy: Remedy | None
     minor: bool = False  # a flag of something that hardly changes a number: any other flag comes before it
-    by_exclusion: bool = False  # passed because the interval excludes a harm that matters, not by the power to detect one
+    by_exclusion: bool = False  # passed because the interval excludes any harm that matters, without the power to detect one
+    note: str = ""  # what has to be known beside any verdict, in a sentence that the headline repeats
     verdict: str | None = None  # what a flag of the check means; None for one that only describes
 
 
@@ -70,13 +74,13 @@ class Diagnosis(BaseModel):
         str  # what is wrong, by how much, how we know, what to do; does not repeat the verdict; other flags on a second line
     )
     flags: list[str]  # the verdicts of all checks that raised a flag, in the order of precedence
-    answered: list[str]  # the verdicts that a check had the data to reach or to rule out
+    answered: list[str]  # the verdicts that a check reached, or that all their listed checks had the data to rule out
     findings: list[Finding]
     confidence: float  # of the intervals
 
 
 def write_diagnosis(root: Path, diagnosis: Diagnosis) -> None:
-    """Write the whole diagnosis, and its summary: the verdict, the number of flags, and the estimate of each check that has one."""
+    """Write the whole diagnosis, and its summary: the verdict, the number of `flags`, and the estimate of each check that has one."""
     write_json(root / DIAGNOSIS, diagnosis.model_dump(mode="json"))
     estimates = {finding.code: finding.estimate for finding in diagnosis.findings if finding.estimate is not None}
     write_json(root / SUMMARY, {"verdict": diagnosis.verdict, "flags": len(diagnosis.flags), **estimates})

@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from tasks.contracts.findings import Diagnosis, Finding
+from tasks.contracts.findings import INCONCLUSIVE, Diagnosis, Finding
 from tasks.core.components import Choice, Component, named
 from tasks.core.errors import ParamsError
 from tasks.diagnostics.curves import curves, epochs_apart, rise
 from tasks.diagnostics.limits import DEFAULT, Limits
 from tasks.diagnostics.numbers import Numbers, Table, gather
 from tasks.diagnostics.partial import EVERY, measured
-from tasks.diagnostics.verdict import INCONCLUSIVE, examine
+from tasks.diagnostics.verdict import examine, missing_checks, notes
 from tasks.statistics.halves import stratified_halves
 from tasks.statistics.random import HALVES, generator
 
@@ -82,7 +82,7 @@ def diagnose_numbers(numbers: Numbers, checks: Sequence[Choice], limits: Limits 
         described.append(epochs_apart(numbers.val, half, numbers.position, limits))
     headline = _example_words(diagnosis.headline)
     if diagnosis.verdict == INCONCLUSIVE:
-        headline = _undecided(numbers, described, findings)
+        headline = "\n".join([_undecided(numbers, described, findings), *notes(findings)])
     return diagnosis.model_copy(update={"headline": headline, "findings": [*described, *findings]})
 
 
@@ -91,7 +91,8 @@ def _undecided(numbers: Numbers, described: list[Finding], findings: list[Findin
     statuses = {"pass": "No flag was raised. Passed", "inconclusive": "Too little data for an answer", "not_run": "Not run"}
     codes = {status: [finding.code for finding in findings if finding.status == status] for status in statuses}
     if codes["pass"] or codes["inconclusive"]:
-        return " ".join(f"{text}: {', '.join(codes[status])}." for status, text in statuses.items() if codes[status])
+        told = [f"{text}: {', '.join(codes[status])}." for status, text in statuses.items() if codes[status]]
+        return " ".join([*told, *missing_checks(findings)])
     if numbers.val is None and numbers.history is not None:
         return (
             "A history alone cannot tell what is chance, so that nothing is claimed. "
@@ -103,7 +104,10 @@ def _undecided(numbers: Numbers, described: list[Finding], findings: list[Findin
 
 def _of_examples(finding: Finding) -> Finding:
     """The checks speak of images; anybody's examples may be something else."""
-    told = {name: _example_words(getattr(finding, name)) for name in ("title", "definition", "estimand", "method", "summary")}
+    told = {
+        name: _example_words(getattr(finding, name))
+        for name in ("title", "definition", "estimand", "method", "summary", "note")
+    }
     return finding.model_copy(update=told)
 
 

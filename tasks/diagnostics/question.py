@@ -41,6 +41,7 @@ class Question:
         remedy: Remedy | None = None,
         minor: bool = False,
         by_exclusion: bool = False,
+        note: str = "",
     ) -> Finding:
         """The finding. `n` is the number of examples that the estimate rests on; without an estimate its fields are None."""
         return Finding(
@@ -65,6 +66,7 @@ class Question:
             remedy=remedy,
             minor=minor,
             by_exclusion=by_exclusion,
+            note=note,
         )
 
     def not_run(self, reason: str, n: int) -> Finding:

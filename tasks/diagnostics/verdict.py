@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tasks.contracts.findings import Diagnosis, Finding
+from tasks.contracts.findings import ALSO, GOOD_FIT, INCONCLUSIVE, Diagnosis, Finding
 from tasks.core.components import Choice
+from tasks.diagnostics.catalogue import CHECKS, REQUIRED
 from tasks.diagnostics.limits import Limits
 from tasks.diagnostics.measured import Measured
 from tasks.diagnostics.parts import MissingPartError
 
-GOOD_FIT, INCONCLUSIVE = "good_fit", "inconclusive"
 MARKS = {"nats": " nats", "fraction": " %"}
 
 
@@ -48,10 +48,23 @@ def examine(checks: Sequence[Choice], measured: Measured, limits: Limits) -> Dia
         verdict=verdict,
         headline=headline,
         flags=flags,
-        answered=list(dict.fromkeys(answer.verdict for answer in answers if answer.verdict and not answer.open)),
+        answered=_answered(answers),
         findings=[answer.finding.model_copy(update={"verdict": answer.verdict}) for answer in answers],
         confidence=limits.confidence,
     )
+
+
+def _answered(answers: Sequence[Answer]) -> list[str]:
+    """The verdicts that were reached or ruled out: a check of theirs raised its flag, or each of them had an answer."""
+    own: dict[str, list[Answer]] = {}
+    for answer in answers:
+        if answer.verdict is not None:
+            own.setdefault(answer.verdict, []).append(answer)
+    return [
+        verdict
+        for verdict, asked in own.items()
+        if any(answer.finding.status == "flag" for answer in asked) or not any(answer.open for answer in asked)
+    ]
 
 
 def _finding(check: Choice, measured: Measured, limits: Limits) -> Finding:
@@ -66,25 +79,42 @@ def _finding(check: Choice, measured: Measured, limits: Limits) -> Finding:
 def conclude(answers: Sequence[Answer]) -> tuple[str, str, list[str]]:
     """Verdict, headline and all flags; the verdict is that of the flag with the lowest precedence, minor flags last.
 
-    `good_fit` means that checks which can raise a flag were run, that each required one could answer its question, and that none
-    flagged.
+    `good_fit` means that none flagged, and that each check which it needs was listed and could answer its question. What has to be
+    known beside any verdict (`Finding.note`) is on further lines.
     """
     deciding = [answer for answer in answers if answer.verdict is not None]
     raised = sorted((answer for answer in deciding if answer.finding.status == "flag"), key=lambda answer: answer.rank)
     if raised:
         flags = list(dict.fromkeys(str(answer.verdict) for answer in raised))
-        return flags[0], "\n".join([raised[0].finding.summary, *_also(flags[1:])]), flags
-    if not deciding:
-        return INCONCLUSIVE, "No check that can raise a flag was run. Add one to diagnose.checks.", []
+        noted = notes([answer.finding for answer in answers if answer is not raised[0]])
+        return flags[0], "\n".join([raised[0].finding.summary, *_also(flags[1:]), *noted]), flags
+    findings = [answer.finding for answer in answers]
     unanswered = [answer.finding.summary for answer in deciding if answer.open and answer.required]
+    unanswered += missing_checks(findings)
     if unanswered:
-        return INCONCLUSIVE, " ".join(dict.fromkeys(unanswered)), []
-    return GOOD_FIT, "\n".join(_praise(answers, deciding)), []
+        return INCONCLUSIVE, "\n".join([" ".join(dict.fromkeys(unanswered)), *notes(findings)]), []
+    return GOOD_FIT, "\n".join([*_praise(answers, deciding), *notes(findings)]), []
+
+
+def missing_checks(findings: Sequence[Finding]) -> list[str]:
+    """A sentence that names the checks which a good fit needs and which were not listed, where there are any."""
+    names = _unlisted(REQUIRED, findings)
+    return [f"Not listed, but needed for a good fit: {', '.join(names)}."] if names else []
+
+
+def notes(findings: Sequence[Finding]) -> list[str]:
+    """What the findings have to say beside any verdict."""
+    return [finding.note for finding in findings if finding.note]
+
+
+def _unlisted(names: Sequence[str], findings: Sequence[Finding]) -> list[str]:
+    codes = {finding.code for finding in findings}
+    return [name for name in names if name not in codes]
 
 
 def _also(flags: Sequence[str]) -> list[str]:
     """The second line of the headline, where there are other flags."""
-    return [f"Also flagged: {', '.join(flag.replace('_', ' ') for flag in flags)}."] if flags else []
+    return [f"{ALSO} {', '.join(flag.replace('_', ' ') for flag in flags)}."] if flags else []
 
 
 def _praise(answers: Sequence[Answer], deciding: Sequence[Answer]) -> list[str]:
@@ -92,27 +122,24 @@ def _praise(answers: Sequence[Answer], deciding: Sequence[Answer]) -> list[str]:
     performance = [answer.finding.summary for answer in answers if answer.finding.code == "performance"]
     closed = [answer for answer in deciding if not answer.open]
     names = [answer.finding.code for answer in closed]
-    if len(names) > 1:
-        looked = f"None of the checks {_listed(names)} raised a flag, and each had enough data to answer its question."
-    else:
-        looked = f"The check {names[0]} raised no flag, and it had enough data to answer its question."
-    told = [
-        (
-            [answer.finding.code for answer in closed if answer.finding.by_exclusion],
-            "could not have detected every harm that matters, but the interval excludes one",
-        ),
-        (
-            [answer.finding.code for answer in deciding if answer.finding.status == "inconclusive"],
-            "had too little data for an answer",
-        ),
-        ([answer.finding.code for answer in deciding if answer.finding.status == "not_run"], "was not run"),
-    ]
-    limits = [f"{_listed(names).capitalize()}: {what}." for names, what in told if names]
-    return [" ".join([*performance, looked]), *([" ".join(limits)] if limits else [])]
+    looked = f"None of the checks {_listed(names)} raised a flag, and each had enough data to answer its question."
+    told = {
+        "Passed because the interval excludes any harm that matters, although not every such harm could have been detected": [
+            answer.finding.code for answer in closed if answer.finding.by_exclusion
+        ],
+        "Too little data for an answer": [
+            answer.finding.code for answer in deciding if answer.finding.status == "inconclusive"
+        ],
+        "Not run": [answer.finding.code for answer in deciding if answer.finding.status == "not_run"],
+        "Not listed": _unlisted(CHECKS, [answer.finding for answer in answers]),
+    }
+    limits = [f"{what}: {', '.join(names)}." for what, names in told.items() if names]
+    return [" ".join([*performance, looked]), " ".join([*limits, "Shortcuts that exist in every split are not looked for."])]
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    """At least two names: a good fit needs more checks than one."""
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def as_text(diagnosis: Diagnosis) -> str:

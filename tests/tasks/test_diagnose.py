@@ -14,7 +14,8 @@ from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.splits import Split, SplitName, write_rows, write_split
 from tasks.core.errors import ArtifactError, ParamsError
 from tasks.core.settings import validate
-from tasks.diagnose import CHECKS, Params, diagnose
+from tasks.diagnose import Params, diagnose
+from tasks.diagnostics.catalogue import CHECKS
 from tests.tasks.diagnostics.project import split, write_project
 
 N = 120  # images of a split: levels of brightness keep them all different

@@ -58,14 +58,15 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     imbalanced = found.counts.max() >= settings.imbalance * n
     hidden = bool(imbalanced and found.balanced_low < found.naive + limits.harm_accuracy)
     flagged = bool(unknown.any()) or hidden
-    sentences = _sentences(found, unknown, limits, hidden=hidden)
+    known = " ".join(_sentences(found, unknown, limits, hidden=hidden))
     return QUESTION.answer(
         "flag" if flagged else "pass",
-        " ".join(sentences) if flagged else _pass(found, settings, limits),
+        f"{known} Fix: add test images of the rare classes." if flagged else _pass(found, settings, limits),
         n,
         Estimate(found.balanced, found.balanced_low, found.balanced_high, reference=found.naive),
         evidence=_evidence(found, unknown, measured, settings),
         remedy=_remedy(found, unknown, settings, limits) if flagged else None,
+        note=known,
     )
 
 
@@ -102,7 +103,7 @@ def recalls(measured: "Measured", confidence: float) -> Recalls:
 
 
 def _sentences(found: Recalls, unknown: "Bools", limits: "Limits", *, hidden: bool) -> list[str]:
-    """What is unknown and why, and what to do."""
+    """What is unknown, and why."""
     import numpy as np
 
     sentences = []
@@ -113,7 +114,8 @@ def _sentences(found: Recalls, unknown: "Bools", limits: "Limits", *, hidden: bo
             f"({percent_interval(found.low[k], found.high[k], limits.confidence)})"
             for k in rarest[:SPELLED]
         )
-        more = f"; and {len(rarest) - SPELLED} more classes" if len(rarest) > SPELLED else ""
+        others = len(rarest) - SPELLED
+        more = f"; and that of {others} more {'class' if others == 1 else 'classes'}" if others > 0 else ""
         sentences.append(f"{named[0].upper()}{named[1:]}{more}.")
     if hidden:
         accuracy, share = (float(part / found.counts.sum()) for part in (found.correct.sum(), found.counts.max()))
@@ -122,7 +124,7 @@ def _sentences(found: Recalls, unknown: "Bools", limits: "Limits", *, hidden: bo
             f"{found.counts.argmax()}: balanced accuracy is {_balanced(found, limits)}, not shown to be meaningfully better than the "
             f"{percent(found.naive)} of always predicting that class."
         )
-    return [*sentences, "Fix: add test images of the rare classes."]
+    return sentences
 
 
 def _images(count: int) -> str:
@@ -177,5 +179,5 @@ def _remedy(found: Recalls, unknown: "Bools", settings: Settings, limits: "Limit
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Width of the Wilson interval.",
+        source="Records: the number of test images of each class; the width of the Wilson interval at that number (Wilson 1927).",
     )

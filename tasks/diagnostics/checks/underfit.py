@@ -101,7 +101,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "smallest_difference_that_matters": limits.harm_accuracy,
         },
         remedy=_remedy() if status == "flag" else None,
-        by_exclusion=status == "pass" and not all(rival.harm.powered for rival in rivals),
+        note=_note(strongest, measured) if better and not above else "",
+        by_exclusion=status == "pass" and strongest.harm.excluded and not all(rival.harm.powered for rival in rivals),
     )
 
 
@@ -153,6 +154,14 @@ def _summary(status: Status, strongest: Rival, rivals: "Sequence[Rival]", measur
             f"{difference}."
         )
     return f"No simple reference is meaningfully better than the model (strongest reference, {seen}): {difference}."
+
+
+def _note(strongest: Rival, measured: "Measured") -> str:
+    model, n = _accuracy(measured.val_logits, measured.val.labels), len(measured.val.labels)
+    return (
+        f"A simple reference is more accurate than the model: {strongest.name} {percent(strongest.accuracy)}, the model "
+        f"{percent(model)} on {n} validation images (p = {strongest.harm.p_holm:.2g}, exact McNemar test, Holm)."
+    )
 
 
 def _low(strongest: Rival) -> str:

@@ -23,7 +23,7 @@ FLAGGED = diagnosed(
     finding("selection", "Selection", "not_run", verdict="selection_overfit"),
     finding("gap", "Gap", "info"),
     flags=["overtrained", "leakage"],
-    headline="Loss is 0.1 nats higher. Fix: stop early.\nAlso flagged: leakage.",
+    headline="Loss is 0.1 nats higher. Fix: stop early.\nAlso flagged: leakage.\nThe recall of class 2 is unknown.",
 )
 
 
@@ -42,7 +42,7 @@ def test_says_the_verdict_the_next_step_and_the_other_flags_once_each() -> None:
     assert above["headline"] == "Loss is 0.1 nats higher."
     assert above["next"] == {"remedy": STOP, "gain": "0.040\u202fnats (0.020 to 0.060)"}
     assert above["also"] == [("leakage", "integrity")]
-    assert above["limits"] == []
+    assert above["limits"] == ["The recall of class 2 is unknown."]
 
 
 def test_a_good_fit_has_nothing_to_do_next_but_keeps_what_limits_it() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.components import Component
-from tasks.diagnose import CHECKS
+from tasks.diagnostics.catalogue import CHECKS, REQUIRED
 from tests.conftest import Project
 
 FOLDER = Path("tasks/diagnostics/checks")
@@ -41,6 +41,12 @@ def test_checking_parameters_imports_nothing_heavy(name: str) -> None:
     imported |= {str(node.module) for node in body if isinstance(node, ast.ImportFrom)}
     assert not {module.split(".")[0] for module in imported} & {"numpy", "scipy", "torch", "pandas", "sklearn"}
     assert not any(module.startswith("tasks.statistics") for module in imported)
+
+
+def test_a_good_fit_needs_the_checks_that_say_so_whether_they_are_listed_or_not() -> None:
+    component = Component("tasks.diagnostics.checks")
+    assert set(CHECKS) == set(component.names())
+    assert {name for name in CHECKS if component.choose({"name": name}).module.REQUIRED} == set(REQUIRED)
 
 
 def test_default_checks_have_an_order_without_ties() -> None:

@@ -31,6 +31,8 @@ def test_a_class_with_six_test_images_has_an_unknown_recall() -> None:
     assert finding.status == "flag"
     assert finding.summary.startswith("The recall of class 2 is unknown: 6 test images (95 % CI ")
     assert finding.evidence["classes_with_unknown_recall"] == [2]
+    assert finding.note
+    assert f"{finding.note} Fix: add test images of the rare classes." == finding.summary
 
 
 def test_classes_without_test_images_are_unknown_and_the_rarest_are_named_first() -> None:
@@ -39,7 +41,7 @@ def test_classes_without_test_images_are_unknown_and_the_rarest_are_named_first(
         "class 4 is unknown: 0 test images (95 % CI 0.0 to 100.0 %); the recall of class 1 is unknown: 1 test image ("
         in finding.summary
     )
-    assert "; and 1 more classes." in finding.summary
+    assert "; and that of 1 more class." in finding.summary
     assert finding.estimate == pytest.approx((0.9 + 3) / 4)
 
 
@@ -48,6 +50,7 @@ def test_enough_images_of_each_class_pass_with_the_balanced_accuracy() -> None:
     assert finding.status == "pass"
     assert finding.estimate == pytest.approx((0.9 + 0.9 + 0.975) / 3)
     assert finding.summary.startswith("Each class has 50 test images or more")
+    assert finding.note == ""
 
 
 @pytest.mark.parametrize(("right_of_rare", "status"), [(0, "flag"), (1, "flag"), (90, "pass")])

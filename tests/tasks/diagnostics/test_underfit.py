@@ -80,6 +80,18 @@ def test_a_model_that_fits_its_images_is_not_underfit_though_a_reference_general
     finding = found(replace(world, train_logits=train, val_logits=guess))
     assert finding.status == "pass"
     assert finding.summary.startswith("Not underfitted, as accuracy on training images is 100.0 %; but a simple reference ")
+    assert not finding.by_exclusion, "the interval does not end below what matters"
+    assert finding.note.startswith("A simple reference is more accurate than the model: logistic regression ")
+    assert " % on 500 validation images (p = " in finding.note
+    checks = [Component("tasks.diagnostics.checks").choose({"name": name}) for name in ("underfit", "selection")]
+    assert finding.note in examine(checks, replace(world, train_logits=train, val_logits=guess), LIMITS).headline
+
+
+def test_a_pass_is_by_exclusion_where_the_interval_ends_below_what_matters(tmp_path: Path) -> None:
+    world = trained(tmp_path, splits(SIZES, 0), epochs=8)
+    finding = found(replace(world, val_logits=np.eye(10, dtype=np.float32)[world.val.labels]))
+    assert (finding.status, finding.by_exclusion, finding.note) == ("pass", True, "")
+    assert (finding.ci_high or 0) < LIMITS.harm_accuracy < (finding.mde or 0)
 
 
 def test_few_validation_images_are_inconclusive(tmp_path: Path) -> None:

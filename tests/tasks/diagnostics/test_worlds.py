@@ -17,10 +17,11 @@ from tasks.diagnostics.harms import harms
 from tasks.diagnostics.measured import Limits, Measured
 from tasks.diagnostics.verdict import as_text, examine
 from tasks.statistics.intervals import wilson
+from tests.tasks.diagnostics.test_learning import fallen
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, images, measured, truth
 
 # In these worlds of numbers the pictures mean nothing: checks that look at them are tested with trained models.
-CHECKS = ("integrity", "performance", "gap", "overtrained", "overconfident")
+CHECKS = ("integrity", "learning", "performance", "gap", "overtrained", "overconfident")
 CHOICES = [Component("tasks.diagnostics.checks").choose({"name": name}) for name in CHECKS]
 
 
@@ -86,18 +87,48 @@ def leaking(world: Measured, test_rows: list[int]) -> Measured:
 
 def test_clean_world_with_power_is_a_good_fit() -> None:
     diagnosis, findings = diagnosed(clean())
-    assert [finding.status for finding in findings.values()] == ["pass", "pass", "info", "pass", "pass"]
+    assert [finding.status for finding in findings.values()] == ["pass", "pass", "pass", "info", "pass", "pass"]
     assert (diagnosis.verdict, diagnosis.flags) == ("good_fit", [])
     assert diagnosis.headline.startswith("Test accuracy is ")
-    assert diagnosis.headline.endswith(
-        "None of the checks integrity, performance, overtrained and overconfident raised a flag, and each had enough data to answer "
-        "its question."
+    first, second = diagnosis.headline.splitlines()
+    assert first.endswith(
+        "None of the checks integrity, learning, performance, overtrained and overconfident raised a flag, and each had enough data to "
+        "answer its question."
     )
+    assert "Not listed: near_duplicates, shift, support, batch_order, underfit, " in second
+    assert second.endswith(" Shortcuts that exist in every split are not looked for.")
 
 
-def test_good_fit_of_a_single_check_names_it() -> None:
-    headline = examine(CHOICES[:1], clean(), LIMITS).headline
-    assert headline == "The check integrity raised no flag, and it had enough data to answer its question."
+@pytest.mark.parametrize("lacking", ["integrity", "learning", "performance", "overtrained", "overconfident"])
+def test_without_a_check_that_a_good_fit_needs_there_is_none(lacking: str) -> None:
+    few = [choice for choice in CHOICES if choice.name != lacking]
+    diagnosis = examine(few, clean(), LIMITS)
+    assert (diagnosis.verdict, diagnosis.headline) == ("inconclusive", f"Not listed, but needed for a good fit: {lacking}.")
+    assert examine(few, overconfident(), LIMITS).flags == ([] if lacking == "overconfident" else ["overconfident"])
+
+
+def test_a_verdict_is_answered_where_each_of_its_listed_checks_is_or_one_has_flagged() -> None:
+    checks = [Component("tasks.diagnostics.checks").choose({"name": name}) for name in ("integrity", "near_duplicates")]
+    world = clean()
+    few = Arrays(world.train.images[:10], world.train.labels[:10], world.train.rows[:10])
+    unknown = examine(checks, replace(world, train=few), LIMITS)
+    assert [finding.status for finding in unknown.findings] == ["pass", "not_run"]
+    assert unknown.answered == []
+    known = examine(checks, replace(leaking(world, [1]), train=replace(few, images=world.test.images[:10])), LIMITS)
+    assert [finding.status for finding in known.findings] == ["flag", "not_run"]
+    assert known.answered == ["leakage"]
+
+
+def test_a_class_of_unknown_recall_is_named_beside_another_flag() -> None:
+    world = overconfident()
+    rare = (world.test.labels != 2) | (world.test.labels.cumsum() < 12)
+    test = Arrays(world.test.images[rare], world.test.labels[rare], world.test.rows[rare])
+    checks = [*CHOICES, Component("tasks.diagnostics.checks").choose({"name": "support"})]
+    diagnosis = examine(checks, replace(world, test=test, test_logits=world.test_logits[rare]), LIMITS)
+    assert diagnosis.flags == ["overconfident", "too_few_examples"]
+    _, also, named = diagnosis.headline.splitlines()
+    assert also == "Also flagged: too few examples."
+    assert named.startswith(f"The recall of class 2 is unknown: {(test.labels == 2).sum()} test image")
 
 
 def test_world_too_small_to_tell_is_inconclusive_and_says_what_it_could_have_seen() -> None:
@@ -192,13 +223,14 @@ def test_sentence_of_overtrained_cites_the_harm_that_was_shown() -> None:
 def test_headline_of_each_flag_states_the_problem_the_numbers_and_the_fix_without_repeating_the_verdict(choice: Choice) -> None:
     worlds = {
         "integrity": leaking(clean(), [1, 2, 3]),
+        "learning": fallen(0),
         "performance": useless(),
         "overtrained": overtrained(),
         "overconfident": overconfident(),
     }
     diagnosis, findings = diagnosed(worlds[choice.name])
     assert diagnosis.verdict == choice.module.VERDICT
-    assert diagnosis.headline == findings[choice.name].summary
+    assert diagnosis.headline.splitlines()[0] == findings[choice.name].summary
     assert not diagnosis.headline.lower().startswith((diagnosis.verdict[:6], findings[choice.name].title.lower()))
     assert "95 % CI" in diagnosis.headline
     assert " images" in diagnosis.headline[: diagnosis.headline.index(" Fix: ")]
@@ -322,6 +354,12 @@ def test_a_leak_of_few_images_is_flagged_with_its_rows_and_hides_no_other_flag()
     assert f"Test accuracy without them: {100 * np.delete(right, [3, 11, 17]).mean():.1f} % (95 % CI" in summary
 
 
+def test_a_leak_that_matters_to_the_test_set_is_not_minor_though_validation_is_large() -> None:
+    _, findings = diagnosed(leaking(clean(), list(range(60))))
+    assert (findings["integrity"].estimate or 0) < LIMITS.harm_accuracy <= 60 / 2000
+    assert not findings["integrity"].minor
+
+
 def test_one_leaked_validation_image_is_enough() -> None:
     world = clean()
     images = world.train.images.copy()
@@ -443,12 +481,12 @@ def test_a_model_far_below_the_baseline_is_said_to_be_below_it() -> None:
 
 def test_terminal_text_has_the_headline_and_then_status_title_estimate_and_summary_of_each_finding() -> None:
     diagnosis, findings = diagnosed(clean())
-    first, *lines = as_text(diagnosis).splitlines()
-    assert first == f"Verdict: good fit. {diagnosis.headline}"
+    first, second, *lines = as_text(diagnosis).splitlines()
+    assert f"{first}\n{second}" == f"Verdict: good fit. {diagnosis.headline}"
     assert [line.split()[0] for line in lines[::2]] == [finding.status for finding in diagnosis.findings]
     assert [line.strip() for line in lines[1::2]] == [finding.summary for finding in diagnosis.findings]
-    assert f"Generalization gap: {findings['gap'].estimate:.4f} nats (" in lines[4]
-    assert f"Test performance: {100 * (findings['performance'].estimate or 0):.1f} % (" in lines[2]
+    assert f"Generalization gap: {findings['gap'].estimate:.4f} nats (" in lines[6]
+    assert f"Test performance: {100 * (findings['performance'].estimate or 0):.1f} % (" in lines[4]
 
 
 def test_same_seed_gives_the_same_findings() -> None:
