@@ -97,8 +97,8 @@ def check(_: argparse.Namespace, root: Path) -> int:
 
 
 def verdict(options: argparse.Namespace, root: Path) -> int:
-    """Show the verdict; exit code 1 if it is out of date or a flag of --fail-on is raised."""
-    from flows.flags import raised_flags, say_raised
+    """Show the verdict; exit code 1 if it is out of date, or a flag of --fail-on is raised or has no answer."""
+    from flows.flags import check_flags, fails
     from flows.parameters.checking import own_stages
     from tasks.contracts.findings import read_diagnosis
 
@@ -108,7 +108,7 @@ def verdict(options: argparse.Namespace, root: Path) -> int:
         diagnosis = read_diagnosis(root)
     except ArtifactError as error:
         raise GoodfitError(f"{error}: `dvc repro diagnose` or `goodfit run diagnose`") from None
-    raised = raised_flags(options.fail_on, diagnosis)
+    check_flags(options.fail_on)
     problems = _out_of_date(root)
     if options.json:
         print(json.dumps(_as_json(diagnosis, problems), indent=2))
@@ -116,8 +116,8 @@ def verdict(options: argparse.Namespace, root: Path) -> int:
         print(f"\nVerdict: {diagnosis.verdict.replace('_', ' ')}\n{diagnosis.headline}\nReport: report/index.html", flush=True)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    say_raised(raised, options.fail_on)
-    return int(bool(problems or raised))
+    failed = fails(options.fail_on, diagnosis)
+    return int(bool(problems) or failed)
 
 
 def _out_of_date(root: Path) -> list[str]:

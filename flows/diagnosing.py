@@ -54,11 +54,12 @@ def diagnose(options: argparse.Namespace, _: Path) -> int:
 
 def _files(options: argparse.Namespace) -> int:
     """Run the checks on numbers of anybody's."""
-    from flows.flags import raised_flags, say_raised, unanswered_flags
+    from flows.flags import check_flags, fails
     from tasks.diagnostics.frames import chosen, diagnose_numbers
     from tasks.diagnostics.numbers import gather
     from tasks.diagnostics.verdict import as_text
 
+    check_flags(options.fail_on)
     numbers = gather(
         options.history,
         options.predictions,
@@ -68,7 +69,6 @@ def _files(options: argparse.Namespace) -> int:
         metadata=options.metadata,
     )
     diagnosis = diagnose_numbers(numbers, chosen(None), seed=options.seed or SEED)
-    raised, unanswered = raised_flags(options.fail_on, diagnosis), unanswered_flags(options.fail_on, diagnosis)
     if options.json:
         print(
             json.dumps({"read": numbers.described(), **json.loads(diagnosis.model_dump_json())}, indent=2, ensure_ascii=False)
@@ -77,10 +77,7 @@ def _files(options: argparse.Namespace) -> int:
         text = as_text(diagnosis)
         named = ["", PARAMETERS] if re.search(r"\b(train|preprocess)\.[a-z]", text) else []
         print(*numbers.described(), "", text, *named, sep="\n", flush=True)
-    for flag in unanswered:
-        print(f"error: --fail-on {flag}: no check had the data to tell", file=sys.stderr)
-    say_raised(raised, options.fail_on)
-    return int(bool(unanswered or raised))
+    return int(fails(options.fail_on, diagnosis))
 
 
 def _label_candidates(options: argparse.Namespace) -> int:

@@ -1,49 +1,45 @@
-"""What `--fail-on` names: a check by its code, or the verdict that its flag means."""
+"""What `--fail-on` and `gates.fail_on` may name, and what is said of it."""
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+from tasks.contracts.findings import INCONCLUSIVE, Diagnosis
+from tasks.contracts.flags import ANY, raised_flags, unanswered_flags
 from tasks.core.components import Component
 from tasks.core.errors import UnknownNameError
 from tasks.core.settings import expected_names
 
-if TYPE_CHECKING:
-    from tasks.contracts.findings import Diagnosis
 
-ANY = "any"
-
-
-def raised_flags(wanted: list[str], diagnosis: "Diagnosis") -> list[str]:
-    """The names among `wanted` whose flag is raised; for `any`, every flag.
-
-    Raises:
-        UnknownNameError: there is no such flag, which would otherwise never fail.
-    """
-    verdicts = _verdicts()
-    codes = [finding.code for finding in diagnosis.findings]
-    known = list(dict.fromkeys([ANY, *codes, *verdicts, *verdicts.values(), *diagnosis.flags]))
-    for name in wanted:
-        if name not in known:
-            raise UnknownNameError(f"--fail-on: unknown flag '{name}'; {expected_names(name, known)}")
-    flagged = [finding.code for finding in diagnosis.findings if finding.status == "flag"]
-    named = [name for name in dict.fromkeys([*diagnosis.flags, *flagged]) if name in wanted]
-    return list(dict.fromkeys([*named, *diagnosis.flags])) if ANY in wanted else named
+def unknown_flags(wanted: Iterable[str]) -> list[str]:
+    """What is wrong with each name that could never fail, as no check raises such a flag; with the nearest that there is."""
+    names = list(wanted)
+    known = flag_names() if names else []
+    return [f"unknown flag {name!r}; {expected_names(name, known)}" for name in names if name not in known]
 
 
-def unanswered_flags(wanted: list[str], diagnosis: "Diagnosis") -> list[str]:
-    """The names among `wanted` of which no check could tell whether their flag has to be raised."""
-    codes = {finding.code for finding in diagnosis.findings if finding.status not in ("not_run", "inconclusive")}
-    return [name for name in wanted if name not in (ANY, *codes, *diagnosis.answered)]
-
-
-def say_raised(raised: list[str], wanted: list[str]) -> None:
-    """On standard error, which flags that `--fail-on` names are raised."""
-    if raised:
-        print(f"error: raised: {', '.join(raised)} (--fail-on {','.join(wanted)})", file=sys.stderr)
-
-
-def _verdicts() -> dict[str, str]:
-    """The verdict that the flag of each check means, by the name of the check; checks that only describe are left out."""
+def flag_names() -> list[str]:
+    """`any`, `inconclusive`, the checks that can flag, and the verdicts that their flags mean."""
     component = Component("tasks.diagnostics.checks")
     found = {name: component.choose({"name": name}).module.VERDICT for name in component.names()}
-    return {name: verdict for name, verdict in found.items() if verdict is not None}
+    verdicts = {name: verdict for name, verdict in found.items() if verdict is not None}
+    return list(dict.fromkeys([ANY, INCONCLUSIVE, *verdicts, *verdicts.values()]))
+
+
+def fails(wanted: list[str], diagnosis: Diagnosis) -> bool:
+    """Whether a flag that `--fail-on` names is raised, or no check could tell; which those are is said on standard error."""
+    raised, unanswered = raised_flags(wanted, diagnosis), unanswered_flags(wanted, diagnosis)
+    for name in unanswered:
+        print(f"error: --fail-on {name}: no check had the data to tell", file=sys.stderr)
+    if raised:
+        print(f"error: raised: {', '.join(raised)} (--fail-on {','.join(wanted)})", file=sys.stderr)
+    return bool(raised or unanswered)
+
+
+def check_flags(wanted: list[str]) -> None:
+    """Refuse what `--fail-on` cannot name.
+
+    Raises:
+        UnknownNameError: there is no such flag.
+    """
+    for line in unknown_flags(wanted):
+        raise UnknownNameError(f"--fail-on: {line}")

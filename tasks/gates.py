@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from tasks.contracts.findings import read_diagnosis
+from tasks.contracts.flags import raised_flags, unanswered_flags
 from tasks.contracts.results import EVALUATION
 from tasks.core.errors import GateError
 from tasks.core.files import read_json, write_json
@@ -25,7 +26,7 @@ PASSED = Path("results/gates.json")
 class Gates(Section):
     """Conditions without which the run fails; by default there is none."""
 
-    # Flags of the diagnosis, such as leakage or memorised, or the verdict inconclusive.
+    # Flags of the diagnosis, by their verdict or their check, such as leakage or integrity; any; or the verdict inconclusive.
     fail_on: list[str] = Field(default_factory=list)
     min_accuracy_lower_bound: Fraction | None = None  # the interval of the test accuracy must not begin below this
 
@@ -52,14 +53,15 @@ def gates(params: Params, root: Path = Path()) -> None:
 
 
 def _raised(chosen: Gates, diagnosis: "Diagnosis") -> Iterator[str]:
-    for name in chosen.fail_on:
-        if name in (*diagnosis.flags, diagnosis.verdict):
-            yield f"gates.fail_on names {name}, which the diagnosis found (verdict: {diagnosis.verdict})"
-        elif name not in (*diagnosis.answered, "inconclusive"):
-            yield (
-                f"gates.fail_on names {name}, but no check of diagnose.checks had an answer to that; the checks that had one can find: "
-                f"{', '.join(diagnosis.answered) or 'nothing'}"
-            )
+    for name in raised_flags(chosen.fail_on, diagnosis):
+        named = name if name in chosen.fail_on else "any"
+        found = "which the diagnosis found" if named == name else f"and the diagnosis found {name}"
+        yield f"gates.fail_on names {named}, {found} (verdict: {diagnosis.verdict})"
+    for name in unanswered_flags(chosen.fail_on, diagnosis):
+        yield (
+            f"gates.fail_on names {name}, but the checks of diagnose.checks had no answer to that; they had answers to: "
+            f"{', '.join(diagnosis.answered) or 'nothing'}"
+        )
 
 
 def _too_low(chosen: Gates, evaluation: dict[str, Any]) -> Iterator[str]:

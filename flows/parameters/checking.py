@@ -51,6 +51,8 @@ def check_params(root: Path, document: dict[str, Any] | None = None, file: str =
             lines += [line.strip() for line in str(error).splitlines()[1:]]
     lines += [f"{key}: unknown key; {expected_names(str(key), sorted(known))}" for key in found if key not in known]
     lines += _together(found)
+    if "gates" in ours:
+        lines += _gates(found)
     if lines:
         raise ParamsError(invalid(file, list(dict.fromkeys(lines))))
 
@@ -104,6 +106,16 @@ def picked(document: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
             continue
         reduce(lambda section, name: section.setdefault(name, {}), sections, part)[last] = value
     return part
+
+
+def _gates(document: dict[str, Any]) -> list[str]:
+    """What `gates.fail_on` names that no check raises: the stage itself would find it only after everything has run."""
+    match document:
+        case {"gates": {"fail_on": list(names)}}:
+            from flows.flags import unknown_flags
+
+            return [f"gates.fail_on: {line}" for line in unknown_flags(name for name in names if isinstance(name, str))]
+    return []
 
 
 def _together(document: dict[str, Any]) -> list[str]:

@@ -315,10 +315,11 @@ def test_a_verdict_of_other_parameters_is_said_to_be_out_of_date(ran: Project) -
 
 
 @pytest.mark.slow
-def test_a_raised_flag_of_fail_on_fails_and_no_other(ran: Project) -> None:
+def test_a_raised_and_an_unanswered_flag_of_fail_on_fail_and_no_other(ran: Project) -> None:
     diagnosis = json.loads(ran.text("results/diagnosis.json"))
-    quiet = {finding["code"] for finding in diagnosis["findings"]} - set(diagnosis["flags"])
-    goodfit(ran, "verdict", "--fail-on", ",".join(quiet))
+    goodfit(ran, "verdict", "--fail-on", ",".join(sorted(set(diagnosis["answered"]) - set(diagnosis["flags"]))))
+    unlisted = goodfit(ran, "verdict", "--fail-on", "memorised", code=1)
+    assert "error: --fail-on memorised: no check had the data to tell" in unlisted.stderr
     assert "did you mean 'overconfident'?" in refusal(ran, "verdict", "--fail-on", "overconfidnet", code=2)
 
     text = ran.text("results/diagnosis.json").replace('"flags": []', '"flags": ["overconfident"]')

@@ -1,14 +1,17 @@
 """Stage `gates`: what fails a run, and that nothing is lost by it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tasks.contracts.findings import Diagnosis, write_diagnosis
+from flows.parameters.checking import check_params
+from tasks.contracts.findings import Diagnosis, read_diagnosis, write_diagnosis
 from tasks.contracts.results import EVALUATION
 from tasks.core.errors import GateError, ParamsError
 from tasks.core.files import read_json, write_json
 from tasks.core.settings import validate
+from tasks.diagnostics.question import Question
 from tasks.gates import PASSED, Params, gates
 from tests.conftest import Project
 
@@ -57,9 +60,29 @@ def test_every_gate_that_failed_is_named(results: Path) -> None:
 
 def test_a_gate_that_nothing_answers_fails(results: Path) -> None:
     with pytest.raises(
-        GateError, match=r"names memorised, but no check of diagnose\.checks had an answer to that; .*: leakage, underfit"
+        GateError, match=r"names memorised, but the checks of diagnose\.checks had no answer to that; .*: leakage, underfit"
     ):
         judged(results, fail_on=["memorised"])
+
+
+def test_any_names_what_was_found(results: Path) -> None:
+    with pytest.raises(GateError, match=r"^gates\.fail_on names any, and the diagnosis found overtrained \(.*found leakage \("):
+        judged(results, fail_on=["any"])
+
+
+def test_a_gate_is_named_by_its_check_too(results: Path) -> None:
+    question = Question("integrity", title="", definition="", estimand="", method="", unit="fraction")
+    flagged = read_diagnosis(results).model_copy(update={"findings": [question.answer("flag", "", 1)]})
+    write_diagnosis(results, flagged)
+    with pytest.raises(GateError, match=r"gates\.fail_on names integrity, which the diagnosis found"):
+        judged(results, fail_on=["integrity"])
+
+
+def test_a_flag_that_no_check_raises_is_refused_before_anything_runs(params_with: Callable[..., Path]) -> None:
+    root = params_with(("fail_on: [] ", "fail_on: [leakage, integrity, any, inconclusive, leakge] "))
+    with pytest.raises(ParamsError, match=r"gates\.fail_on: unknown flag 'leakge'; .*did you mean 'leakage'") as error:
+        check_params(root)
+    assert len(str(error.value).splitlines()) == 2
 
 
 def test_a_bound_that_is_no_share_is_refused() -> None:
