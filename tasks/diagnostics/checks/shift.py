@@ -243,18 +243,17 @@ def _summary(status: Status, found: Shift, limits: "Limits", settings: Settings,
     import numpy as np
 
     told = f"AUC {found.auc:.3f} ({interval(found.low, found.high, limits.confidence)}) on {found.scored} images"
-    shares = f"{percent(found.distance)} (at most {percent(found.label_high)})"
+    frequencies = f"The label frequencies differ by {percent(found.distance)} (at most {percent(found.label_high)})"
     if status == "pass":
         return (
-            f"A random forest on pixels does not tell test from training images by an amount that matters ({told}; smallest AUC that "
-            f"matters: {settings.auc:g}), and the label frequencies differ by {shares}, less than the {percent(settings.labels)} that "
-            "matter."
+            f"A random forest on pixels does not tell test from training images by an amount that matters: {told}; smallest AUC that "
+            f"matters: {settings.auc:g}. {frequencies}; smallest difference that matters: {percent(settings.labels)}."
         )
     if status == "inconclusive":
         return (
-            "There are too few images to show that test and train are from the same distribution: of the images, an AUC below "
-            f"{settings.auc:g} {_shown(found.high < settings.auc)} ({told}); of the label frequencies, a difference below "
-            f"{percent(settings.labels)} {_shown(found.label_high < settings.labels)} ({shares}). Use larger training and test sets."
+            f"There are too few images to show that test and train are from the same distribution. {told}: one of {settings.auc:g}, "
+            f"which matters, {_excluded(found.high < settings.auc)}. {frequencies}: one of {percent(settings.labels)}, which matters, "
+            f"{_excluded(found.label_high < settings.labels)}. Use larger training and test sets."
         )
     sentences = []
     if images:
@@ -269,8 +268,8 @@ def _summary(status: Status, found: Shift, limits: "Limits", settings: Settings,
     return " ".join([*sentences, f"So test and train are not from the same distribution. Fix: {_remedy().action}"])
 
 
-def _shown(known: bool) -> str:
-    return "is shown" if known else "is not shown"
+def _excluded(known: bool) -> str:
+    return "is excluded" if known else "is not excluded"
 
 
 def _remedy() -> Remedy:

@@ -72,8 +72,8 @@ def test_labels_whose_difference_is_not_shown_to_be_small_do_not_pass() -> None:
     data = splits((600, 100, 600), 1)
     finding = found("shift", pictured(data), auc=0.9)
     assert finding.status == "inconclusive"
-    assert "an AUC below 0.9 is shown" in finding.summary
-    assert "a difference below 5.0 % is not shown" in finding.summary
+    assert "on 600 images: one of 0.9, which matters, is excluded." in finding.summary
+    assert ": one of 5.0 %, which matters, is not excluded." in finding.summary
 
 
 def test_the_limit_of_the_label_difference_holds_for_equal_and_for_different_frequencies() -> None:
