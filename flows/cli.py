@@ -130,8 +130,8 @@ def _add_verdict(added: Commands) -> None:
         "verdict",
         commands.verdict,
         "Show the verdict on the model and whether it is up to date.\n\n"
-        "exit codes: 0 up to date, and no flag of --fail-on is raised; 1 out of date, missing, or such a flag is raised; "
-        "2 usage error",
+        "exit codes: 0 up to date, and no flag of --fail-on is raised; 1 out of date, missing, such a flag is raised, or\n"
+        "no check had the data to tell; 2 usage error",
         "  goodfit verdict --fail-on overconfident,integrity      in CI: fail when one of these flags is raised",
     )
     verdict.add_argument("--json", action="store_true", help="print JSON: verdict, headline, flags, whether it is up to date")
@@ -144,7 +144,8 @@ def _add_fail_on(command: argparse.ArgumentParser) -> None:
         metavar="FLAG[,FLAG]",
         type=_names,
         default=[],
-        help="exit with 1 if one of these flags is raised, named by its verdict or its check; `any` for every flag",
+        help="exit with 1 if one of these flags is raised or no check had the data to tell; named by its verdict or its check, "
+        "or `any`, or the verdict `inconclusive`",
     )
 
 
