@@ -142,7 +142,8 @@ def _summary(status: Status, seen: Seen, n: int, n_test: int, limits: "Limits") 
     if seen.evaluations > seen.epochs:
         unseen = f"{seen.evaluations} evaluations on these validation images are stated."
     if status == "pass":
-        return f"{known} {matters[0].upper()}{matters[1:]} or more are excluded. {unseen}"
+        by = "that difference" if seen.gap[2] < limits.harm_accuracy else "cross-fitting"
+        return f"{known} By {by}, an optimism of {matters} or more is excluded. {unseen}"
     return f"{known} An optimism of {matters} is neither shown nor excluded. {unseen} Use larger validation and test sets."
 
 

@@ -132,7 +132,7 @@ def test_a_last_epoch_passes_only_where_validation_minus_test_accuracy_is_shown_
     finding = diagnosed(replace(made, test=test, test_logits=logits))
     assert finding.status == "pass"
     assert finding.evidence["validation_minus_test_accuracy_ci"][1] < LIMITS.harm_accuracy  # type: ignore[index,operator]
-    assert "2.0 percentage points or more are excluded" in finding.summary
+    assert "By that difference, an optimism of 2.0 percentage points or more is excluded." in finding.summary
 
 
 def test_tuning_that_is_stated_cannot_pass_on_this_run_alone() -> None:
@@ -140,7 +140,9 @@ def test_tuning_that_is_stated_cannot_pass_on_this_run_alone() -> None:
     logits, labels = truth(300, 3, random)
     made = measured(epochs(logits, 3, 0.05, random), labels)
     made = replace(made, chosen_by="lowest val_loss")
-    assert diagnosed(made).status == "pass"
+    alone = diagnosed(made)
+    assert alone.status == "pass"
+    assert "By cross-fitting, an optimism of 2.0 percentage points or more is excluded." in alone.summary
     finding = diagnosed(made, evaluations=5000)
     assert finding.status == "inconclusive"
     assert finding.evidence["evaluations_counted"] == 5000
