@@ -7,9 +7,10 @@ from benchmarks.stages import params_of
 from tasks.contracts.splits import read_split
 from tasks.contracts.trained import read_model
 from tasks.core.errors import GoodfitError
+from tasks.learning.assembly import with_rate
 from tasks.learning.inference import use_threads
 from tasks.learning.learning_rate import is_auto
-from tasks.train import measure_gain, with_rate
+from tasks.train import measure_gain
 
 
 def main(root: Path) -> None:

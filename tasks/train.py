@@ -1,8 +1,7 @@
 """Stage `train`: fit the model on train, watch it on val, keep what the diagnosis needs."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,12 +12,11 @@ from tasks.core.settings import Fraction, NotNegative, Positive, Section, Seed, 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.contracts.splits import Dataset, Split
+    from tasks.contracts.splits import Split
     from tasks.contracts.trained import Epoch, TrainedModel
     from tasks.learning.batches import Batches
     from tasks.learning.class_order import BatchClasses
     from tasks.learning.distributed import Group
-    from tasks.learning.loop import Learner
 
 
 # Each number of their state belongs to one weight, and they are tested.
@@ -26,7 +24,7 @@ SHARDED_OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 class Warmup(Section):
-    epochs: NotNegative = 0.0  # in which the learning rate rises linearly, before the schedule begins; may have a fraction
+    epochs: NotNegative = 0.0  # epochs of linear learning-rate warm-up before the schedule begins; may have a fraction
     start_fraction: Fraction = 0.0  # the learning rate of the first step, as a share of the full one
 
 
@@ -67,8 +65,8 @@ class Train(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: a CUDA device where there is one
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # mixed: the forward pass computes in 16 bits
     channels_last: bool = False  # another layout of images in memory; often faster for convolutions
-    compile: bool = False  # the model by torch.compile, which needs a C++ compiler on a CPU
-    devices: int = Field(ge=1, le=1024, default=1)  # of each machine that train together; on a CPU, processes
+    compile: bool = False  # compile the model with torch.compile, which needs a C++ compiler on a CPU
+    devices: int = Field(ge=1, le=1024, default=1)  # devices per machine (processes on a CPU)
     num_nodes: int = Field(ge=1, le=1024, default=1)  # machines that train together; torchrun starts the stage on each of them
     strategy: Literal["ddp", "fsdp"] = "ddp"  # ddp: each device holds the whole model; fsdp: a part, for large models
     record_step: bool = True  # replay a recording of the step where it gives the same bits: on one CPU process, not compiled
@@ -160,19 +158,7 @@ def learn(params: Params, root: Path) -> None:
     from tasks.contracts.splits import FOLDER
 
     # All that will be used, so that the processes can compare it.
-    from tasks.learning import (  # noqa: F401
-        batches,
-        checkpoint,
-        device,
-        gradients,
-        live,
-        loop,
-        penalties,
-        precision,
-        recording,
-        schedule,
-        stopping,
-    )
+    from tasks.learning import assembly, checkpoint, device, live  # noqa: F401
     from tasks.learning.distributed import group
 
     read = [root / FOLDER / name for name in ("dataset.json", "train.safetensors", "val.safetensors")]
@@ -187,6 +173,7 @@ def learn_in(joined: "Group", params: Params, root: Path) -> None:
 
     from tasks.contracts.splits import read_dataset, read_split
     from tasks.contracts.trained import write_dynamics, write_history, write_model
+    from tasks.learning.assembly import describe, prepare
     from tasks.learning.checkpoint import Checkpoint
     from tasks.learning.failures import memory
     from tasks.learning.inference import use_threads
@@ -236,71 +223,6 @@ def require_validation(settings: Train, rows: int) -> None:
         raise ParamsError("train.schedule is plateau without a validation split; set preprocess.val_fraction above 0")
 
 
-def describe(settings: Train, dataset: "Dataset") -> "TrainedModel":
-    """What is known of the model before it is trained."""
-    from tasks.contracts.trained import TrainedModel
-
-    channels = dataset.shape[0]
-    mean, deviation = (dataset.mean, dataset.deviation) if settings.standardise else ([0.0] * channels, [1.0] * channels)
-    return TrainedModel(
-        model=settings.model,
-        shape=dataset.shape,
-        classes=dataset.classes,
-        mean=mean,
-        deviation=deviation,
-        resize=dataset.resize,
-    )
-
-
-def prepare(
-    params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split", joined: "Group"
-) -> tuple[Params, "Learner"]:
-    """A learner with its first weights, and the parameters with the learning rate that a range test has chosen where it is auto.
-
-    Raises:
-        TrainingError: no learning rate lowers the loss.
-    """
-    from tasks.learning.learning_rate import is_auto
-    from tasks.learning.range_test import range_test
-
-    parts = described, train_split, val_split, joined
-    warn_of_batches(params.train, described, train_split, joined)
-    tested = None
-    if is_auto(getattr(params.train.optimizer.settings, "learning_rate", None)):
-        # With a learner of its own, not compiled. What is trained afterwards is made anew, with the chosen number: whatever the
-        # test has changed, in torch's tensors or in a component's Python, cannot reach it.
-        tested = range_test(seeded(with_rate(params, 1.0, compile=False), *parts))
-        params = with_rate(params, tested.chosen)
-    learner = seeded(params, *parts)
-    learner.recorder.range_test = tested
-    return params, learner
-
-
-def warn_of_batches(settings: Train, described: "TrainedModel", train_split: "Split", joined: "Group") -> None:
-    """Say before the first step what in the batches lets the model learn badly: too few examples for batch norm, too few classes.
-
-    Raises:
-        ParamsError: a part of a batch has one example, and the model cannot be trained with one.
-    """
-    from tasks.learning import device
-    from tasks.learning.class_order import warn_of_class_order
-    from tasks.learning.small_batches import warn_of_small_batches
-
-    divided = settings.accumulate * (joined.size if device.choose(settings.device).type == "cpu" else 1)
-    untrained = build(settings.model, described.shape, len(described.classes))
-    warn_of_small_batches(untrained, described.shape, len(train_split), settings.batch_size, divided)
-    if not settings.shuffle:
-        warn_of_class_order(train_split.labels.numpy(), settings.batch_size)
-
-
-def seeded(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split", joined: "Group") -> "Learner":
-    """Assemble a learner whose first weights follow from the seed."""
-    import torch
-
-    torch.manual_seed(params.seed)
-    return assemble(params, described, train_split, val_split, joined)
-
-
 def measure_gain(
     params: Params,
     described: "TrainedModel",
@@ -313,6 +235,7 @@ def measure_gain(
     """Compare the step in the chosen form with plain 32-true, on one device with its part of a batch; nothing where it is plain."""
     import torch
 
+    from tasks.learning.assembly import assemble
     from tasks.learning.distributed import Group
     from tasks.learning.gain import GAIN, measure, write_gain
 
@@ -336,64 +259,6 @@ def measure_gain(
     print(gain)
 
 
-def assemble(params: Params, described: "TrainedModel", train_split: "Split", val_split: "Split", joined: "Group") -> "Learner":
-    """Build everything that the loop needs from the parameters."""
-    import torch
-
-    from tasks.learning import device, penalties
-    from tasks.learning.batches import Batches
-    from tasks.learning.gradients import Clip, Sharpness
-    from tasks.learning.inference import Preparation
-    from tasks.learning.loop import Learner
-    from tasks.learning.precision import Precision
-    from tasks.learning.recording import Recorder, recorded_rows
-    from tasks.learning.schedule import with_warmup
-    from tasks.learning.stopping import Stopper
-
-    settings = params.train
-    regularisation, warmup = settings.regularisation, settings.warmup
-    chosen = device.choose(settings.device)
-    device.compute_reproducibly(chosen)
-    prepare = Preparation(described.mean, described.deviation, chosen)
-    classes = len(described.classes)
-    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    model = build(settings.model, described.shape, classes).to(chosen, memory_format=layout)
-    model = joined.divided(joined.with_batch_norm(model, chosen), chosen)
-    loss = build(settings.loss)
-    batches = Batches(
-        train_split,
-        prepare,
-        settings.batch_size,
-        settings.shuffle,
-        params.seed,
-        classes=classes,
-        augment=build(settings.augmentation),
-        mix=build(settings.mixing),
-    )
-    # The scaler of 16-mixed, and a loss of somebody else's, may have a state of their own, which a recording would not put back.
-    stateless = settings.precision != "16-mixed" and settings.loss.name != "imported"
-    plain = chosen.type == "cpu" and joined.size == 1 and not settings.compile and stateless
-    index = recorded_rows(len(train_split), len(val_split), params.seed)
-    return Learner(
-        model=model,
-        forward=joined.replica(torch.compile(model, dynamic=False) if settings.compile else model),
-        loss=loss,
-        optimizer=build(settings.optimizer, model.parameters()),
-        schedule=with_warmup(settings.schedule, len(batches), settings.epochs, warmup.epochs, warmup.start_fraction),
-        batches=batches,
-        recorder=Recorder(train_split, val_split, index, prepare, loss, params.seed),
-        stopper=Stopper(**settings.early_stopping.model_dump()),
-        penalty=penalties.build(regularisation.l1, regularisation.l2, model),
-        accumulate=settings.accumulate,
-        clip=Clip(regularisation.clip_norm, regularisation.clip_value),
-        sharpness=Sharpness(regularisation.sam_radius) if regularisation.sam_radius else None,
-        averager=build(settings.averaging, model, len(batches), settings.epochs),
-        precision=Precision(settings.precision, chosen.type),
-        record_step=settings.record_step and plain,
-        group=joined,
-    )
-
-
 def classes_of_batches(batches: "Batches", epochs: int) -> "BatchClasses | None":
     """How many classes the batches of the first ten epochs hold; of one epoch alone, in a small set chance would say too much."""
     import torch
@@ -403,18 +268,6 @@ def classes_of_batches(batches: "Batches", epochs: int) -> "BatchClasses | None"
     counted = min(epochs, 10) if batches.shuffle else 1  # without shuffling every epoch has the same order
     order = torch.cat([batches.order(epoch) for epoch in range(1, 1 + counted)])
     return classes_per_batch(batches.split.labels[order].numpy(), batches.batch_size)
-
-
-def with_rate(params: Params, rate: float, **changes: Any) -> Params:
-    """The parameters with this number as the learning rate, and with other `changes` of the section `train`."""
-    optimizer = params.train.optimizer
-    stated = replace(optimizer, settings=optimizer.settings.model_copy(update={"learning_rate": rate}))
-    return params.model_copy(update={"train": params.train.model_copy(update={"optimizer": stated, **changes})})
-
-
-def build(choice: Choice, *arguments: Any) -> Any:
-    """What the chosen component's file makes of its options."""
-    return choice.module.build(choice.settings, *arguments)
 
 
 def summary(trained: "TrainedModel", chosen: "Epoch") -> str:

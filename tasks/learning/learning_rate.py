@@ -28,7 +28,7 @@ class OrAuto:
 
 
 if TYPE_CHECKING:
-    LearningRate = float  # `build` is always handed a number: tasks/train.py has replaced `auto` by then
+    LearningRate = float  # `build` is always handed a number: tasks/learning/assembly.py has replaced `auto` by then
 else:
     LearningRate = Annotated[Positive | Literal["auto"], OrAuto()]
 

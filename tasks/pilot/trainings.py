@@ -132,10 +132,10 @@ def _recorded(params: "Params", seed: int, splits: "tuple[Dataset, Split, Split]
     """Log-loss (E, V) and correctness (E, V) of every epoch of one training. What it prints is not shown."""
     import torch
 
+    from tasks.learning.assembly import describe, prepare
     from tasks.learning.distributed import Group
     from tasks.learning.inference import use_threads
     from tasks.learning.loop import fit
-    from tasks.train import describe, prepare
 
     dataset, train, val = splits
     use_threads(params.threads)
