@@ -33,8 +33,8 @@ SPLITS = ("train", "val", "test")
 
 class Settings(Section):
     table: str | None = None  # the file's name; needed only where the folder holds several tables
-    path_column: str = "path"
-    label_column: str = "label"
+    path_column: str = "path"  # relative to the table's folder
+    label_column: str = "label"  # the name of the image's class
     group_column: str | None = None  # rows of one group never come into two splits
     split_column: str | None = None  # train, val or test; without val (or test) rows, that split is drawn from train
     metadata: list[str] = Field(

@@ -56,7 +56,9 @@ class ImageForm(Section):
     size: Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=2, max_length=2)] | None = (
         None  # height, width
     )
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: Literal["crop", "pad", "stretch"] = (
+        "crop"  # what is done where the ratio of height to width differs from that of size
+    )
     channels: Literal["auto", 1, 3] = "auto"  # 1: grey, 3: colour; auto: grey if all images are grey, else colour
 
 

@@ -38,6 +38,10 @@ def keys(section: object, prefix: str) -> list[str]:
     return [key for name, part in section.items() for key in keys(part, f"{prefix}{name}.")]
 
 
+def test_every_parameter_has_a_meaning() -> None:
+    assert [line for line in parameters().splitlines() if line.startswith("| `") and line.endswith("|  |")] == []
+
+
 def test_a_field_with_a_comment_has_a_meaning_and_its_bounds() -> None:
     rows = {line.split(" | ")[0]: line for line in parameters().splitlines()}
     assert rows["| `train.early_stopping.patience`"].endswith(

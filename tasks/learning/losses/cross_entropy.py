@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 class Settings(Section):
     label_smoothing: Fraction = 0.0  # share of the label that is spread evenly over all classes (Szegedy et al. 2016)
-    class_weights: list[Positive] | None = Field(
-        min_length=2, default=None
-    )  # what an example counts, by its class; null: 1 each
+    class_weights: list[Positive] | None = Field(min_length=2, default=None)  # loss weight of each class; null: all 1
 
 
 def build(settings: Settings) -> "Callable[[Tensor, Tensor], Tensor]":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: LearningRate = 0.001
+    learning_rate: LearningRate = 0.001  # step size; auto: chosen by a range test
     beta1: Fraction = 0.9  # decay of the mean of the gradients
     beta2: Fraction = 0.999  # decay of the mean of their squares
     epsilon: Positive = 1e-8  # added to the denominator

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: LearningRate = 0.0001
+    learning_rate: LearningRate = 0.0001  # step size; auto: chosen by a range test
     beta1: Fraction = 0.9  # share of the momentum in the direction of a step
     beta2: Fraction = 0.99  # decay of the momentum
     weight_decay: NotNegative = 0.0  # decoupled: multiplied by the learning rate

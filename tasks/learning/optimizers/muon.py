@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 class Settings(Section):
     learning_rate: LearningRate = 0.001  # of both parts
-    momentum: Fraction = 0.95
+    momentum: Fraction = 0.95  # share of the previous steps' direction that is kept, for matrices
     nesterov: bool = True  # look ahead along the momentum
     weight_decay: NotNegative = 0.1  # decoupled: multiplied by the learning rate
     newton_schulz_steps: int = Field(ge=1, lt=100, default=5)  # iterations that make the update orthogonal

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: LearningRate = 0.01
+    learning_rate: LearningRate = 0.01  # step size; auto: chosen by a range test
     alpha: Fraction = 0.99  # decay of the mean of the squared gradients
-    momentum: Fraction = 0.0
+    momentum: Fraction = 0.0  # share of the previous steps' direction that is kept; 0: none
     epsilon: Positive = 1e-8  # added to the denominator
 
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: LearningRate = 0.0025
+    learning_rate: LearningRate = 0.0025  # step size; auto: chosen by a range test
     beta1: Fraction = 0.9  # how far gradients are taken from z towards the average x
     beta2: Fraction = 0.999  # decay of the mean of the squared gradients
     epsilon: Positive = 1e-8  # added to the denominator
     weight_decay: NotNegative = 0.0  # decoupled, at y: multiplied by the learning rate
-    warmup_steps: int = Field(ge=0, default=0)  # in which the learning rate rises linearly; its first step is not 0
+    warmup_steps: int = Field(ge=0, default=0)  # steps of linear learning-rate warm-up; the first is not 0
     r: NotNegative = 0.0  # later steps weigh more in the average: by this power of their number
     weight_lr_power: NotNegative = 2.0  # steps with a low learning rate weigh less in the average: by this power of it
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: LearningRate = 0.001
-    momentum: Fraction = 0.0
+    learning_rate: LearningRate = 0.001  # step size; auto: chosen by a range test
+    momentum: Fraction = 0.0  # share of the previous steps' direction that is kept; 0: none
     nesterov: bool = False  # look ahead along the momentum
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ class Settings(Section):
     pct_start: float = Field(ge=0, le=1, default=0.3)  # share of the steps in which the rate rises
     div_factor: float = Field(ge=1, default=25.0)  # the first rate is the highest, `learning_rate`, divided by this
     final_div_factor: float = Field(ge=1, default=10_000.0)  # the last rate is the first divided by this
-    anneal_strategy: Literal["cos", "linear"] = "cos"
+    anneal_strategy: Literal["cos", "linear"] = "cos"  # whether the rate rises and falls along a cosine or a line
     three_phase: bool = False  # fall back to the first rate as fast as it rose, and from there to the last
 
 

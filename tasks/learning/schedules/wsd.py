@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Settings(Section):
     warmup_fraction: float = Field(ge=0, le=1, default=0.05)  # share of the steps in which the rate rises from 0, linearly
     decay_fraction: float = Field(ge=0, le=1, default=0.2)  # share of the steps, the last ones, in which it falls
-    decay_type: Literal["1-sqrt", "linear", "cosine"] = "1-sqrt"
+    decay_type: Literal["1-sqrt", "linear", "cosine"] = "1-sqrt"  # how the rate falls over those last steps
     final_fraction: float = Field(ge=0, le=1, default=0.0)  # what the rate falls to, as a share of the stable one
 
     @model_validator(mode="after")
