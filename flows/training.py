@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 from prefect.futures import wait
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -42,8 +42,6 @@ from tasks.core.errors import GoodfitError
 from tasks.core.settings import PARAMS_FILE, load_yaml
 
 STATES: dict[Outcome, str] = {"ran": "Ran", "restored": "Restored", "unchanged": "Unchanged"}
-# Set by Prefect's workers and runners in the process of a flow run.
-WORKER_VARIABLE = "PREFECT__FLOW_RUN_ID"
 INTERRUPTED_EXIT_CODE = 130
 
 _ending = threading.Event()
@@ -73,7 +71,7 @@ def training(stages: list[str] | None = None, force: bool = False, overrides: li
             has them for itself: params.yaml is restored when it ends.
     """
     root = Path.cwd()
-    if under_a_worker():
+    if of_a_deployment():
         end_with_parent()
     try:
         require_project(root)
@@ -180,15 +178,15 @@ def read_params(root: Path) -> Any:
     return load_yaml(path) if path.exists() else None
 
 
-def under_a_worker() -> bool:
-    """Whether a worker or a runner started this run, and not a person in a terminal or a notebook."""
-    return WORKER_VARIABLE in os.environ
+def of_a_deployment() -> bool:
+    """Whether a worker or a runner started this run, as it does each run of a deployment, and not a person."""
+    return deployment.id is not None
 
 
 @contextmanager
 def overridden(root: Path, overrides: list[str], lock: RunLock) -> Iterator[None]:
     """Apply overrides: for this run where it was scheduled, and to keep where a person started it, as `dvc exp run -S` does."""
-    if under_a_worker():
+    if of_a_deployment():
         with temporary_overrides(root, overrides, _warn):
             yield
         if overrides:
@@ -206,7 +204,7 @@ def note_on(overrides: list[str]) -> str | None:
     """What the summary says of overrides."""
     if not overrides:
         return None
-    scope = f"for this run only; {PARAMS_FILE} was restored" if under_a_worker() else f"now in {PARAMS_FILE}"
+    scope = f"for this run only; {PARAMS_FILE} was restored" if of_a_deployment() else f"now in {PARAMS_FILE}"
     return f"{', '.join(f'`{override}`' for override in overrides)} ({scope})"
 
 
