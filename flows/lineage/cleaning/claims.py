@@ -4,7 +4,6 @@ Nothing reaches the object any more; what is left to say so is what Git has not 
 of folders.
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from flows.lineage.blobs import contents
 from flows.lineage.cleaning.reached import TOKEN, is_statement, unreachable_commits, versions
 from flows.lineage.listing import read_listing
 from flows.lineage.lock import LockFileError, parse_lock
+from tasks.contracts.statement import FOLDER, Statement
 from tasks.core.errors import ParamsError
 from tasks.core.settings import load_yaml
 
@@ -90,11 +90,9 @@ def _of_statements(unreached: Mapping[str, Path]) -> Iterator[tuple[Claim, str]]
         if md5.endswith(".dir") or not is_statement(file):
             continue
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
-            stage = str(document["predicate"]["buildDefinition"]["externalParameters"]["stage"])
-            outputs = {str(one["name"]): str(one["digest"]["md5"]) for one in document["subject"]}
-        except (ValueError, KeyError, TypeError):
+            statement = Statement.model_validate_json(file.read_bytes())
+        except ValueError:
             continue
-        yield Claim(stage, f"lineage/{stage}.json", "a statement in DVC's cache"), md5
-        for path, output in outputs.items():
-            yield Claim(stage, path, "a statement in DVC's cache"), output
+        yield Claim(statement.stage, f"{FOLDER}/{statement.stage}.json", "a statement in DVC's cache"), md5
+        for path, digest in statement.outputs.items():
+            yield Claim(statement.stage, path, "a statement in DVC's cache"), digest.md5

@@ -1,6 +1,5 @@
 """Bundle: a record with the files that it names, and a script that checks them with Python's standard library alone."""
 
-import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from flows.lineage.signing import auditor
 from flows.lineage.signing.keys import public_key as read_public_key
 from flows.lineage.signing.signature import signature
 from tasks.contracts.statement import FOLDER as STATEMENTS
+from tasks.contracts.statement import REQUIREMENTS, Statement
 from tasks.core.errors import GoodfitError
 from tasks.core.settings import load_yaml
 
@@ -142,10 +142,11 @@ def _beside(chosen: Mapping[str, Path]) -> list[str]:
     for name, file in chosen.items():
         if PurePosixPath(name).parent == PurePosixPath(STATEMENTS.as_posix()):
             try:
-                entries = json.loads(file.read_text(encoding="utf-8"))["predicate"]["buildDefinition"]["resolvedDependencies"]
-                names |= dict.fromkeys(str(entry["name"]) for entry in entries if auditor.is_beside(entry))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                statement = Statement.model_validate_json(file.read_bytes())
+            except (OSError, ValueError):
                 continue  # the script says what is wrong with it before the bundle gets its name
+            names |= dict.fromkeys(statement.ignore_files)
+            names |= {REQUIREMENTS: None} if statement.requirements else {}
     return list(names)
 
 

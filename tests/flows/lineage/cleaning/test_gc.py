@@ -38,8 +38,9 @@ external = {"stage": "make", "command": "python make.py", "parameters": {"value"
 names = ["out/model.txt", "out/folder/a.txt", "out/folder/b.txt"]
 digests = {name: hashlib.md5(open(name, "rb").read()).hexdigest() for name in names}
 subject = [{"name": name, "digest": {"md5": digest, "sha256": ""}} for name, digest in digests.items()]
+definition = {"externalParameters": external, "internalParameters": {}, "resolvedDependencies": []}
 statement = {"_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": "https://slsa.dev/provenance/v1",
-             "predicate": {"buildDefinition": {"externalParameters": external}}}
+             "predicate": {"buildDefinition": definition}}
 json.dump(statement, open("lineage/make.json", "w"), indent=2)
 """
 PIPELINE = """
