@@ -113,6 +113,7 @@ def summary(root: Path, run: Run, found: Results) -> str:
         if remedies:
             parts.append("**What to do**\n\n" + "\n".join(f"- {action}" for action in remedies))
     if found.report:
+        # No link: browsers open no file:// address from a page that came over http, and the file may lie on another machine.
         parts.append(f"**Report:** `{found.report.as_posix()}` in `{root}` on {socket.gethostname()}")
     if run.note:
         parts.append(f"**Parameters:** {run.note}")

@@ -8,7 +8,8 @@ A page is Markdown. What counts in it:
   below it are what it prints, where a line `...` stands for any lines and `...` in a line for any text; the number of spaces between
   words does not count; without such lines any output is right;
 - a `python` block without a name is run as a program;
-- a `sh` block shows commands that need another machine, a network or a person; it is not run;
+- a `sh` block is not run: its commands need a network, another machine or files of the reader's own, do not end by themselves, or take
+  long;
 - every other block is only shown.
 """
 
