@@ -241,12 +241,15 @@ def _add_remedies(diagnose: argparse.ArgumentParser) -> None:
         nargs="?",
         type=_at_least(3, ", as fewer give no interval that can be trusted"),
         const=3,
-        help="train the recipe, the recipe with each remedy, and on parts of the data, with so many seeds (default: 3, the "
-        "fewest), and show what each remedy gains on validation; it takes about five trainings for each seed, writes nothing and "
-        "reads no test image",
+        help="train the recipe, the recipe with each remedy, and the recipe on parts of the data; train each variant with this many "
+        "seeds (default: 3, the minimum), and show what each remedy gains on validation; takes about five trainings per seed, writes "
+        "nothing and reads no test image",
     )
     remedies.add_argument(
-        "--pilot-epochs", metavar="N", type=_at_least(1), help="of each of these trainings (default: those of params.yaml)"
+        "--pilot-epochs",
+        metavar="N",
+        type=_at_least(1),
+        help="epochs of each of these trainings (default: those of params.yaml)",
     )
 
 
@@ -357,7 +360,7 @@ def _names(text: str) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0: done; 1 with a message: a failure; 2: a usage error or an unknown name; `lineage verify` has its own codes.
 
-    130: ended by Ctrl-C; 141: whoever read standard output, such as `head`, has gone.
+    130: ended by Ctrl-C; 141: the program reading the output, such as `head`, closed it.
     """
     options = parser().parse_args(arguments)
     if options.call is None:

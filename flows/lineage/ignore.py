@@ -67,7 +67,7 @@ def _read(folder: Path, below: str, default: str) -> tuple[Rule, ...]:
     try:
         return _rules(file.read_text(encoding="utf-8") if file.is_file() else default, below)
     except ValueError as error:  # pathspec's own is one too
-        raise IgnoreError(f"{file} cannot be read ({error}); expected patterns as in .gitignore: mend the line") from None
+        raise IgnoreError(f"{file} cannot be read ({error}); expected patterns as in .gitignore: fix the pattern") from None
 
 
 @cache

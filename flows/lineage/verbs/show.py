@@ -8,8 +8,8 @@ from flows.lineage.arguments import given
 
 TEXT = (
     "Show the tree from a file back to raw data, code, parameters and environment.\n\n"
-    "First verdict and metrics of its run, which commit recorded it first, by whom and when, and the journal's line where\n"
-    "this folder ran it. Code and environment of all stages stand once, below the tree.\n\n"
+    "Starts with the run's verdict and metrics, the commit that first recorded it, and the local journal entry, if any.\n"
+    "The code and the environment of all stages are shown once, below the tree.\n\n"
     "exit codes: 0 done; 1 no stage writes the file, it does not exist, or a statement is missing; 2 usage error"
 )
 EXAMPLE = "  goodfit lineage show models/model.safetensors\n  goodfit lineage show metrics/evaluation.json --rev my-experiment"

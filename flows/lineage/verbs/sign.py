@@ -71,6 +71,6 @@ def call(options: argparse.Namespace, root: Path) -> int:
         print(json.dumps({"signature": shown, "files": files, "public_key": str(public) if public else None}, indent=2))
         return 0
     if public:
-        print(f"made {options.key}, which is for you alone, and {public}, which is for everybody")
+        print(f"made the private key {options.key} (keep it secret) and the public key {public} (share it)")
     print(f"signed {'models/' if options.model_signing else f'{len(files)} files'}: commit {shown}")
     return 0
