@@ -106,7 +106,7 @@ def _add_list(added: Commands) -> None:
         added,
         "list",
         commands.list_components,
-        "List what params.yaml can choose from. Models, losses, optimizers, schedules, datasets, checks, attributions; with options.",
+        "List what params.yaml can choose from. Models, losses, optimizers, schedules, datasets, checks, attributions, with options.",
         "  goodfit list optimizers",
     )
     listed.add_argument("kind", metavar="KIND", nargs="?", help="only this kind, such as `models` (default: all)")
@@ -155,7 +155,7 @@ def _add_diagnose(added: Commands) -> None:
         "diagnose",
         diagnosing.diagnose,
         "Run the checks on numbers of your own, list suspicious labels, try remedies, or count evaluations.\n\n"
-        "Numbers of your own need tables alone and no pipeline. The format of a file is recognised by its content: CSV,\n"
+        "Numbers of your own need only tables, no pipeline. The format of a file is recognised by its content: CSV,\n"
         "TSV, Parquet or JSON. A check whose numbers are not given is not run, and says what is missing. A history alone\n"
         "is only described: it cannot tell what is chance.\n\n"
         "exit codes: 0 done, whatever the verdict; 1 a file cannot be used, a flag of --fail-on is raised, or no check had\n"
@@ -218,7 +218,9 @@ def _add_own_numbers(diagnose: argparse.ArgumentParser) -> None:
         default=[],
         help="columns of the table of --test, such as camera,site, by whose values the check slices compares the rows",
     )
-    own.add_argument("--seed", metavar="N", type=_at_least(0), help="of the halves of the validation set (default: 0)")
+    own.add_argument(
+        "--seed", metavar="N", type=_at_least(0), help="seed that divides the validation set into halves (default: 0)"
+    )
 
 
 def _add_labels(diagnose: argparse.ArgumentParser) -> None:
@@ -270,7 +272,7 @@ def _add_predict(added: Commands) -> None:
         added,
         "predict",
         commands.predict,
-        "Classify image files with a stored model. It needs the model's folder alone, and no pipeline.",
+        "Classify image files with a stored model. It needs only the model's folder, no pipeline.",
         "  goodfit predict models photo.png more_photos/ --calibrated --output predictions.csv",
     )
     predict.usage = "goodfit predict [-h] [--calibrated] [--format FORMAT] [-o FILE] [--threads N] [MODEL] IMAGE [IMAGE ...]"

@@ -331,8 +331,8 @@ class _Passage:
         if found:
             forget_newest(Path(stage.repo.stage_cache.cache_dir), _key(stage))
             raise RecordError(
-                f"{self.name}: DVC's cache brought back what the stage never wrote: {', '.join(found)}; the cache has lost that, and "
-                "nothing was recorded: run it again"
+                f"{self.name}: DVC's cache restored bytes that the stage never wrote: {', '.join(found)}; the damaged entry was "
+                "removed from the cache, and nothing was recorded: run it again"
             )
 
 

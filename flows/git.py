@@ -75,12 +75,12 @@ def git(folder: Path, *arguments: str, given: bytes = b"", variables: Mapping[st
         said = done.stderr.decode(errors="replace").strip()
         if "not a git repository" in said:
             raise NoRepositoryError(
-                f"{folder} lies in no Git repository, which has the history; expected a Git repository: `git init`"
+                f"{folder} is not in a Git repository, which would hold the history of its runs; run `git init` there"
             )
         name = next(part for part in arguments if not part.startswith("-") and "=" not in part)
         raise GitError(
-            f"`git {name}` failed in {folder}: {said or f'exit code {done.returncode}'}; is the repository whole (`git fsck`), and is "
-            "there free space?",
+            f"`git {name}` failed in {folder}: {said or f'exit code {done.returncode}'}; check the repository with "
+            "`git fsck`, and the free disk space",
             done.stdout,
         )
     return done.stdout

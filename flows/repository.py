@@ -88,7 +88,7 @@ def object_path(cache: Path, md5: str) -> Path:
     """
     if not MD5.fullmatch(md5):
         raise GoodfitError(
-            f"found {md5!r} as the MD5 of a file; expected 32 hexadecimal digits, behind those of a folder `.dir`: the record that has "
-            "it was not written by DVC or goodfit; bring back the one of a commit that you trust"
+            f"found {md5!r} as the MD5 of a file; expected 32 hexadecimal digits, and for a folder `.dir` after them: neither DVC nor "
+            "goodfit wrote this record; restore it from a commit that you trust"
         )
     return cache / OBJECTS / md5[:2] / md5[2:]

@@ -37,7 +37,9 @@ def test_bytes_come_out_and_go_in_as_they_are(repository: Project) -> None:
 def test_a_folder_without_a_repository_is_told_in_any_language(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     monkeypatch.setenv("LANGUAGE", "de")
-    with pytest.raises(NoRepositoryError, match=r"lies in no Git repository, which has the history; expected .*: `git init`"):
+    with pytest.raises(
+        NoRepositoryError, match=r"is not in a Git repository, which would hold the history .*; run `git init` there"
+    ):
         git(tmp_path, "rev-parse", "--git-dir")
     assert git_or_none(tmp_path, "rev-parse", "--git-dir") is None
 
@@ -57,11 +59,11 @@ def test_a_missing_folder_is_not_taken_for_a_missing_program(tmp_path: Path) -> 
 
 def test_a_command_that_fails_is_named_with_what_it_said_and_printed(repository: Project) -> None:
     with pytest.raises(
-        GitError, match=r"(?s)`git show` failed in .*: fatal: .*nowhere.*; is the repository whole \(`git fsck`\)"
+        GitError, match=r"(?s)`git show` failed in .*: fatal: .*nowhere.*; check the repository with `git fsck`"
     ):
         git(repository.root, "-c", "core.quotePath=false", "show", "nowhere")
     (repository.root / "file").write_text("two\n")
-    with pytest.raises(GitError, match=r"`git diff` failed in .*: exit code 1; is") as caught:
+    with pytest.raises(GitError, match=r"`git diff` failed in .*: exit code 1; check") as caught:
         git(repository.root, "diff", "--exit-code")
     assert caught.value.printed.endswith(b"-one\xff\n+two\n")
 

@@ -26,7 +26,7 @@ def world(_ran: Project, tmp_path: Path) -> World:
 def refused(world: World) -> str:
     done = world.run("python", "-c", GATE, "download", check=False)
     assert done.returncode == 1, done.stdout
-    assert "DVC's cache brought back what the stage never wrote" in done.stderr
+    assert "DVC's cache restored bytes that the stage never wrote" in done.stderr
     assert "nothing was recorded: run it again" in done.stderr
     return done.stderr
 

@@ -22,7 +22,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         type=given_path,
         action="append",
         required=True,
-        help="of who must have signed, from them and not from this repository; given several times, all of them",
+        help="the public key of a required signer, received from them and not from this repository; may be repeated: all must have "
+        "signed",
     )
     command.add_argument("--signature", metavar="FILE", type=given_path, help="another file than dvc.lock.dsse.json")
     command.add_argument("--json", action="store_true", help="print JSON")

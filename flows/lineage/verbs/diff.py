@@ -8,7 +8,7 @@ from flows.lineage.arguments import given
 
 TEXT = (
     "Compare two recorded runs. Metrics with the interval of their difference, parameters, data, code, environment.\n\n"
-    "A run is a commit, a branch, a tag or one of DVC's experiments; without a second one, what dvc.lock records here.\n\n"
+    "A run is a commit, a branch, a tag or one of DVC's experiments; without AFTER it is what dvc.lock records here.\n\n"
     "exit codes: 0 done, whether or not they differ; 1 no such revision, or it records nothing; 2 usage error"
 )
 EXAMPLE = "  goodfit lineage diff main my-experiment"

@@ -8,8 +8,8 @@ from pathlib import Path
 from flows.lineage.arguments import given, given_path
 
 TEXT = (
-    "Find out whether a file is one of ours, by its bytes. Which stages wrote or read it, where, and in which runs.\n\n"
-    "Looked into: every dvc.lock of Git's history (all branches and tags), of DVC's experiments and of the working tree;\n"
+    "Find out by a file's bytes whether a recorded run read or wrote it. Which stages did, where, and in which runs.\n\n"
+    "It searches every dvc.lock of Git's history (all branches and tags), of DVC's experiments and of the working tree, and\n"
     "the lists of folders and the statements in DVC's cache.\n\n"
     "exit codes: 0 found; 1 not found; 2 could not look: no such file, no Git repository; also a usage error"
 )

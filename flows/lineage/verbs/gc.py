@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from flows.lineage.cleaning.gc import Garbage
 
 TEXT = (
-    "Remove from DVC's cache what nothing reaches: no commit, tag, branch, stash, experiment or signature.\n\n"
-    "It says first what each object was and which claims lose their proof, and asks. What `dvc gc --all-commits\n"
-    "--all-experiments` keeps is kept, and so is what only a reflog, the index or a signed statement names."
+    "Remove unreachable objects from DVC's cache: those that no commit, tag, branch, stash, experiment or signature names.\n\n"
+    "First it lists what each object was and which claims would lose their proof, then it asks. Everything that `dvc gc\n"
+    "--all-commits --all-experiments` keeps is kept, and also what only a reflog, the index or a signed statement names."
 )
 EXAMPLE = "  goodfit lineage gc --dry-run      only say what would be removed"
 LINES = 40  # objects on the terminal
@@ -25,13 +25,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--no-reflogs",
         dest="reflogs",
         action="store_false",
-        help="what only a reflog of Git still names may go, such as a removed experiment (Git itself forgets it after some weeks)",
+        help="also remove what only a Git reflog still names, such as a removed experiment (Git itself forgets it after some weeks)",
     )
-    command.add_argument("--json", action="store_true", help="print JSON; with it nothing is asked: add --dry-run or --force")
+    command.add_argument("--json", action="store_true", help="print JSON and ask nothing; needs --dry-run or --force")
 
 
 def call(options: argparse.Namespace, root: Path) -> int:
-    """Say what nothing reaches, and remove it on confirmation."""
+    """List the unreachable objects, and remove them on confirmation."""
     from dataclasses import asdict
 
     from flows.lineage.cleaning.gc import find_garbage, remove_garbage

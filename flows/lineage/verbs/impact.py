@@ -10,7 +10,7 @@ from flows.lineage.arguments import given
 TEXT = (
     "List every recorded result that depends on a file or on a row of the source. Through the chain of stages.\n\n"
     "The file is known by its bytes, as they are now or by --digest: a data file, a file within a folder of images, or code.\n"
-    "A row has the number that it has in the source's own order; results count whose train, val or test split has it.\n\n"
+    "A row has its number in the source's own order; a result depends on it if its train, val or test split has the row.\n\n"
     "exit codes: 0 something depends on it; 1 nothing does; 2 could not look: no such file, no Git repository; also a usage\n"
     "error"
 )

@@ -10,8 +10,8 @@ from flows.lineage.arguments import given
 TEXT = (
     "List every recorded run. Verdict, metrics, the parameters that differ, and the digests of data and model.\n\n"
     "One row for each distinct dvc.lock of Git's history (all branches and tags) and DVC's experiments, and one for the\n"
-    "working tree where it differs; the newest first. A metric is empty where the commit has another file than its\n"
-    "dvc.lock records, and where its stage has not run since what it reads was written anew.\n\n"
+    "working tree where it differs; the newest first. A metric is empty if the commit's file is not the one that its\n"
+    "dvc.lock records, or if its stage has not run since its inputs were last written.\n\n"
     "exit codes: 0 done, also where there are no runs; 1 no Git repository; 2 usage error or unknown column"
 )
 EXAMPLE = "  goodfit lineage list --sort-by accuracy --reverse -n 10      the ten most accurate"

@@ -43,8 +43,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="T",
         type=_tolerance,
         default=0.0,
-        help="accept a number that differs by at most T of its size, or by T where it is below 1, such as 1e-6 (default: 0); tensors, "
-        "tables and JSON are compared so, pages (HTML) are then not judged",
+        help="accept a relative difference of at most T (absolute for numbers below 1), such as 1e-6 (default: 0), in tensors, tables "
+        "and JSON; HTML pages are then not compared",
     )
     command.add_argument("--keep", action="store_true", help="keep the temporary folder, and say where it is")
     command.add_argument(

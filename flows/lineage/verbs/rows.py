@@ -8,7 +8,7 @@ from flows.lineage.arguments import given
 
 TEXT = (
     "Tell which rows of the source trained the model. Or whether one row, or one file, was among them.\n\n"
-    "A row has the number that it has in the source's own order; --json lists all of them.\n\n"
+    "A row has its number in the source's own order; --json lists all rows.\n\n"
     "exit codes: 0 done, and the row or file that was asked for was in train; 1 it was not; 2 could not look: nothing is\n"
     "recorded, or DVC's cache lacks the splits; also a usage error"
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TEXT = (
     "Hash every file again and compare with the record.\n\n"
     "The outputs, their inputs back to the raw data, and DVC's copies of them are compared with the statements, dvc.lock and\n"
-    "dvc.yaml. The result is `proven` where a commit or a signature holds dvc.lock fast, which the first line names, and else\n"
+    "dvc.yaml. The result is `proven` if a commit or a signature, which the first line names, pins dvc.lock, and otherwise\n"
     "`consistent`.\n\n"
     "exit codes: 0 consistent or proven, 1 mismatch, 2 missing (also a usage error), 3 no statement, 4 could not be checked"
 )
@@ -40,7 +40,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--deep",
         action="store_true",
-        help="compute again what follows from the stored files without training: splits, predictions, metrics, diagnosis, report",
+        help="recompute what follows from the stored files without training: splits, predictions, metrics, diagnosis, report",
     )
     command.add_argument(
         "--environment",

@@ -61,4 +61,4 @@ def test_each_verb_says_that_there_is_no_git_repository(world: World, arguments:
     (world.root / "params.yaml").write_text("seed: 1\n")
     done = world.goodfit("lineage", *arguments, check=False)
     assert (done.returncode, done.stdout) == (code, "")
-    assert f"error: {world.root} lies in no Git repository, which has the history; expected a Git repository" in done.stderr
+    assert f"error: {world.root} is not in a Git repository" in done.stderr
