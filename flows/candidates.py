@@ -33,7 +33,7 @@ def candidates(root: Path, split: SplitName, count: int) -> "pd.DataFrame":
     from tasks.diagnostics.candidates import label_candidates
 
     classes = read_dataset(root).classes
-    rows = read_rows(root)
+    rows = read_rows(root).query("split == @split")  # a source may number the rows of each of its splits from 0
     paths = dict(zip(rows["row"], rows["path"], strict=True))
     return pd.DataFrame(
         [

@@ -10,7 +10,7 @@ from tasks.contracts.compressed import COMPRESSION, read_compression
 from tasks.contracts.explanations import EXPLANATIONS, HEAT_MAPS, read_explanations
 from tasks.contracts.findings import DIAGNOSIS, read_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
-from tasks.contracts.splits import FOLDER, read_dataset
+from tasks.contracts.splits import FOLDER, ROWS, read_dataset, read_rows
 from tasks.contracts.statement import FOLDER as LINEAGE
 from tasks.contracts.statement import Statement, read_statements, upstream
 from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, read_description, read_history, read_range_test
@@ -29,6 +29,7 @@ TEST, TRAIN = FOLDER / "test.safetensors", FOLDER / "train.safetensors"
 # What the page is made from, and the stage that writes it; the lineage of these files is shown.
 SOURCES = {
     FOLDER / "dataset.json": "preprocess",
+    ROWS: "preprocess",
     TEST: "preprocess",
     TRAIN: "preprocess",
     MODEL: "train",
@@ -108,6 +109,7 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         near_images=_images(root / TRAIN, near, "diagnose"),
         explanations=explanations,
         heat_maps=heat_maps,
+        paths=read_rows(root).set_index(["split", "row"])["path"],
         explained=_images(root / TEST, [image.row for image in explanations.images], "explain"),
         params=_resolved(statements),
         statements=statements,

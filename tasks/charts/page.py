@@ -23,7 +23,7 @@ from tasks.charts.smaller import smaller_models
 from tasks.contracts.compressed import Compression
 from tasks.contracts.explanations import Explanations
 from tasks.contracts.findings import Diagnosis
-from tasks.contracts.splits import SPLITS, Dataset
+from tasks.contracts.splits import SPLITS, Dataset, SplitName
 from tasks.contracts.statement import Statement
 from tasks.contracts.trained import WEIGHTS, RangeTest, TrainedModel
 
@@ -41,8 +41,9 @@ class Results:
 
     `most_wrong` are rows of `predictions`, and `images` (M, C, H, W) uint8 are their pictures. So are `suspect_images` those of
     `suspects`, `leaked_images` those of `leaks`, and `near_images` the training images of those leaks that name one. `explained`
-    (L, C, H, W) uint8 are the pictures of the explained images, and `heat_maps` (L, H, W) theirs by method. `range_test` is there
-    where the learning rate was `auto`. `statements` are in the order of the stages.
+    (L, C, H, W) uint8 are the pictures of the explained images, and `heat_maps` (L, H, W) theirs by method. `paths` are those of the
+    files by split and row; empty where the source has no files. `range_test` is there where the learning rate was `auto`.
+    `statements` are in the order of the stages.
     """
 
     dataset: Dataset
@@ -65,6 +66,7 @@ class Results:
     explanations: Explanations
     heat_maps: "Mapping[str, NDArray[np.float32]]"
     explained: "NDArray[np.uint8]"
+    paths: "pd.Series[str]"
     params: Mapping[str, Any]
     statements: Sequence[Statement]
 
@@ -177,6 +179,11 @@ def _scale(lows: Sequence[float]) -> float:
     return min(math.floor(10 * min(lows, default=0.0)) / 10, 0.9)
 
 
+def _path(results: Results, split: SplitName, row: int) -> str:
+    """The file of a row, relative to the user's folder; empty where the source has no files."""
+    return str(results.paths.get((split, row), ""))
+
+
 def _pictures(results: Results) -> list[dict[str, Any]]:
     classes = results.dataset.classes
     return [
@@ -187,6 +194,7 @@ def _pictures(results: Results) -> list[dict[str, Any]]:
             "confidence": row["confidence"],
             "loss": row["loss"],
             "row": int(row["row"]),
+            "path": _path(results, "test", int(row["row"])),
         }
         for image, row in zip(results.images, results.most_wrong.to_dict("records"), strict=True)
     ]
@@ -201,6 +209,7 @@ def _suspects(results: Results) -> list[dict[str, Any]]:
             "suggested": classes[suspect.suggested],
             "margin": suspect.margin,
             "row": suspect.row,
+            "path": _path(results, "test", suspect.row),
         }
         for suspect, image in zip(results.suspects, results.suspect_images, strict=True)
     ]
@@ -213,8 +222,10 @@ def _leaks(results: Results) -> list[dict[str, Any]]:
         {
             "source": picture(image),
             "row": leak.row,
+            "path": _path(results, "test", leak.row),
             "near": "" if leak.train_row is None else picture(next(near)),
             "train_row": leak.train_row,
+            "train_path": "" if leak.train_row is None else _path(results, "train", leak.train_row),
         }
         for leak, image in zip(results.leaks, results.leaked_images, strict=True)
     ]
@@ -230,6 +241,7 @@ def _explanations(results: Results) -> dict[str, Any]:
             "confidence": image.confidence,
             "loss": image.loss,
             "row": image.row,
+            "path": _path(results, "test", image.row),
             "pictures": [
                 ("image", picture(reduced(pixels))),
                 *((method.name, heat_map(pixels, results.heat_maps[method.name][place])) for method in explanations.methods),

@@ -18,7 +18,7 @@ from tasks.contracts.compressed import Compression, Difference, Entry, write_com
 from tasks.contracts.explanations import Explanations, write_explanations
 from tasks.contracts.findings import Diagnosis, Finding, Remedy, write_diagnosis
 from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTIONS, write_table
-from tasks.contracts.splits import Dataset, Split, write_dataset, write_split
+from tasks.contracts.splits import Dataset, Split, write_dataset, write_rows, write_split
 from tasks.contracts.trained import Dynamics, Epoch, TrainedModel, write_dynamics, write_history, write_model
 from tasks.core.components import Component
 from tasks.core.errors import ArtifactError
@@ -51,6 +51,7 @@ def write_results(
     smaller: bool = False,
     automatic: bool = False,
     suspicious: bool = False,
+    files: bool = False,
 ) -> Path:
     """Plausible results of a whole run, written as the stages write them; about 9 % of the test images are misclassified."""
     random = np.random.default_rng(0)
@@ -58,6 +59,7 @@ def write_results(
     predicted = np.where(random.random(tests) < 0.09, (labels + random.integers(1, len(classes), tests)) % len(classes), labels)
     root.mkdir(exist_ok=True, parents=True)
     write_data(root, classes, labels, random, validation=validation)
+    write_rows(root, named_rows(tests) if files else [])
     write_training(root, classes, validation=validation)
     write_recorded(root, automatic=automatic)
     write_evaluation(root, classes, labels, predicted, random)
@@ -98,6 +100,12 @@ def write_data(root: Path, classes: Sequence[str], labels: Any, random: np.rando
     write_split(root, "test", Split(images, torch.from_numpy(labels), torch.arange(len(labels)) * 3 + 7))
     some = torch.from_numpy(random.integers(0, 255, (10, *shape), np.uint8))
     write_split(root, "train", Split(some, torch.zeros(10, dtype=torch.int64), torch.arange(10)))
+
+
+def named_rows(tests: int) -> list[tuple[str | int, ...]]:
+    """Of a source that numbers the rows of each split from 0, with names that a page could stumble over."""
+    test = [("test", 3 * position + 7, f"held out/<b>{3 * position + 7}.png", "") for position in range(tests)]
+    return [*(("train", row, f"a-long-folder-without-a-space/{row}.png", "") for row in range(10)), *test]
 
 
 def write_training(root: Path, classes: Sequence[str], *, validation: bool) -> None:
@@ -270,7 +278,7 @@ CHAIN = (
     (
         "preprocess",
         ["data/raw/digits.npz", "tasks/preprocess.py"],
-        ["data/processed/train.safetensors", "data/processed/test.safetensors", "data/processed/dataset.json"],
+        [f"data/processed/{name}" for name in ("train.safetensors", "test.safetensors", "dataset.json", "rows.csv")],
     ),
     (
         "train",
@@ -379,6 +387,24 @@ def test_shows_suspicious_labels_and_leaked_images_with_their_training_image(tmp
     plain = page(write_results(tmp_path / "plain"))
     assert '<section id="labels">' not in plain
     assert '<section id="leaks">' not in plain
+
+
+def test_names_the_file_of_each_picture_where_the_source_has_files(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path, suspicious=True, files=True))
+    for shown in ("pictures", "labels", "explanations"):
+        section = text[text.index(f'<section id="{shown}">') :].partition("</section>")[0]
+        rows = [part.partition("<")[0] for part in section.split(">row ")[1:]]
+        assert rows
+        assert [part.partition("<")[0] for part in section.split('file">')[1:]] == [
+            f"held out/&lt;b&gt;{row}.png" for row in rows
+        ]
+    leaked = text[text.index('<section id="leaks">') :].partition("</section>")[0]
+    named = [part.partition("<")[0] for part in leaked.split('file">')[1:]]
+    assert named == [
+        *("held out/&lt;b&gt;19.png", "held out/&lt;b&gt;10.png", "a-long-folder-without-a-space/3.png"),
+        *("held out/&lt;b&gt;16.png", "a-long-folder-without-a-space/9.png"),
+    ]
+    assert 'file">' not in page(write_results(tmp_path / "plain", suspicious=True))
 
 
 @pytest.mark.parametrize("split", ["test", "train"])
@@ -587,7 +613,8 @@ def test_an_image_that_is_right_is_not_among_the_most_wrong_however_large_its_lo
 @pytest.mark.parametrize(
     ("path", "stage"),
     [
-        ("data/processed/dataset.json", "preprocess"), ("data/processed/test.safetensors", "preprocess"),
+        ("data/processed/dataset.json", "preprocess"), ("data/processed/rows.csv", "preprocess"),
+        ("data/processed/test.safetensors", "preprocess"),
         ("results/explanations.json", "explain"), ("results/explanations.safetensors", "explain"),
         ("results/diagnosis.json", "diagnose"), ("metrics/evaluation.json", "evaluate"), ("models/model.json", "train"),
         ("results/compression.json", "compress"), ("results/calibration.csv", "evaluate"),
@@ -640,7 +667,7 @@ CASES: dict[str, dict[str, Any]] = {
     "two": {"classes": ["cat", "dog"]},
     "smaller models": {"smaller": True},
     "automatic learning rate": {"automatic": True},
-    "suspicious images": {"suspicious": True},
+    "suspicious images": {"suspicious": True, "files": True},
 }
 
 
