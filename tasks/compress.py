@@ -37,10 +37,12 @@ class Compress(Section):
     methods: Annotated[list[Method], AfterValidator(each_once)] = Field(default=[])
     # What `distill` trains: a file of tasks/models.
     student: Annotated[Choice, Component("tasks.models")] = Field(default={"name": "linear"}, validate_default=True)
-    confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
+    confidence: float = Field(gt=0.5, lt=1, default=0.95)  # confidence level of the intervals
     margin_accuracy: float = Field(gt=0, lt=1, default=0.02)  # how much lower the accuracy of an equally good model may be
     margin_nats: float = Field(gt=0, default=0.05)  # how much higher its log-loss may be, in nats
-    bootstrap_resamples: int = Field(ge=200, le=100_000, default=2000)  # for the interval of the difference in log-loss
+    bootstrap_resamples: int = Field(
+        ge=200, le=100_000, default=2000
+    )  # resamples for the interval of the difference in log-loss
 
 
 class Params(Section):

@@ -32,7 +32,7 @@ class Diagnose(Section):
 
     # Files of tasks/diagnostics/checks, in the order of the findings.
     checks: Annotated[list[Check], AfterValidator(each_once)] = Field(default=list(CHECKS), validate_default=True, min_length=1)
-    confidence: float = Field(gt=0.5, lt=1, default=DEFAULT.confidence)  # of the intervals
+    confidence: float = Field(gt=0.5, lt=1, default=DEFAULT.confidence)  # confidence level of the intervals
     alpha: float = Field(gt=0, lt=0.5, default=DEFAULT.alpha)  # false-alarm rate of a check when nothing is wrong
     power: float = Field(gt=0.5, lt=1, default=DEFAULT.power)  # probability with which a check must detect a harm that matters
     harm_nats: float = Field(gt=0, default=DEFAULT.harm_nats)  # the smallest increase in log-loss that matters, in nats

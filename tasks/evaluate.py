@@ -30,9 +30,9 @@ class Evaluate(Section):
     """How the intervals and the calibration table are computed."""
 
     model: str = WEIGHTS.as_posix()  # what is scored: the trained weights, or an exported model in models/compressed
-    confidence: float = Field(gt=0.5, lt=1, default=0.95)  # of the intervals
+    confidence: float = Field(gt=0.5, lt=1, default=0.95)  # confidence level of the intervals
     calibration_bins: int = Field(ge=2, le=100, default=15)  # equally wide bins of the predicted probability
-    bootstrap_resamples: int = Field(ge=200, le=100_000, default=2000)  # for the interval of the log-loss
+    bootstrap_resamples: int = Field(ge=200, le=100_000, default=2000)  # resamples for the interval of the log-loss
 
     @field_validator("model")
     @classmethod

@@ -29,12 +29,12 @@ class Warmup(Section):
 
 
 class Regularisation(Section):
-    l1: NotNegative = 0.0  # times the sum of absolute weights (biases left out), added to the loss
-    l2: NotNegative = 0.0  # times half the sum of squared weights (biases left out), added to the loss
+    l1: NotNegative = 0.0  # factor of the sum of absolute weights (without biases), added to the loss
+    l2: NotNegative = 0.0  # factor of half the sum of squared weights (without biases), added to the loss
     clip_norm: Positive | None = None  # the gradient of all weights is scaled down to a norm of at most this
     clip_value: Positive | None = None  # each value of the gradient is cut to at most this, and at least its negative
     sam_radius: NotNegative = (
-        0.0  # of sharpness-aware minimisation (0.05 in its paper), which computes each gradient twice; 0: without
+        0.0  # radius of sharpness-aware minimisation (0.05 in its paper), which computes each gradient twice; 0: off
     )
 
 

@@ -18,8 +18,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Settings(Section):
-    window: Share = 0.25  # of the image's height and width
-    stride: Share = 0.5  # of the window: how far it moves
+    window: Share = 0.25  # side of the window, as a share of the image's height and width
+    stride: Share = 0.5  # how far the window moves, as a share of its side
 
 
 def attribute(settings: Settings, model: "nn.Module", inputs: "Tensor", classes: "Tensor", most: int) -> "Tensor":

@@ -22,7 +22,7 @@ class Settings(Section):
         ge=0, le=1, default=0.1
     )  # weight of the labels; 0 learns from the original's probabilities alone
     batch_size: int = Field(ge=1, default=64)  # examples per optimizer step
-    learning_rate: Positive = 0.001  # of Adam
+    learning_rate: Positive = 0.001  # learning rate of Adam
 
 
 def shrink(settings: Settings, subject: "Subject") -> "nn.Module":

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 class Settings(Section):
     amount: float = Field(gt=0, lt=1, default=0.5)  # share that goes: of each hidden layer's units, or of all weights together
     structure: Literal["units", "weights"] = "units"  # whole hidden units are cut out, or weights set to zero
-    epochs: int = Field(ge=0, le=100_000, default=20)  # of training afterwards, on the original's probabilities and the labels
-    learning_rate: Positive = 0.001  # of that training (Adam)
+    epochs: int = Field(
+        ge=0, le=100_000, default=20
+    )  # epochs of training afterwards, on the original's probabilities and the labels
+    learning_rate: Positive = 0.001  # learning rate of that training (Adam)
 
 
 def shrink(settings: Settings, subject: "Subject") -> "nn.Module":

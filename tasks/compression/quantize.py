@@ -23,7 +23,7 @@ BATCH = 64
 class Settings(Section):
     calibration_images: int = Field(
         ge=1, le=100_000, default=512
-    )  # of train, on which the ranges of the activations are measured
+    )  # training images on which the ranges of the activations are measured
     per_channel: bool = True  # a scale for each unit of a layer; false: one scale for each layer
 
 

@@ -76,7 +76,7 @@ class Diagnosis(BaseModel):
     flags: list[str]  # the verdicts of all checks that raised a flag, in the order of precedence
     answered: list[str]  # the verdicts that a check reached, or that all their listed checks had the data to rule out
     findings: list[Finding]
-    confidence: float  # of the intervals
+    confidence: float  # confidence level of the intervals
 
 
 def write_diagnosis(root: Path, diagnosis: Diagnosis) -> None:

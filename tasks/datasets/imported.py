@@ -24,7 +24,7 @@ CLASSES = "classes.json"
 
 class Settings(Imported):
     train: dict[str, Any] = Field(default={"train": True})  # keyword arguments of the training split alone
-    # of the test split alone; null: preprocess draws one from the rows of train
+    # keyword arguments of the test split alone; null: preprocess draws one from the rows of train
     test: dict[str, Any] | None = Field(default={"train": False})
     # keyword arguments that are handed a path: `path` is download.path, `folder` an empty folder that is removed afterwards
     arguments: dict[str, Literal["path", "folder"]] = Field(default={"root": "folder"})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    channels: list[Width] = Field(min_length=1, max_length=8, default=[16, 32])  # of the 3x3 convolutions
+    channels: list[Width] = Field(min_length=1, max_length=8, default=[16, 32])  # output channels of the 3x3 convolutions
     hidden: Width = 64  # width of the hidden layer
     dropout: Fraction = 0.0  # share of hidden units that are dropped in training
 

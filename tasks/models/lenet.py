@@ -15,7 +15,7 @@ Kernel = Annotated[int, Field(ge=1, le=31)]
 
 
 class Settings(Section):
-    channels: list[Width] = Field(min_length=1, max_length=8, default=[24, 32])  # of the convolutions
+    channels: list[Width] = Field(min_length=1, max_length=8, default=[24, 32])  # output channels of the convolutions
     kernels: list[Kernel] = Field(
         min_length=1, max_length=8, default=[5, 3]
     )  # sides of the convolutions in pixels, one for each

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    decay: Fraction = 0.999  # of the average, at each step; it looks back over about 1 / (1 - decay) steps
+    decay: Fraction = 0.999  # share of the average that is kept at each step; it looks back over about 1 / (1 - decay) steps
 
 
 def build(settings: Settings, model: "Module", steps_per_epoch: int, epochs: int) -> "Averager | None":

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    start_fraction: float = Field(ge=0, lt=1, default=0.75)  # of the epochs, before the first whose weights are averaged
+    start_fraction: float = Field(ge=0, lt=1, default=0.75)  # share of the epochs before the first whose weights are averaged
 
 
 def build(settings: Settings, model: "Module", steps_per_epoch: int, epochs: int) -> "Averager | None":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: LearningRate = 0.01  # at most; relative to the size of the weights
+    learning_rate: LearningRate = 0.01  # largest step size, relative to the size of the weights
     beta2_decay: float = Field(le=0, default=-0.8)  # exponent with which the memory of squared gradients grows
     clip_threshold: float = Field(ge=1, default=1.0)  # largest root mean square of an update (torch calls it d)
     weight_decay: NotNegative = 0.0  # decoupled: multiplied by the learning rate

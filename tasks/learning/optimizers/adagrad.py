@@ -15,7 +15,7 @@ class Settings(Section):
     learning_rate: LearningRate = 0.01  # step size; auto: chosen by a range test
     learning_rate_decay: NotNegative = 0.0  # the rate is divided by 1 + steps times this
     weight_decay: NotNegative = 0.0  # added to the gradient, times the weight
-    initial_accumulator_value: NotNegative = 0.0  # of the sum of squared gradients
+    initial_accumulator_value: NotNegative = 0.0  # first value of the sum of squared gradients
     epsilon: Positive = 1e-10  # added to the denominator
 
 

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    learning_rate: LearningRate = 0.001  # of both parts
+    learning_rate: LearningRate = 0.001  # step size of Muon and of AdamW; auto: chosen by a range test
     momentum: Fraction = 0.95  # share of the previous steps' direction that is kept, for matrices
     nesterov: bool = True  # look ahead along the momentum
     weight_decay: NotNegative = 0.1  # decoupled: multiplied by the learning rate
     newton_schulz_steps: int = Field(ge=1, lt=100, default=5)  # iterations that make the update orthogonal
     adjust_learning_rate: Literal["original", "match_rms_adamw"] = (
-        "match_rms_adamw"  # the latter takes AdamW's rates as they are
+        "match_rms_adamw"  # match_rms_adamw takes AdamW's learning rates as they are
     )
-    beta1: Fraction = 0.9  # AdamW's
-    beta2: Fraction = 0.999  # AdamW's
-    epsilon: Positive = 1e-8  # AdamW's
+    beta1: Fraction = 0.9  # of AdamW: decay of the mean of gradients
+    beta2: Fraction = 0.999  # of AdamW: decay of the mean of squared gradients
+    epsilon: Positive = 1e-8  # of AdamW: keeps the step finite where the gradient is 0
 
 
 def build(settings: Settings, weights: "Iterable[Parameter]") -> "Optimizer":
