@@ -191,7 +191,9 @@ def _named(path: Path) -> str:
 
 def _packages(read: Iterable[str]) -> Iterator[str]:
     """Of which installed packages a file was read: data that comes with a library needs no import of it."""
-    folders = {os.path.realpath(get_paths()[name]) + os.sep for name in ("purelib", "platlib")}
+    # The hook tells the path as it was opened, and fanotify the real one; they differ where the environment is a link.
+    places = {get_paths()[name] for name in ("purelib", "platlib")}
+    folders = {folder + os.sep for place in places for folder in (place, os.path.realpath(place))}
     for path in read:
         for folder in folders:
             if path.startswith(folder):

@@ -48,6 +48,12 @@ def write_extra(path: Path) -> None:
         path.write_text("notes")
 
 
+def test_a_package_whose_file_is_read_is_stated_where_the_environment_is_a_link(fresh: Project, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(Path(sys.prefix).resolve())
+    fresh.run(str(tmp_path / "link/bin/python"), *STAGE[1:])
+    assert set(read_statement(fresh.root, "download").packages) == {"scikit-learn"}
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_a_file_of_the_repository_that_is_read_must_be_declared(fresh: Project, reader: str) -> None:
     if reader in NATIVE and sys.platform != "linux":
