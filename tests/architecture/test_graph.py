@@ -1,6 +1,7 @@
 """The house rules of imports and names: dvc.yaml against what the code really does."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -164,16 +165,30 @@ def test_tasks_know_neither_prefect_nor_dvc(library: str) -> None:
     assert importing == set()
 
 
-@pytest.mark.parametrize("word", ["dvc repro", "goodfit run", "goodfit use", "dvc checkout", "`make"])
-def test_the_messages_of_tasks_name_no_command(word: str) -> None:
-    for file in (ROOT / "tasks").rglob("*.py"):
-        strings = [node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
-        docstrings = {
-            ast.get_docstring(node, clean=False)
-            for node in ast.walk(ast.parse(file.read_text()))
-            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
-        }
-        assert [text for text in strings if isinstance(text, str) and word in text and text not in docstrings] == [], file
+COMMAND = re.compile(r"\b(dvc|prefect|goodfit) [a-z]|python -m flows|`make")
+# The report is read by people who have not run it, far from the project: it has to say how its own numbers are checked.
+ALLOWED = {"tasks/charts/page.html": ["goodfit lineage verify"]}
+
+
+def test_the_messages_of_tasks_name_no_command() -> None:
+    named: dict[str, list[str]] = {}
+    for file in sorted(file for file in (ROOT / "tasks").rglob("*") if file.suffix in {".py", ".html"}):
+        found = [line for text in shown_texts(file) for line in text.splitlines() if COMMAND.search(line)]
+        allowed = ALLOWED.get(path := file.relative_to(ROOT).as_posix(), [])
+        if named_here := [line for line in found if not any(one in line for one in allowed)]:
+            named[path] = named_here
+    assert named == {}
+
+
+def shown_texts(file: Path) -> list[str]:
+    """What of a file a user may read: a template whole; of code each string that is no docstring."""
+    if file.suffix != ".py":
+        return [file.read_text()]
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    documented = (ast.Module, ast.FunctionDef, ast.ClassDef)
+    docstrings = {ast.get_docstring(node, clean=False) for node in nodes if isinstance(node, documented)}
+    strings = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [text for text in strings if text not in docstrings]
 
 
 HEAVY = {"torch", "torchvision", "pandas", "sklearn", "matplotlib", "PIL"}
