@@ -22,7 +22,7 @@ INTERVALS = {
     "log-loss": "log-loss of the saved epoch on new rows (`metrics/evaluation.json`)",
     "gap": "log-loss on new rows minus that on all training rows",
     "harm against the halves": "scaled log-loss of the saved epoch minus the mean of the two epochs that the halves chose",
-    "harm against the best": "the same minus that of the epoch with the lowest validation log-loss, as the estimand says",
+    "harm against the best": "the same minus that of the epoch with the lowest validation log-loss, which is another question",
     "raw harm": "log-loss of the saved epoch minus the mean of those of the two epochs that the halves chose (overconfident)",
     "area of the attack": "probability that a training row has a lower loss than a new row (membership)",
     "gain of a temperature": "fall of the log-loss on new rows by the temperature fitted on all validation rows",
