@@ -95,10 +95,14 @@ class World:
         )
 
     def start(self, door: str, log: Path) -> "subprocess.Popen[bytes]":
-        """Start a run through a door, in a session of its own, as a terminal would."""
+        """Start a run through a door."""
+        return self.start_command(log, *command(door))
+
+    def start_command(self, log: Path, *words: str) -> "subprocess.Popen[bytes]":
+        """Start a command in a session of its own, as a terminal would."""
         with log.open("ab") as file:
             process = subprocess.Popen(
-                command(door),
+                words,
                 cwd=self.root,
                 env=environment() | self.variables,
                 stdout=file,

@@ -1,5 +1,6 @@
 """A stage ends with the run that started it, and what a later run did stands."""
 
+import json
 import os
 import random
 import shutil
@@ -7,19 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from flows.processes.locks import held_stages, read_holder
+from flows.processes.watch import is_running
+from flows.server import prefect_server
 from tests.conftest import Project
 from tests.faults.world import PARAMS, World, build, command
 
 pytestmark = pytest.mark.slow
 
 BOUND_SECONDS = 5.0
+FLOW_BOUND_SECONDS = 15.0  # after SIGTERM the flow ends its stages and tells the server; a worker does so with its flow
+POOL = "goodfit"
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]
 EARLIER = PARAMS.replace("seed: 1", "seed: 2").replace("seconds: 0.3", "seconds: 4")
 LATER = PARAMS.replace("seed: 1", "seed: 3")
@@ -56,7 +63,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in processes if is_running(process)]
 
 
 def run_later(world: World, door: str) -> "subprocess.CompletedProcess[str]":
@@ -87,6 +94,72 @@ def test_the_later_run_stands_when_the_leader_alone_was_ended(
     leader.wait()
     assert done.returncode == 0, done.stdout
     wait_until(lambda: not still_running(earlier), BOUND_SECONDS - min(time.monotonic() - started, BOUND_SECONDS - 0.1))
+    assert world.record() == expected
+    assert not list(world.root.rglob(".*.partial"))
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables with which a process talks to one Prefect server for all tests."""
+    home = tmp_path_factory.mktemp("prefect")
+    with (home / "log").open("w") as log, prefect_server(environment={"PREFECT_HOME": str(home)}, output=log) as url:
+        ask(url, "work_pools/", name=POOL, type="process")
+        yield {"PREFECT_HOME": str(home), "PREFECT_API_URL": url}
+
+
+def ask(url: str, path: str, **body: Any) -> Any:
+    header = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/{path}", json.dumps(body).encode(), header)  # noqa: S310 (our own address)
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def start_worker(world: World, log: Path) -> "subprocess.Popen[bytes]":
+    """A worker that starts the earlier run, for which it has overrides; tests/flows/test_deployments.py deploys prefect.yaml itself."""
+    url = world.variables["PREFECT_API_URL"]
+    deployed = ask(
+        url,
+        "deployments/",
+        name=log.parent.name,
+        flow_id=ask(url, "flows/", name="training")["id"],
+        entrypoint="flows.training.training",
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(world.root)}}],
+        work_pool_name=POOL,
+    )
+    overrides = ["seed=2", "left.seconds=4"]
+    ask(url, f"deployments/{deployed['id']}/create_flow_run", parameters={"overrides": overrides})
+    return world.start_command(log, "prefect", "worker", "start", "--pool", POOL, "--type", "process")
+
+
+@pytest.mark.prefect
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("leader", ["flow", "worker"])
+def test_the_later_run_stands_when_the_flow_or_its_worker_alone_was_ended(
+    world: World, prefect: dict[str, str], expected: dict[str, bytes], leader: str, number: signal.Signals
+) -> None:
+    world.variables |= prefect
+    log = world.root.parent / "log"
+    if leader == "flow":
+        (world.root / "params.yaml").write_text(EARLIER)
+        process = world.start("flow", log)
+    else:
+        process = start_worker(world, log)
+    wait_until(lambda: bool(world.stage_processes()), 120)
+    time.sleep(random.Random(f"{leader}{number}").uniform(0, 6))  # any moment while its stages run
+    earlier = world.processes()
+    process.send_signal(number)
+    ended = time.monotonic()
+
+    changes: list[str] = []
+    if leader == "flow":
+        (world.root / "params.yaml").write_text(LATER)
+    else:
+        changes = ["-S", "seed=3"]  # the file holds the overrides of the run that was ended, and they are put back
+    later = world.start_command(log.with_name("later"), sys.executable, "-m", "flows.cli", "run", *changes)
+    wait_until(lambda: not still_running(earlier), FLOW_BOUND_SECONDS - (time.monotonic() - ended))
+    assert later.wait(120) == 0, log.read_text() + log.with_name("later").read_text()
+    assert (world.root / "params.yaml").read_text() == LATER
     assert world.record() == expected
     assert not list(world.root.rglob(".*.partial"))
 
