@@ -19,18 +19,20 @@ def main() -> int:
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     broken: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     mended = 0
     with campaign(options.seed, flow=options.flow) as trials:
         for number in range(options.first, options.first + options.trials):
             outcome = trials.trial(number, options.fault)
             counts[outcome.fault] += 1
             broken[outcome.fault] += bool(outcome.broken)
+            skipped[outcome.fault] += bool(outcome.skipped)
             mended += bool(outcome.doctor)
             print(outcome, flush=True)
-    print(f"\n{'fault':<30} trials  broken")
+    print(f"\n{'fault':<30} trials  skipped  broken")
     for name in sorted(counts):
-        print(f"{name:<30} {counts[name]:6}  {broken[name]:6}")
-    print(f"{'all':<30} {counts.total():6}  {broken.total():6}   ({mended} needed `goodfit doctor`)")
+        print(f"{name:<30} {counts[name]:6}  {skipped[name]:7}  {broken[name]:6}")
+    print(f"{'all':<30} {counts.total():6}  {skipped.total():7}  {broken.total():6}   ({mended} needed `goodfit doctor`)")
     return int(broken.total() > 0)
 
 

@@ -1,9 +1,10 @@
-"""The faults: each is done to a world at a random moment of a run, and says in words what it did."""
+"""The faults: each is done to a world at a random moment of a run, and says in words what it did; or is skipped, and says why."""
 
 import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ class Running:
     healing: "list[Callable[[], object]]" = field(default_factory=list)  # called after the run: the disk has room again
 
 
+class Skipped(Exception):  # noqa: N818 (it is no error)
+    """The fault could not be done here, or came too late: the trial shows nothing."""
+
+
 Fault = Callable[[Running], str]
 
 
@@ -33,14 +38,19 @@ def signalled(kind: signal.Signals, target: str) -> Fault:
     """A signal to the process that was started (leader), to its whole group, or to a stage's process alone."""
 
     def fault(running: Running) -> str:
-        with suppress(ProcessLookupError):
+        stages = running.world.stage_processes()
+        while target == "stage" and not stages and running.leader.poll() is None:
+            time.sleep(0.02)  # between two stages
+            stages = running.world.stage_processes()
+        if running.leader.poll() is not None:
+            raise Skipped("the run had ended")
+        with suppress(ProcessLookupError):  # it ended in this very moment
             if target == "leader":
                 running.leader.send_signal(kind)
             elif target == "group":
                 os.killpg(running.leader.pid, kind)
             else:
-                for process in running.world.stage_processes()[:1]:
-                    process.send_signal(kind)
+                stages[0].send_signal(kind)
         return f"{kind.name} to the {target}"
 
     return fault
@@ -48,10 +58,17 @@ def signalled(kind: signal.Signals, target: str) -> Fault:
 
 def everything_killed(running: Running) -> str:
     """As when the machine is switched off."""
-    for process in running.world.processes():
-        with suppress(Exception):
-            process.kill()
+    if running.leader.poll() is not None:
+        raise Skipped("the run had ended")
+    kill_everything(running)
     return "SIGKILL to every process at once"
+
+
+def kill_everything(running: Running) -> None:
+    for process in running.world.processes():
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    running.leader.wait()
 
 
 def edited(file: str, old: str, new: str) -> Fault:
@@ -91,11 +108,10 @@ def torn(pattern: str) -> Fault:
     """A file that was written half when the power went: cut off at a random byte. The run is killed first."""
 
     def fault(running: Running) -> str:
-        everything_killed(running)
-        running.leader.wait()
+        kill_everything(running)
         file = _chosen(running, pattern)
         if file is None:
-            return f"killed; nothing there to tear ({pattern})"
+            raise Skipped(f"killed, but nothing was there to tear ({pattern})")
         content = file.read_bytes()
         _rewrite(file, content[: running.chance.randrange(max(1, len(content)))])
         return f"killed, and tore {file.relative_to(running.world.root)}"
@@ -107,11 +123,10 @@ def flipped(pattern: str) -> Fault:
     """A byte changed in place."""
 
     def fault(running: Running) -> str:
-        everything_killed(running)
-        running.leader.wait()
+        kill_everything(running)
         file = _chosen(running, pattern)
         if file is None or not file.stat().st_size:
-            return f"killed; nothing there to flip ({pattern})"
+            raise Skipped(f"killed, but nothing was there to flip ({pattern})")
         content = bytearray(file.read_bytes())
         content[running.chance.randrange(len(content))] ^= 0x01
         _rewrite(file, bytes(content))
@@ -122,11 +137,10 @@ def flipped(pattern: str) -> Fault:
 
 def removed(pattern: str) -> Fault:
     def fault(running: Running) -> str:
-        everything_killed(running)
-        running.leader.wait()
+        kill_everything(running)
         file = _chosen(running, pattern)
         if file is None:
-            return f"killed; nothing there to remove ({pattern})"
+            raise Skipped(f"killed, but nothing was there to remove ({pattern})")
         file.unlink()
         return f"killed, and removed {file.relative_to(running.world.root)}"
 
@@ -135,8 +149,7 @@ def removed(pattern: str) -> Fault:
 
 def stale_rwlock(running: Running) -> str:
     """An entry of a process that is dead, as a kill in the middle of a stage leaves it."""
-    everything_killed(running)
-    running.leader.wait()
+    kill_everything(running)
     entry = f'{{"pid": {running.leader.pid}, "cmd": "killed"}}'
     out = running.world.root / "work/left.txt"
     path = running.world.root / ".dvc/tmp/rwlock"
@@ -161,7 +174,7 @@ def full_disk(running: Running) -> str:
     """Every free byte is taken until the run has ended."""
     root = running.world.root
     if not root.is_mount():
-        return "no disk of its own here: nothing was done"
+        raise Skipped("mounting is not allowed here")
     ballast = root / ".ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -175,8 +188,10 @@ def read_only(name: str) -> Fault:
 
     def fault(running: Running) -> str:
         folder = running.world.root / name
-        if not folder.is_dir() or not _mount("--bind", str(folder), str(folder)):
-            return "mounting is not allowed here, or the folder is not there: nothing was done"
+        if not folder.is_dir():
+            raise Skipped(f"{name} is not there")
+        if not _mount("--bind", str(folder), str(folder)):
+            raise Skipped("mounting is not allowed here")
         running.healing.append(lambda: _unmount(folder))
         _mount("-o", "remount,bind,ro", str(folder))
         return f"made {name} read-only"
@@ -192,7 +207,9 @@ def server_gone(running: Running) -> str:
         for child in (*process.children(recursive=True), process):
             with suppress(psutil.Error):
                 child.kill()
-    return f"killed the Prefect server ({len(killed)} process)" if killed else "no Prefect server here: nothing was done"
+    if not killed:
+        raise Skipped("there is no Prefect server here")
+    return f"killed the Prefect server ({len(killed)} process)"
 
 
 def _words(process: psutil.Process) -> list[str]:
@@ -268,3 +285,4 @@ ON_A_DISK = {"full disk"}  # these want a file system of their own
 # Damage to the cache cannot be undone by any run: it must be told, or do no harm.
 TOLD = {"torn cache", "flipped cache", "removed cache", "torn run-cache"}
 SECONDS = 0.9 * len(STAGES)  # about as long as a run takes: the fault strikes at a random moment of it
+FLOW_SECONDS = SECONDS + 4  # the flow imports Prefect and asks its server first
