@@ -1,39 +1,30 @@
 """The `goodfit` command: its words, its exit codes, and that it changes nothing that it was not asked to."""
 
+import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
 
+from flows.cli import parser
 from tests.conftest import ROOT, STAGES, Project
 
 GOODFIT = ("python", "-m", "flows.cli")
-COMMANDS = (
-    "run",
-    "use",
-    "list",
-    "check",
-    "verdict",
-    "lineage diff",
-    "lineage explain",
-    "lineage find",
-    "lineage impact",
-    "lineage list",
-    "lineage rows",
-    "lineage show",
-    "lineage bundle",
-    "lineage check-signature",
-    "lineage gc",
-    "lineage reproduce",
-    "lineage sign",
-    "lineage verify",
-    "predict",
-    "doctor",
-    "schema",
-    "completion",
-)
+
+
+def commands(parser: argparse.ArgumentParser, before: str = "") -> Iterator[str]:
+    """Every command that can be called, in words: `run`, `lineage show`."""
+    added = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    for name, inner in added[0].choices.items() if added else ():
+        yield from commands(inner, f"{before}{name} ")
+    if not added:
+        yield before.strip()
+
+
+COMMANDS = tuple(commands(parser()))
 
 
 def goodfit(project: Project, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":

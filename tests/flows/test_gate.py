@@ -205,11 +205,12 @@ def test_lines_and_progress_arrive_while_the_stage_runs(ran: Project) -> None:
     script = """
     import time
     from flows.processes.locks import is_held
-    lines, events, during = [], [], []
+    lines, events, during, printing = [], [], [], []
     def progress(event): events.append(event); during.append(is_held(Path(), 'train'))
+    def output(line): lines.append(line); printing.append(is_held(Path(), 'train'))
     from pathlib import Path
-    print(pass_gate('train', output=lines.append, progress=progress, environment={'GOODFIT_X': 'y'}))
-    print(len(events), any(during), events[-1]['done'], events[-1]['total'], sorted(events[-1]['values']))
+    print(pass_gate('train', output=output, progress=progress, environment={'GOODFIT_X': 'y'}))
+    print(len(events), any(during) and any(printing), events[-1]['done'], events[-1]['total'], sorted(events[-1]['values']))
     print(lines[-1])
     """
     first, second, third = gate(ran, script).stdout.splitlines()[-3:]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.parameters.catalogue import component_packages
 from tasks.contracts.trained import read_model
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 from tests.tasks.core.test_imported import install
 
 pytestmark = pytest.mark.slow
@@ -28,17 +29,6 @@ def build(settings: Settings, shape: tuple[int, int, int], classes: int) -> Any:
     return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes))
 '''
 COMPONENT = MODEL  # what the other folders expect of a file is asked only when it is chosen
-FOLDERS = (
-    "tasks/models",
-    "tasks/learning/losses",
-    "tasks/learning/optimizers",
-    "tasks/learning/schedules",
-    "tasks/learning/averaging",
-    "tasks/datasets",
-    "tasks/diagnostics/checks",
-    "tasks/attributions",
-    "tasks/compression",
-)
 
 
 def append(project: Project, file: str) -> None:
@@ -48,8 +38,8 @@ def append(project: Project, file: str) -> None:
 
 
 def test_a_new_component_is_one_file_and_runs_nothing(ran: Project) -> None:
-    for folder in FOLDERS:
-        (ran.root / folder / "another.py").write_text(COMPONENT)
+    for package in component_packages(ROOT).values():
+        (ran.root / package.replace(".", "/") / "another.py").write_text(COMPONENT)
     assert ran.repro() == set()
     assert ran.is_clean()
 

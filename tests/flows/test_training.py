@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
@@ -27,9 +27,6 @@ from flows.training import conclusion, stage_task, training
 from tasks.contracts.findings import read_diagnosis
 from tasks.core.settings import load_yaml
 from tests.conftest import ROOT, STAGES, Project, environment
-
-if TYPE_CHECKING:
-    pass
 
 # DVC reads its index through a library that is about to change.
 DVC_INDEX = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -97,11 +94,6 @@ def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 # What needs no server.
-
-
-def test_every_stage_is_a_task_of_its_name() -> None:
-    assert [stage_task(name).name for name in STAGES] == list(STAGES)
-    assert training.name == "training"
 
 
 def test_a_stage_refuses_parameters_that_its_run_did_not_begin_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
