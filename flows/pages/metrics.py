@@ -114,4 +114,13 @@ def _parsed(text: str) -> Values:
         values = json.loads(text)
     except ValueError:
         return {}
-    return values if isinstance(values, dict) else {}
+    return dict(_flat(values)) if isinstance(values, dict) else {}
+
+
+def _flat(values: Values, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values under dotted names, as `dvc metrics show` has them."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value

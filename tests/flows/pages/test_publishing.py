@@ -58,6 +58,15 @@ def test_a_change_has_its_unit_and_direction() -> None:
     assert same.comparison == "as before"
 
 
+def test_nested_metrics_have_the_names_that_dvc_gives_them(root: Path) -> None:
+    (root / "metrics/diagnosis.json").write_text('{"roc_auc": {"train": 0.9, "test": {"first": 0.8}}}')
+    found = read_metrics(root)["metrics/diagnosis.json"]
+    assert [(metric.name, metric.value) for metric in metrics(found, {})] == [
+        ("roc_auc.train", 0.9),
+        ("roc_auc.test.first", 0.8),
+    ]
+
+
 def test_a_damaged_file_of_metrics_is_left_out(root: Path) -> None:
     (root / "metrics/diagnosis.json").write_text('{"verdict": ')
     assert read_metrics(root) == {"metrics/evaluation.json": EVALUATION}
