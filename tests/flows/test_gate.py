@@ -57,7 +57,10 @@ stages:
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Project:
-    """DVC's example pipeline in small: prepare → featurize (twice) → train → evaluate, none of which is a stage of goodfit."""
+    """What DVC's stages can have beside files: several commands, `foreach`, `wdir`, parameters of other files, outputs that persist.
+
+    None of them is a stage of goodfit. DVC's public example runs through the whole flow in tests/flows/test_training.py.
+    """
     project = Project(tmp_path / "example")
     for folder in ("src", "models"):
         (project.root / folder).mkdir(parents=True)

@@ -27,6 +27,7 @@ from flows.training import conclusion, stage_task, training
 from tasks.contracts.findings import read_diagnosis
 from tasks.core.settings import load_yaml
 from tests.conftest import ROOT, STAGES, Project, environment
+from tests.flows import example
 
 # DVC reads its index through a library that is about to change.
 DVC_INDEX = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -420,7 +421,7 @@ def evaluate_entry(lock: str) -> Any:
     return YAML(typ="safe").load(lock)["stages"]["evaluate"]
 
 
-# Any DVC pipeline.
+# Pipelines that know nothing of goodfit.
 
 PIPELINE = """
 stages:
@@ -450,7 +451,6 @@ stages:
       - score.json:
           cache: false
 """
-OTHERS = ("prepare", "train@a", "train@b", "score")
 
 
 @pytest.fixture
@@ -469,29 +469,37 @@ def other(tmp_path: Path) -> Project:
 
 @pytest.mark.slow
 @pytest.mark.prefect
-def test_the_flow_runs_any_dvc_pipeline(other: Project, server: Server) -> None:
-    done = run_goodfit(other, server)
-    assert outcomes(done) == dict.fromkeys(OTHERS, "ran")
-    assert (other.text("model-a.txt"), other.text("model-b.txt")) == ("3\n", "3\n")
-    assert other.is_clean()
+def test_the_flow_runs_dvcs_public_example(tmp_path: Path, server: Server) -> None:
+    repository = example.build(tmp_path / "example")
+    assert outcomes(run_goodfit(repository, server)) == dict.fromkeys(example.STAGES, "ran")
+    assert repository.is_clean()
     run = server.last_run()
-    assert run["state"]["message"] == "4 ran; score 0.5000"
-    assert set(server.tasks_of(run, len(OTHERS))) == set(OTHERS)
-    assert outcomes(run_goodfit(other, server)) == dict.fromkeys(OTHERS, "unchanged")
+    metrics = json.loads(repository.text("eval/live/metrics.json"))
+    assert run["state"]["message"].startswith(f"4 ran; avg_prec.train {metrics['avg_prec']['train']:.4f}")
+    assert set(server.tasks_of(run, len(example.STAGES))) == set(example.STAGES)
+    recorded = repository.text("dvc.lock")
+    assert outcomes(run_goodfit(repository, server)) == dict.fromkeys(example.STAGES, "unchanged")
 
-    changed = run_goodfit(other, server, "train", "-S", "n=4")
-    assert outcomes(changed) == dict.fromkeys(OTHERS[:3], "ran")
-    assert other.text("params.yaml") == "n: 4\n"
+    changed = run_goodfit(repository, server, "train", "-S", "featurize.ngrams=1")
+    assert outcomes(changed) == {"prepare": "unchanged", "featurize": "ran", "train": "ran"}
+    repository.edit("params.yaml", "ngrams: 1", "ngrams: 2")
+    (repository.root / "dvc.lock").unlink()
+    repository.run("dvc", "repro", "--force")
+    assert repository.text("dvc.lock") == recorded, "plain DVC records what the flow recorded"
 
 
 @pytest.mark.slow
 @pytest.mark.prefect
-def test_a_command_that_fails_fails_the_run_with_its_own_words(other: Project, server: Server) -> None:
-    other.edit("dvc.yaml", "echo trained ${item}", "echo no ${item} >&2 && exit 3")
+def test_stages_that_fail_side_by_side_fail_the_run_with_their_own_words(other: Project, server: Server) -> None:
+    """Each waits until the other one has begun, which would be in vain if they ran one after the other."""
+    both = "[ -e began-a ] && [ -e began-b ]"
+    waiting = f"touch began-${{item}}; for i in $(seq 300); do {both} && break; sleep 0.1; done"
+    other.edit("dvc.yaml", "echo trained ${item}", f"{waiting}; {both} && echo no ${{item}} >&2 && exit 3")
     done = run_goodfit(other, server, code=1)
     assert outcomes(done) == {"prepare": "ran", "train@a": "failed", "train@b": "failed", "score": "not run"}
     assert "exit code 3" in done.stderr
     assert "no a" in done.stderr
+    assert "no b" in done.stderr
 
 
 def run_goodfit(project: Project, server: Server, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
