@@ -28,7 +28,8 @@ BOUND_SECONDS = 5.0
 FLOW_BOUND_SECONDS = 15.0  # after SIGTERM the flow ends its stages and tells the server; a worker does so with its flow
 POOL = "goodfit"
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]
-EARLIER = PARAMS.replace("seed: 1", "seed: 2").replace("seconds: 0.3", "seconds: 4")
+LONG = "seconds: 60"  # what is left of it would outlive every bound
+EARLIER = PARAMS.replace("seed: 1", "seed: 2").replace("seconds: 0.3", LONG)
 LATER = PARAMS.replace("seed: 1", "seed: 3")
 
 
@@ -81,7 +82,7 @@ def run_later(world: World, door: str) -> "subprocess.CompletedProcess[str]":
 def test_the_later_run_stands_when_the_leader_alone_was_ended(
     world: World, expected: dict[str, bytes], door: str, number: signal.Signals, moment: int
 ) -> None:
-    (world.root / "params.yaml").write_text(EARLIER)
+    (world.root / "params.yaml").write_text(EARLIER.replace(LONG, "seconds: 4") if moment else EARLIER)
     leader = world.start(door, world.root.parent / "log")
     time.sleep(random.Random(f"{door}{number}{moment}").uniform(0.2, 6))  # any moment of the run
     earlier = world.processes()
@@ -126,7 +127,7 @@ def start_worker(world: World, log: Path) -> "subprocess.Popen[bytes]":
         pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(world.root)}}],
         work_pool_name=POOL,
     )
-    overrides = ["seed=2", "left.seconds=4"]
+    overrides = ["seed=2", "left.seconds=60"]
     ask(url, f"deployments/{deployed['id']}/create_flow_run", parameters={"overrides": overrides})
     return world.start_command(log, "prefect", "worker", "start", "--pool", POOL, "--type", "process")
 
@@ -213,7 +214,7 @@ def test_the_next_stage_ends_an_orphan_that_holds_the_lock(world: World, expecte
 
 
 def test_a_stage_waits_for_one_that_a_person_started_and_then_gives_up(world: World) -> None:
-    (world.root / "params.yaml").write_text(EARLIER.replace("seconds: 4", "seconds: 100"))
+    (world.root / "params.yaml").write_text(EARLIER.replace(LONG, "seconds: 100"))
     by_hand = (sys.executable, "-m", "flows.stage", "left")
     first = subprocess.Popen(by_hand, cwd=world.root, stdout=subprocess.DEVNULL)
     try:
