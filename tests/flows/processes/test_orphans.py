@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,10 +110,18 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def ask(url: str, path: str, **body: Any) -> Any:
+    """Ask again where the server's database is locked at this moment, as Prefect's own client does."""
     header = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/{path}", json.dumps(body).encode(), header)  # noqa: S310 (our own address)
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.load(answer)
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def start_worker(world: World, log: Path) -> "subprocess.Popen[bytes]":
@@ -128,7 +137,7 @@ def start_worker(world: World, log: Path) -> "subprocess.Popen[bytes]":
         work_pool_name=POOL,
     )
     overrides = ["seed=2", "left.seconds=60"]
-    ask(url, f"deployments/{deployed['id']}/create_flow_run", parameters={"overrides": overrides})
+    ask(url, f"deployments/{deployed['id']}/create_flow_run", parameters={"overrides": overrides}, idempotency_key="earlier")
     return world.start_command(log, "prefect", "worker", "start", "--pool", POOL, "--type", "process")
 
 
