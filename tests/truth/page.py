@@ -276,7 +276,8 @@ def _coverage(outcomes: Sequence[Outcome]) -> list[str]:
         "## Coverage of the intervals",
         "",
         "How many of the 95 % intervals hold the truth, over all worlds whose test rows are drawn from one population. The "
-        f"truth has an error of its own: with 1,000 test and 20,000 new rows, an interval that is right covers it in {100 * COVERED:.1f} %. "
+        "truth has an error of its own: with 1,000 test and 20,000 new rows, an interval that is right covers it in "
+        f"{100 * COVERED:.1f} %. "
         "The intervals of the other checks have tests of their own in `tests/tasks/statistics` and `tests/tasks/diagnostics`.",
         "",
         *_table(["interval", "of what", "holds", "truth above it", "median width"], rows),

@@ -138,7 +138,12 @@ def start_worker(world: World, log: Path) -> "subprocess.Popen[bytes]":
         work_pool_name=POOL,
     )
     overrides = ["seed=2", "left.seconds=60"]
-    ask(url, f"deployments/{deployed['id']}/create_flow_run", parameters={"overrides": overrides}, idempotency_key="earlier")
+    ask(
+        url,
+        f"deployments/{deployed['id']}/create_flow_run",
+        parameters={"overrides": overrides},
+        idempotency_key=log.parent.name,
+    )
     return world.start_command(log, "prefect", "worker", "start", "--pool", POOL, "--type", "process")
 
 
