@@ -147,8 +147,8 @@ class Group:
         """
         if self.size == 1:
             return
-        own: dict[str, Any] = {"parameters": _digest(json.dumps(params, sort_keys=True).encode()), "torch": torch.__version__}
-        own |= {"data": _digest(*(file.read_bytes() for file in files)), "code": _loaded_code()}
+        own: dict[str, Any] = {"parameters": json.dumps(params, sort_keys=True), "torch": torch.__version__}
+        own |= {"data": [file_digest(file) for file in files], "code": _loaded_code()}
         found: list[Any] = [None] * self.size
         distributed.all_gather_object(found, own)
         in_all = set.intersection(*(set(other["code"]) for other in found))
@@ -165,14 +165,13 @@ class Group:
 def _loaded_code() -> dict[str, str]:
     """The digest of the file of every module of `tasks` that is loaded, by name."""
     modules = {name: module.__file__ for name, module in list(sys.modules.items()) if name.partition(".")[0] == "tasks"}
-    return {name: _digest(Path(file).read_bytes()) for name, file in modules.items() if file}
+    return {name: file_digest(Path(file)) for name, file in modules.items() if file}
 
 
-def _digest(*contents: bytes) -> str:
-    found = hashlib.sha256()
-    for content in contents:
-        found.update(content)
-    return found.hexdigest()
+def file_digest(file: Path) -> str:
+    """The SHA-256 of a file, read in blocks: the data may be larger than the memory."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def is_joining() -> bool:

@@ -1,5 +1,6 @@
 """Two processes that train together end where one process does; one that dies ends all."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -27,7 +29,7 @@ from tasks.core.errors import ParamsError, TrainingError
 from tasks.core.settings import load_yaml
 from tasks.learning import checkpoint
 from tasks.learning.checkpoint import Checkpoint
-from tasks.learning.distributed import Worker, await_all, group, launch
+from tasks.learning.distributed import Worker, await_all, file_digest, group, launch
 from tasks.learning.loop import Learner
 from tasks.learning.position import CHECKPOINT_VARIABLE, Position
 from tasks.learning.sharded import Sharded
@@ -322,6 +324,20 @@ def test_no_process_outlives_the_one_that_launched_it(params_with: ParamsWith) -
         stage.wait()
     _, alive = psutil.wait_procs(started, timeout=60)
     assert not alive
+
+
+def test_data_are_compared_without_being_in_memory_as_a_whole(tmp_path: Path) -> None:
+    large = tmp_path / "train.safetensors"
+    with large.open("wb") as file:
+        file.truncate(32 * 1024**2)  # zeros, of which the disk holds none
+    tracemalloc.start()
+    try:
+        digest = file_digest(large)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1024**2
+    assert digest == hashlib.sha256(bytes(32 * 1024**2)).hexdigest()
 
 
 def test_several_machines_need_torchrun(params_with: ParamsWith) -> None:
