@@ -82,6 +82,26 @@ class Train(Section):
         return self
 
     @model_validator(mode="after")
+    def parts_of_a_batch_are_means(self) -> Self:
+        """The losses of parts are weighted by their share of the batch: a sum would be only a fraction of that of the whole."""
+        reduction = getattr(self.loss.settings, "options", {}).get("reduction", "mean")
+        if (self.accumulate > 1 or self.devices * self.num_nodes > 1) and reduction != "mean":
+            raise ValueError(
+                f"loss.options.reduction: found {reduction!r} with accumulate above 1 or several devices, where the losses of a "
+                "batch's parts are averaged; expected mean, or the whole batch at once on one device"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def one_average_of_the_weights(self) -> Self:
+        if self.optimizer.name == "schedulefree_adamw" and self.averaging.name != "none":
+            raise ValueError(
+                f"averaging: found {self.averaging.name} with the optimizer schedulefree_adamw, whose own average of the weights would "
+                "then never be used; expected averaging none, or another optimizer"
+            )
+        return self
+
+    @model_validator(mode="after")
     def sharpness_needs_finite_gradients(self) -> Self:
         if self.precision == "16-mixed" and self.regularisation.sam_radius:
             raise ValueError(

@@ -21,6 +21,7 @@ from tests.conftest import ROOT
 from tests.tasks.learning.test_learning import blobs
 
 ParamsWith = Callable[..., Path]
+SUM = {"name": "imported", "import": "torch.nn:CrossEntropyLoss", "options": {"reduction": "sum"}}
 QUICK = ("epochs: 150 ", "epochs: 4 ")
 
 
@@ -152,6 +153,12 @@ def test_a_warm_up_rises_within_the_first_epochs_and_is_in_the_history(params_wi
             {"precision": "16-mixed", "regularisation": {"sam_radius": 0.05}},
             "regularisation.sam_radius: found a radius with precision",
         ),
+        ({"loss": SUM, "accumulate": 2}, r"loss\.options\.reduction: found 'sum' with accumulate above 1 or several devices"),
+        ({"loss": SUM, "devices": 2}, r"loss\.options\.reduction: found 'sum' with accumulate above 1 or several devices"),
+        (
+            {"optimizer": {"name": "schedulefree_adamw"}, "averaging": {"name": "ema"}},
+            "averaging: found ema with the optimizer schedulefree_adamw, whose own average",
+        ),
     ],
 )
 def test_what_would_be_another_training_than_it_says_is_refused(changes: dict[str, object], message: str) -> None:
@@ -159,6 +166,20 @@ def test_what_would_be_another_training_than_it_says_is_refused(changes: dict[st
     document["train"] |= {"loss": {"name": "cross_entropy", "class_weights": [1.0] * 10}} | changes
     with pytest.raises(ParamsError, match=message):
         validate(Params, {key: document[key] for key in ("seed", "threads", "train")})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loss": SUM},
+        {"loss": {**SUM, "options": {"reduction": "mean"}}, "accumulate": 2},
+        {"optimizer": {"name": "schedulefree_adamw"}},
+    ],
+)
+def test_what_is_the_training_that_it_says_is_accepted(changes: dict[str, object]) -> None:
+    document = load_yaml(ROOT / "recipes/digits.yaml")
+    document["train"] |= changes
+    validate(Params, {key: document[key] for key in ("seed", "threads", "train")})
 
 
 def test_a_diverging_run_says_so_and_leaves_no_output(params_with: ParamsWith) -> None:
