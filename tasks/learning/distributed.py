@@ -218,6 +218,11 @@ def group(seed: int, device: torch.device, strategy: str = "ddp") -> Iterator[Gr
         PeerError: another process has ended.
     """
     if not is_joining():
+        if strategy == "fsdp":
+            print(
+                "train: the strategy fsdp changes nothing here: one process alone holds the whole model, as with ddp; raise "
+                "train.devices to divide it"
+            )
         yield Group()
         return
     rank, size = int(os.environ[RANK]), int(os.environ[WORLD_SIZE])

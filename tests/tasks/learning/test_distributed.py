@@ -326,6 +326,13 @@ def test_no_process_outlives_the_one_that_launched_it(params_with: ParamsWith) -
     assert not alive
 
 
+@pytest.mark.parametrize(("strategy", "says_so"), [("ddp", False), ("fsdp", True)])
+def test_one_process_says_that_it_divides_nothing(strategy: str, says_so: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    with group(0, torch.device("cpu"), strategy) as alone:
+        assert alone.size == 1
+    assert ("the strategy fsdp changes nothing here" in capsys.readouterr().out) == says_so
+
+
 def test_data_are_compared_without_being_in_memory_as_a_whole(tmp_path: Path) -> None:
     large = tmp_path / "train.safetensors"
     with large.open("wb") as file:
