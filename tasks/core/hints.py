@@ -53,6 +53,13 @@ KEYS: dict[str, str] = {
     "num_classes": "the data say how many classes there are",
     "in_channels": "the data say how many channels there are",
     "reduction": "a loss is the mean over the batch",
+    "weight_decay": "train.regularisation.l2 adds it to the gradient, as torch does, but not to that of biases",
+}
+# Names of components that do not resemble ours, in lower case, without underscores and hyphens.
+COMPONENTS: dict[str, str] = {
+    "nll": "cross_entropy",  # a loss takes logits here, and torch's nll_loss of their log-softmax is the cross-entropy
+    "nllloss": "cross_entropy",
+    "negativeloglikelihood": "cross_entropy",
 }
 
 
@@ -66,6 +73,8 @@ def option_hint(key: str, own: list[str]) -> str:
 
 def nearest(found: str, allowed: list[str]) -> str | None:
     """The name that was probably meant: `CrossEntropyLoss` is cross_entropy, `BCEWithLogitsLoss` bce."""
+    if COMPONENTS.get(_plain(found)) in allowed:
+        return COMPONENTS[_plain(found)]
     plain = {_plain(name): name for name in allowed}
     close = get_close_matches(_plain(found), plain, n=1, cutoff=0.5)
     within = sorted((name for name in plain if len(name) > 2 and name in _plain(found)), key=len)

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from tasks.core.components import Component
 from tasks.core.errors import ParamsError
-from tasks.core.hints import OPTIONS
+from tasks.core.hints import COMPONENTS, OPTIONS
 from tasks.core.settings import keys_of, validate
 from tasks.train import Train
 
@@ -35,6 +35,9 @@ def refused(kind: str, stated: dict[str, Any]) -> str:
         ("loss", "BCEWithLogitsLoss", "bce"),
         ("loss", "sigmoid_focal_loss", "focal"),
         ("loss", "AsymmetricLossMultiLabel", "asymmetric"),
+        ("loss", "nll", "cross_entropy"),
+        ("loss", "NLLLoss", "cross_entropy"),
+        ("loss", "nll_loss", "cross_entropy"),
         ("loss", "LabelSmoothingCrossEntropy", "cross_entropy"),
         ("optimizer", "AdamW", "adamw"),
         ("optimizer", "SGD", "sgd"),
@@ -66,6 +69,14 @@ def test_a_component_is_found_by_its_name_in_torch(kind: str, theirs: str, ours:
         ("optimizer", {"name": "adam", "betas": [0.9, 0.99]}, ".betas: unknown option of adam; it is beta1 and beta2 here"),
         ("optimizer", {"name": "adam", "eps": 1e-6}, ".eps: unknown option of adam; it is epsilon here"),
         ("optimizer", {"name": "adam", "nesterov": True}, ".nesterov: is an option of muon, sgd, not of adam; drop it"),
+        *(
+            (
+                "optimizer",
+                {"name": name, "weight_decay": 0.1},
+                f".weight_decay: unknown option of {name}; train.regularisation.l2 adds it to the gradient",
+            )
+            for name in ("sgd", "adam", "rmsprop")
+        ),
         ("optimizer", {"name": "muon", "ns_steps": 5}, ".ns_steps: unknown option of muon; it is newton_schulz_steps here"),
         (
             "loss",
@@ -105,3 +116,7 @@ def test_the_table_names_only_options_that_some_component_has() -> None:
     }
     named = {option for ours in OPTIONS.values() for text in ours for option in text.split(" and ")}
     assert named <= known
+
+
+def test_the_table_names_only_components_that_there_are() -> None:
+    assert set(COMPONENTS.values()) <= {name for package in FOLDERS.values() for name in Component(package).names()}
