@@ -180,12 +180,22 @@ def test_a_warm_up_rises_as_linearlr_does(epochs: float, steps: int) -> None:
     assert ours({"name": "constant"}, warmup_epochs=epochs, start_fraction=0.01) == pytest.approx(expected, rel=1e-9)
 
 
+# By name: options with which a schedule acts within a few epochs, where the defaults do not.
+ACTING: dict[str, dict[str, Any]] = {
+    "step": {"step_size": 2},
+    "multistep": {"milestones": [1, 3]},
+    "plateau": {"patience": 0, "threshold": 0.9},
+}
+
+
 @pytest.mark.parametrize("name", SCHEDULES.names())
 @pytest.mark.parametrize(("warmup_epochs", "steps"), [(3.0, 21), (0.5, 4)])
 def test_after_a_warm_up_the_schedule_has_the_steps_that_remain(name: str, warmup_epochs: float, steps: int) -> None:
-    rates = ours({"name": name}, warmup_epochs=warmup_epochs)
+    stated = {"name": name} | ACTING.get(name, {})
+    rates = ours(stated, warmup_epochs=warmup_epochs)
     assert rates[:steps] == pytest.approx([RATE * step / steps for step in range(steps)])
-    chosen = SCHEDULES.choose({"name": name})
+    assert (len(set(rates[steps:])) > 1) == (name != "constant")
+    chosen = SCHEDULES.choose(stated)
     remaining = chosen.module.build(chosen.settings, STEPS_PER_EPOCH, (STEPS - steps) / STEPS_PER_EPOCH)
     losses = [[1.0] * (step // STEPS_PER_EPOCH) for step in range(steps, STEPS)]
     assert rates[steps:] == [RATE * remaining(step, seen) for step, seen in enumerate(losses)]
@@ -197,9 +207,10 @@ def test_the_loop_gives_every_group_its_own_share_of_the_rate(name: str) -> None
     weight, bias = model.parameters()
     sgd = optim.SGD([{"params": [weight], "lr": 0.2}, {"params": [bias], "lr": 0.02}])
     built = learner(model, sgd)
-    chosen = build(SCHEDULES, {"name": name}, 4, 5)
+    chosen = build(SCHEDULES, {"name": name} | ACTING.get(name, {}), 4, 5)
     history = fit(type(built)(**{**vars(built), "schedule": chosen}), epochs=5)
     factors = [chosen(step, [row.val_loss or 0.0 for row in history[: step // 4]]) for step in (3, 7, 11, 15, 19)]
+    assert (len(set(factors)) > 1) == (name != "constant")
     assert [row.learning_rate for row in history] == [0.2 * factor for factor in factors]
     assert sgd.param_groups[1]["lr"] == 0.02 * factors[-1]
 
