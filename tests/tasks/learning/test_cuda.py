@@ -49,6 +49,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "step": {"step_size": 1},
     "multistep": {"milestones": [2]},
     "exponential": {"gamma": 0.9},
+    "cosine": {"final_fraction": 0.1},  # otherwise the rate of the second and last epoch is 0
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "accumulate": {"accumulate": 3},
@@ -126,8 +127,8 @@ def assert_same_bytes(one: Path, other: Path) -> None:
 def test_every_choice_learns_the_same_bits_in_two_runs(tmp_path: Path, name: str) -> None:
     runs = [trained(tmp_path / str(number), "cuda", choices()[name]) for number in (1, 2)]
     assert_same_bytes(*runs)
-    losses = read_history(runs[0])["train_loss"]
-    assert losses.iloc[-1] < 1.2
+    first, last = read_history(runs[0])["train_loss"]
+    assert last < first or last < 0.001  # where the first epoch has left nothing to learn
 
 
 @pytest.mark.parametrize("name", [name for name in choices() if name not in DRAWS])
