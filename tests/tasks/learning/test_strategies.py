@@ -113,7 +113,8 @@ def averaged(stated: dict[str, Any]) -> nn.Module:
     return trained(make)
 
 
-def test_the_moving_average_is_that_of_each_step() -> None:
+def moving_average() -> nn.Module:
+    """Of the weights after each step, begun with those after the first."""
     averages: list[Weights] = []
 
     def step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
@@ -126,10 +127,11 @@ def test_the_moving_average_is_that_of_each_step() -> None:
     expected = plain(step)
     for weight, average in zip(expected.parameters(), averages[-1], strict=True):
         weight.data = average
-    assert_same(averaged({"name": "ema", "decay": 0.9}), expected, tolerance=1e-6)
+    return expected
 
 
-def test_stochastic_weight_averaging_is_the_mean_of_the_last_epochs() -> None:
+def mean_of_the_last_epochs() -> nn.Module:
+    """Of the weights at the end of the third epoch and the fourth."""
     ends: list[Weights] = []
 
     def step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
@@ -141,7 +143,32 @@ def test_stochastic_weight_averaging_is_the_mean_of_the_last_epochs() -> None:
     expected = plain(step)
     for weight, *last in zip(expected.parameters(), *ends[2:], strict=True):
         weight.data = torch.stack(last).mean(0)
-    assert_same(averaged({"name": "swa", "start_fraction": 0.5}), expected, tolerance=1e-6)
+    return expected
+
+
+def last_weights() -> nn.Module:
+    def step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: optim.Optimizer) -> None:
+        backward(model, images, labels)
+        stepped(optimizer)
+
+    return plain(step)
+
+
+# By name: the options that are not the defaults, and the reference. What is in the folder without a reference here fails.
+AVERAGES: dict[str, tuple[dict[str, Any], Callable[[], nn.Module]]] = {
+    "ema": ({"decay": 0.9}, moving_average),
+    "none": ({}, last_weights),
+    "swa": ({"start_fraction": 0.5}, mean_of_the_last_epochs),
+}
+
+
+@pytest.mark.parametrize("name", AVERAGING.names())
+def test_the_weights_that_are_kept_are_those_of_the_plain_loop(name: str) -> None:
+    options, reference = AVERAGES[name]
+    expected = reference()
+    assert_same(averaged({"name": name, **options}), expected, tolerance=1e-6)
+    if name != "none":
+        assert not torch.allclose(next(expected.parameters()), next(last_weights().parameters()), atol=1e-4)
 
 
 def test_before_the_average_begins_the_trained_weights_are_measured() -> None:
