@@ -158,6 +158,86 @@ def test_the_loop_ends_with_the_weights_of_a_plain_pytorch_loop(name: str) -> No
         assert not torch.equal(mine, first)
 
 
+# Options off their defaults, and torch's optimizers with the same.
+OFF_DEFAULTS: list[tuple[dict[str, Any], Callable[[Weights], Step]]] = [
+    (
+        {"name": "adam", "beta1": 0.5, "beta2": 0.7, "epsilon": 0.1},
+        of_torch(lambda weights: [optim.Adam(weights, torch.tensor(0.05), betas=(0.5, 0.7), eps=0.1, fused=True)]),
+    ),
+    (
+        {"name": "adamw", "beta1": 0.5, "beta2": 0.7, "epsilon": 0.1, "weight_decay": 0.3},
+        of_torch(
+            lambda weights: [optim.AdamW(weights, torch.tensor(0.05), betas=(0.5, 0.7), eps=0.1, weight_decay=0.3, fused=True)]
+        ),
+    ),
+    (
+        {"name": "rmsprop", "alpha": 0.5, "momentum": 0.9, "epsilon": 0.1},
+        of_torch(lambda weights: [optim.RMSprop(weights, 0.05, alpha=0.5, momentum=0.9, eps=0.1)]),
+    ),
+    (
+        {"name": "nadam", "beta1": 0.5, "beta2": 0.7, "epsilon": 0.1, "weight_decay": 0.3, "momentum_decay": 0.1},
+        of_torch(lambda weights: [optim.NAdam(weights, 0.05, betas=(0.5, 0.7), eps=0.1, weight_decay=0.3, momentum_decay=0.1)]),
+    ),
+    (
+        {"name": "radam", "beta1": 0.5, "beta2": 0.9, "epsilon": 0.1, "weight_decay": 0.3, "decoupled_weight_decay": True},
+        of_torch(
+            lambda weights: [
+                optim.RAdam(weights, 0.05, betas=(0.5, 0.9), eps=0.1, weight_decay=0.3, decoupled_weight_decay=True)
+            ]
+        ),
+    ),
+    (
+        {"name": "adagrad", "initial_accumulator_value": 0.5, "weight_decay": 0.3, "epsilon": 0.1},
+        of_torch(lambda weights: [optim.Adagrad(weights, 0.05, initial_accumulator_value=0.5, weight_decay=0.3, eps=0.1)]),
+    ),
+    (
+        {"name": "adafactor", "beta2_decay": -0.2, "weight_decay": 0.3},
+        of_torch(lambda weights: [optim.Adafactor(weights, 0.05, beta2_decay=-0.2, weight_decay=0.3)]),
+    ),
+    (
+        {
+            "name": "muon",
+            "momentum": 0.5,
+            "nesterov": False,
+            "weight_decay": 0.3,
+            "newton_schulz_steps": 2,
+            "adjust_learning_rate": "original",
+            "beta1": 0.5,
+            "beta2": 0.7,
+            "epsilon": 0.1,
+        },
+        of_torch(
+            lambda weights: [
+                optim.Muon(split(weights, True), 0.05, weight_decay=0.3, momentum=0.5, nesterov=False, ns_steps=2),
+                optim.AdamW(split(weights, False), 0.05, betas=(0.5, 0.7), eps=0.1, weight_decay=0.3),
+            ]
+        ),
+    ),
+]
+
+
+def stepped(make: Callable[[Weights], Step]) -> list[Tensor]:
+    """The weights of a small model after eight steps along gradients that are drawn, the same in each call."""
+    weights, generator = list(linear().parameters()), torch.Generator().manual_seed(0)
+    step = make(weights)
+    for _ in range(8):
+        for weight in weights:
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        step()
+    return [weight.detach() for weight in weights]
+
+
+@pytest.mark.parametrize(("stated", "reference"), OFF_DEFAULTS, ids=[stated["name"] for stated, _ in OFF_DEFAULTS])
+def test_every_option_of_an_optimizer_is_handed_to_torchs(stated: dict[str, Any], reference: Callable[[Weights], Step]) -> None:
+    def ours(without: str = "") -> list[Tensor]:
+        options = {"learning_rate": 0.05} | {key: value for key, value in stated.items() if key != without}
+        return stepped(lambda weights: build(OPTIMIZERS, options, weights).step)
+
+    assert all(map(torch.equal, ours(), stepped(reference)))
+    for option in stated.keys() - {"name"}:
+        assert not all(map(torch.equal, ours(without=option), ours())), f"{option} acts on nothing here"
+
+
 def trained(model: nn.Module, **changed: Any) -> list[Tensor]:
     """The weights after eight epochs of the loop, by SGD in the order of the file."""
     built = learner(model, optim.SGD(model.parameters(), 0.05), shuffle=False)
