@@ -52,3 +52,12 @@ class Sharpness:
         with torch.no_grad():
             for (weight, _), before in zip(pairs, kept, strict=True):
                 weight.copy_(before)
+
+
+@contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Put the buffers of the model, such as the running statistics of batch normalisation, back when the block ends."""
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    yield
+    for buffer, value in before:
+        buffer.copy_(value)

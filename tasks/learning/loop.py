@@ -17,7 +17,7 @@ from tasks.learning.batches import Batches
 from tasks.learning.checkpoint import Checkpoint
 from tasks.learning.distributed import Group
 from tasks.learning.failures import Watch, memory
-from tasks.learning.gradients import Clip, Sharpness
+from tasks.learning.gradients import Clip, Sharpness, buffers_kept
 from tasks.learning.penalties import Penalty
 from tasks.learning.position import Position
 from tasks.learning.precision import Precision
@@ -60,7 +60,7 @@ class Learner:
         """One step of the optimizer on a batch: its mean loss, without penalties."""
         loss = self.gradients(images, targets)
         if self.sharpness is not None:
-            with self.sharpness.ascended(self.model):
+            with self.sharpness.ascended(self.model), buffers_kept(self.model):
                 self.optimizer.zero_grad()
                 self.gradients(images, targets)
         self.precision.unscale(self.optimizer)
@@ -89,12 +89,10 @@ class Learner:
         """
         if self.group.size == 1:
             return
-        statistics = [(buffer, buffer.clone()) for buffer in self.model.buffers()]  # those of batch normalisation
         self.model.train()
-        self.gradients(*next(self.batches.epoch(1)))
+        with buffers_kept(self.model):
+            self.gradients(*next(self.batches.epoch(1)))
         self.optimizer.zero_grad()
-        for buffer, before in statistics:
-            buffer.copy_(before)
 
     @contextmanager
     def measured(self) -> Iterator[nn.Module]:

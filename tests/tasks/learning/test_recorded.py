@@ -62,6 +62,12 @@ SGD = {"name": "sgd", "learning_rate": 0.05}
         pytest.param(lambda: [nn.ReLU()], SGD, lambda built: replace(built, clip=Clip(norm=0.1)), id="clip"),
         pytest.param(lambda: [nn.ReLU()], SGD, lambda built: replace(built, accumulate=2), id="accumulate"),
         pytest.param(lambda: [nn.ReLU()], SGD, lambda built: replace(built, sharpness=Sharpness(0.05)), id="sam"),
+        pytest.param(
+            lambda: [nn.BatchNorm1d(8), nn.ReLU()],
+            SGD,
+            lambda built: replace(built, sharpness=Sharpness(0.05)),
+            id="sam and batch norm",
+        ),
         pytest.param(lambda: [nn.ReLU()], SGD, lambda built: replace(built, precision=Precision("bf16-mixed")), id="bf16"),
     ],
 )

@@ -106,6 +106,18 @@ def test_sharpness_aware_steps_follow_the_papers_algorithm() -> None:
     assert not torch.equal(next(ours.parameters()), next(trained().parameters()))
 
 
+def test_a_sharpness_aware_step_counts_a_batch_once_in_the_statistics_of_batch_norm() -> None:
+    def normalised() -> nn.Module:
+        return nn.Sequential(linear(), nn.BatchNorm1d(3)).train()
+
+    ours, once, images = normalised(), normalised(), blobs().images.float() / 255
+    built = replace(learner(ours, optim.SGD(ours.parameters(), 0.05)), sharpness=Sharpness(0.5))
+    built.step(images, blobs().labels)
+    once(images)
+    for mine, expected in zip(ours.buffers(), once.buffers(), strict=True):
+        assert torch.equal(mine, expected)
+
+
 def averaged(stated: dict[str, Any]) -> nn.Module:
     def make(built: Learner) -> Learner:
         return replace(built, averager=build(AVERAGING, stated, built.model, BATCHES, EPOCHS))
