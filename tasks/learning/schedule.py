@@ -16,18 +16,19 @@ Schedule = Callable[[int, Sequence[float]], float]
 def with_warmup(choice: Choice, steps_per_epoch: int, epochs: int, warmup_epochs: float, start_fraction: float) -> Schedule:
     """The chosen schedule, after a linear rise of the factor from `start_fraction` to 1 (Goyal et al. 2017, section 2.2).
 
-    The schedule is built for the steps that remain after the warm-up: its first step, and its first epoch, come after it. As with
-    torch's LinearLR the first step has the factor `start_fraction`: with 0 it changes no weight.
+    The schedule is built for the steps that remain after the warm-up: its first step, and the first validation loss that it is given,
+    come after it. As with torch's LinearLR the first step has the factor `start_fraction`: with 0 it changes no weight.
     """
     warmup_steps = round(warmup_epochs * steps_per_epoch)
     remaining: Schedule = choice.module.build(choice.settings, steps_per_epoch, epochs - warmup_steps / steps_per_epoch)
     if warmup_steps == 0:
         return remaining
+    warmup_losses = warmup_steps // steps_per_epoch  # epochs that end within the warm-up, or with it
 
     def factor(step: int, val_losses: Sequence[float]) -> float:
         if step < warmup_steps:
             return start_fraction + (1 - start_fraction) * step / warmup_steps
-        return remaining(step - warmup_steps, val_losses)
+        return remaining(step - warmup_steps, val_losses[warmup_losses:])
 
     return factor
 

@@ -197,8 +197,17 @@ def test_after_a_warm_up_the_schedule_has_the_steps_that_remain(name: str, warmu
     assert (len(set(rates[steps:])) > 1) == (name != "constant")
     chosen = SCHEDULES.choose(stated)
     remaining = chosen.module.build(chosen.settings, STEPS_PER_EPOCH, (STEPS - steps) / STEPS_PER_EPOCH)
-    losses = [[1.0] * (step // STEPS_PER_EPOCH) for step in range(steps, STEPS)]
+    losses = [[1.0] * (step // STEPS_PER_EPOCH - steps // STEPS_PER_EPOCH) for step in range(steps, STEPS)]
     assert rates[steps:] == [RATE * remaining(step, seen) for step, seen in enumerate(losses)]
+
+
+@pytest.mark.parametrize(("warmup_epochs", "left_out"), [(3.0, 3), (2.5, 2)])
+def test_plateau_is_not_told_the_losses_of_a_warm_up(warmup_epochs: float, left_out: int) -> None:
+    """These fall below what the full rate reaches at first: counted, they would reduce it after the warm-up."""
+    losses = [0.1] * left_out + [1.0 - 0.01 * epoch for epoch in range(EPOCHS - left_out)]
+    options = {"patience": 1, "threshold": 0.0, "factor": 0.5}
+    warm = round(warmup_epochs * STEPS_PER_EPOCH)
+    assert ours({"name": "plateau", **options}, losses, warmup_epochs)[warm:] == [RATE] * (STEPS - warm)
 
 
 @pytest.mark.parametrize("name", SCHEDULES.names())
