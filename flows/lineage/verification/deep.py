@@ -23,6 +23,7 @@ from flows.lineage.verification.environment import installed
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
 from flows.lineage.verification.subject import Subject
 from flows.parameters.checking import COMMAND, stage_params
+from flows.repository import PIPELINE_FILE
 from flows.sources import compiled
 from tasks.contracts.results import CALIBRATION, CONFUSION, EVALUATION, PER_CLASS, PREDICTIONS, read_table
 from tasks.contracts.statement import FOLDER as STATEMENTS
@@ -45,7 +46,12 @@ def check_deep(subject: Subject) -> Iterator[Mismatch]:
     """
     for name in subject.chain:
         statement = subject.statements.get(name)
-        if name in LEFT_OUT or statement is None or subject.declarations[name].command != f"{COMMAND}{name}":
+        if statement is None:
+            continue
+        if subject.declarations[name].command != f"{COMMAND}{name}":
+            yield from _of_another_command(subject, name)
+            continue
+        if name in LEFT_OUT:
             continue
         tolerance = _tolerance(subject, name, statement)
         try:
@@ -57,6 +63,23 @@ def check_deep(subject: Subject) -> Iterator[Mismatch]:
             path = next(iter(subject.declarations[name].outs), name)
             yield Mismatch(name, path, ExitCode.MISMATCH, f"an error ({error})", "a result", INPUTS)
         _require_same_code(subject.root)
+
+
+def _of_another_command(subject: Subject, name: str) -> Iterator[Mismatch]:
+    """Tell of a stage that this code cannot compute again.
+
+    Another DVC pipeline has commands of its own. In a repository with goodfit's code of the stage, another command lets a forged result
+    escape the recomputation.
+    """
+    own, recorded = f"{COMMAND}{name}", subject.declarations[name].command
+    if name not in LEFT_OUT and (subject.root / PACKAGE / f"{name}.py").is_file():
+        found = (
+            f"{recorded!r}: not computed again; write the command so, or give a stage with a command of its own another name"
+        )
+        yield Mismatch(name, f"{PIPELINE_FILE}: cmd", ExitCode.MISMATCH, repr(own), found, "goodfit's pipeline")
+    else:
+        said = f"was not computed again: its command is {recorded!r}, and only that of a goodfit stage, {own!r}, can be"
+        subject.notes.append(Note(name, said))
 
 
 def _tolerance(subject: Subject, name: str, statement: Statement) -> Tolerance:
