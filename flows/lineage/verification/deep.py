@@ -59,9 +59,10 @@ def check_deep(subject: Subject) -> Iterator[Mismatch]:
             if name == "evaluate":
                 yield from _from_predictions(subject, params, tolerance)
             yield from _again(subject, name, params, tolerance)
-        except (GoodfitError, OSError) as error:
+        except Exception as error:  # of any kind: a forged model or table can break the code anywhere
             path = next(iter(subject.declarations[name].outs), name)
-            yield Mismatch(name, path, ExitCode.MISMATCH, f"an error ({error})", "a result", INPUTS)
+            said = str(error) if isinstance(error, GoodfitError) else f"{type(error).__name__}: {error}"
+            yield Mismatch(name, path, ExitCode.MISMATCH, f"an error ({said})", "a result", INPUTS)
         _require_same_code(subject.root)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from flows.lineage.verification.deep import check_deep
 from flows.lineage.verification.subject import read_subject
+from tests.conftest import ROOT
 from tests.flows.lineage.world import World, lock_text, statement
 
 
@@ -63,3 +64,14 @@ def test_a_stage_that_trains_is_left_out_and_named_only_with_another_command(
     mismatches, (note,) = deep("train", "nice python -m flows.stage train")
     assert mismatches == []
     assert note.startswith("train: was not computed again: ")
+
+
+def test_an_error_of_any_kind_is_a_mismatch_that_names_the_stage(
+    world: World, deep: Callable[[str, str], tuple[list[str], list[str]]]
+) -> None:
+    (world.root / "tasks").symlink_to(ROOT / "tasks")  # only the repository's own code may compute again
+    (found,), _ = deep("nowhere", "python -m flows.stage nowhere")
+    assert found == (
+        "nowhere: out.html: the recomputation from the stored inputs has an error (ModuleNotFoundError: No module named "
+        "'tasks.nowhere'), found a result"
+    )
