@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flows.lineage.verification.deep import check_deep
 from flows.lineage.verification.subject import read_subject
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Project
 from tests.flows.lineage.world import World, lock_text, statement
 
 
@@ -74,4 +75,31 @@ def test_an_error_of_any_kind_is_a_mismatch_that_names_the_stage(
     assert found == (
         "nowhere: out.html: the recomputation from the stored inputs has an error (ModuleNotFoundError: No module named "
         "'tasks.nowhere'), found a result"
+    )
+
+
+@pytest.mark.slow
+def test_in_another_environment_a_page_that_differs_is_named_and_a_table_that_cannot_be_read_does_not_pass(
+    ran: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+
+    def check(name: str) -> tuple[list[str], list[str]]:
+        subject = replace(read_subject(ran.root, None), chain=[name])
+        mismatches = [str(mismatch) for mismatch in check_deep(subject)]
+        return mismatches, [str(note) for note in subject.notes if "MKL_CBWR" not in note.text]
+
+    page, table = "report/index.html", "results/per_class.csv"
+    assert check("report") == ([], [])
+    (ran.root / page).chmod(0o644)
+    ran.edit(page, "</html>", "<!-- forged --></html>")
+    mismatches, (note,) = check("report")
+    assert mismatches == []
+    assert note.startswith(f"{page}: was not compared: ")
+
+    (ran.root / table).chmod(0o644)
+    (ran.root / table).write_bytes(b"")
+    mismatches, _ = check("evaluate")
+    assert any(
+        line.startswith(f"evaluate: {table}: the recomputation from the stored inputs has sha256 ") for line in mismatches
     )
