@@ -9,7 +9,9 @@ from pathlib import Path
 
 from flows.git import GitError, NoGitError, git
 from flows.lineage.lock import LOCK_FILE
+from flows.lineage.verification.committed import blob_in
 from flows.lineage.verification.outcome import Anchor
+from tasks.core.errors import GoodfitError
 
 SIGNATURES = {"G": "signed by {}", "U": "signed by {}, whose key is not known to be trusted here"}
 BAD = {
@@ -33,6 +35,8 @@ def anchors(root: Path, revision: str, lock: bytes) -> tuple[list[Anchor], str]:
         anchor = _committed(root, revision, lock)
     except NoGitError:
         return [], f"there is no program `git`, so that no commit can vouch for {LOCK_FILE}"
+    except GoodfitError as error:  # objects that are missing, damaged or forged
+        return [], str(error)
     return ([], anchor) if isinstance(anchor, str) else ([anchor], "")
 
 
@@ -44,9 +48,10 @@ def _committed(root: Path, revision: str, lock: bytes) -> Anchor | str:
         return f"{LOCK_FILE} is in no commit yet" if inside else "there is no Git repository that could vouch for dvc.lock"
     # --path: with the filters that `git add` would apply, such as that of line ends.
     here = _git(root, "hash-object", "--stdin", f"--path={LOCK_FILE}", given=lock) if lock else None
-    there = _git(root, "rev-parse", "--verify", "--quiet", f"{head}:./{LOCK_FILE}")
+    there = blob_in(root, head, LOCK_FILE)
     if here is not None and here == there:
-        commit = _git(root, "rev-list", "-1", head, "--", LOCK_FILE) or head
+        changed = _git(root, "rev-list", "-1", head, "--", LOCK_FILE) or head
+        commit = changed if blob_in(root, changed, LOCK_FILE) == here else head  # Git's own answer may rest on forged objects
         return Anchor(f"commit {_described(root, commit)}", commit)
     short = head[:7]
     other = _other_commit(root, here) if here else None

@@ -1,6 +1,7 @@
 """Which commit a dvc.lock belongs to, and who signed it: real repositories of Git, real keys of SSH."""
 
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ class Repository(Project):
 
     def is_held(self) -> bool:
         return bool(anchors(self.root, "HEAD", (self.root / "dvc.lock").read_bytes())[0])
+
+    def forge_tree(self, name: str) -> None:
+        """Put the dvc.lock that lies here into the tree of this name, which then has other bytes than its name says."""
+        blob = bytes.fromhex(self.run("git", "hash-object", "-w", "dvc.lock").stdout.strip())
+        tree = b"100644 dvc.lock\0" + blob
+        file = Path(self.run("git", "rev-parse", "--path-format=absolute", "--git-path", f"objects/{name[:2]}").stdout.strip())
+        (file / name[2:]).chmod(0o644)
+        (file / name[2:]).write_bytes(zlib.compress(f"tree {len(tree)}\0".encode() + tree))
 
     def use_key(self) -> None:
         """Sign with a new key of SSH, which is the one that is allowed."""
@@ -83,6 +92,36 @@ def test_a_lock_that_was_put_in_the_place_of_the_committed_one_is_not_committed(
     repository.run("git", "replace", repository.run("git", "rev-parse", "HEAD:dvc.lock").stdout.strip(), forged)
     repository.run("git", "replace", "HEAD", repository.run("git", "commit-tree", "-m", "Two", "HEAD^{tree}").stdout.strip())
     assert repository.said() == f"dvc.lock is not committed: it is not that of {first}, which is checked out"
+
+
+@pytest.mark.parametrize("folder", ["", "projects/digits"])
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
+def test_a_tree_with_other_bytes_than_its_name_says_vouches_for_nothing(tmp_path: Path, algorithm: str, folder: str) -> None:
+    """The commit keeps its hash, and Git itself says that it has the forged lock."""
+    Project(tmp_path).run("git", "init", "-q", "-b", "main", f"--object-format={algorithm}")
+    root = tmp_path / folder
+    root.mkdir(parents=True, exist_ok=True)
+    repository = Repository(root)
+    repository.commit("one")
+    assert repository.is_held()
+    (root / "dvc.lock").write_text("two")
+    repository.forge_tree(repository.run("git", "rev-parse", f"HEAD:{folder}").stdout.strip())
+    assert repository.run("git", "show", "HEAD:./dvc.lock").stdout == "two"
+    assert repository.said().startswith("Git's objects are damaged or forged: tree ")
+    assert "`git fsck`" in repository.said()
+
+
+def test_an_older_tree_with_other_bytes_does_not_lend_its_commit_to_a_lock(repository: Repository) -> None:
+    """The commit that changed dvc.lock last would be one that somebody signed, and that never had this lock."""
+    repository.commit("one")
+    audited = repository.run("git", "rev-parse", "HEAD^{tree}").stdout.strip()
+    repository.commit("two")
+    repository.forge_tree(audited)
+    assert (
+        repository.run("git", "rev-list", "-1", "HEAD", "--", "dvc.lock").stdout
+        == repository.run("git", "rev-parse", "HEAD~").stdout
+    )
+    assert repository.said().startswith("Git's objects are damaged or forged: tree ")
 
 
 def test_a_lock_that_git_does_not_have_yet_is_not_committed(repository: Repository) -> None:
