@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.git import GitError, NoGitError, git
 from flows.lineage.lock import LOCK_FILE
-from flows.lineage.verification.committed import blob_in
+from flows.lineage.verification.committed import blob_in, comes_before
 from flows.lineage.verification.outcome import Anchor
 from tasks.core.errors import GoodfitError
 
@@ -92,13 +92,17 @@ def _signature(root: Path, commit: str) -> str:
 
 
 def _signed_tags(root: Path, commit: str) -> Iterator[str]:
-    """Tags with a good signature whose history holds the commit."""
-    form = "--format=%(refname:short)%09%(if)%(contents:signature)%(then)signed%(end)"
+    """Tags with a good signature, of a commit whose history holds this one."""
+    form = "--format=%(refname)%09%(if)%(contents:signature)%(then)signed%(end)"
     listed = _git(root, "for-each-ref", form, "--contains", commit, "--sort=creatordate", "refs/tags") or ""
     for line in listed.splitlines():
         tag, _, signed = line.partition("\t")
         if signed and _git(root, "verify-tag", tag) is not None:
-            yield tag
+            tagged = (_git(root, "cat-file", "tag", tag) or "").split(
+                "\n"
+            )  # these lines are signed, which Git's own answer is not
+            if tagged[1:2] == ["type commit"] and comes_before(root, commit, tagged[0].removeprefix("object ")):
+                yield tag.removeprefix("refs/tags/")
 
 
 def _git(root: Path, *arguments: str, given: bytes = b"") -> str | None:

@@ -1,4 +1,4 @@
-"""Which blob a commit has at a path, read through objects of Git whose bytes were hashed again.
+"""Which blob a commit has at a path, and what comes before a commit, read from objects of Git whose bytes were hashed again.
 
 Git looks an object up by its name, and most of its commands do not hash what they find there: whoever can write into `.git/objects` can
 put another tree under the name of the honest one, and every commit above it keeps its hash and its signature.
@@ -35,9 +35,37 @@ def blob_in(root: Path, commit: str, path: str) -> str | None:
     return found
 
 
+def comes_before(root: Path, commit: str, later: str) -> bool:
+    """Whether a commit is another or comes before it; both are whole hashes.
+
+    Git finds the commits between them, by files such as `.git/info/grafts` too; their own bytes say which ones are their parents.
+
+    Raises:
+        ForgedObjectError: a commit has other bytes than its name says.
+        GoodfitError: there is no Git, or one of these objects cannot be read.
+    """
+    between = git_text(root, "rev-list", "--ancestry-path", later, f"^{commit}").split()
+    parents = {name: _parents(_checked(name, "commit", content)) for name, content in contents(root, between)}
+    reached, following = {later}, [later]
+    while following:
+        new = set(parents.get(following.pop(), ())) - reached
+        reached |= new
+        following += new
+    return commit in reached
+
+
+def _parents(commit: bytes) -> list[str]:
+    header = commit.partition(b"\n\n")[0].decode(errors="replace")
+    return [line.removeprefix("parent ") for line in header.split("\n") if line.startswith("parent ")]
+
+
 def _read(root: Path, name: str, kind: str) -> bytes:
-    """The bytes of an object, which are those of its name; the name is a SHA-1 or, in newer repositories, a SHA-256."""
     ((_, content),) = contents(root, [name])
+    return _checked(name, kind, content)
+
+
+def _checked(name: str, kind: str, content: bytes) -> bytes:
+    """The content, which is that of its name: a SHA-1 or, in newer repositories, a SHA-256."""
     digest = hashlib.new("sha1" if len(name) == 40 else "sha256", usedforsecurity=False)
     digest.update(f"{kind} {len(content)}\0".encode() + content)
     if digest.hexdigest() != name:

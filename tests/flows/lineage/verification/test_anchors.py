@@ -38,10 +38,13 @@ class Repository(Project):
     def forge_tree(self, name: str) -> None:
         """Put the dvc.lock that lies here into the tree of this name, which then has other bytes than its name says."""
         blob = bytes.fromhex(self.run("git", "hash-object", "-w", "dvc.lock").stdout.strip())
-        tree = b"100644 dvc.lock\0" + blob
+        self.put(name, "tree", b"100644 dvc.lock\0" + blob)
+
+    def put(self, name: str, kind: str, content: bytes) -> None:
+        """Put these bytes in the place of an object of Git."""
         file = Path(self.run("git", "rev-parse", "--path-format=absolute", "--git-path", f"objects/{name[:2]}").stdout.strip())
         (file / name[2:]).chmod(0o644)
-        (file / name[2:]).write_bytes(zlib.compress(f"tree {len(tree)}\0".encode() + tree))
+        (file / name[2:]).write_bytes(zlib.compress(f"{kind} {len(content)}\0".encode() + content))
 
     def use_key(self) -> None:
         """Sign with a new key of SSH, which is the one that is allowed."""
@@ -188,6 +191,31 @@ def test_a_signed_tag_vouches_for_the_commits_before_it_and_not_for_a_rewritten_
     assert repository.said().startswith(f"commit {rewritten} of ")
     assert repository.said().endswith(", which is not signed")
     assert anchors(repository.root, "audited", b"one")[0][0].text.startswith(f"commit {audited} of ")
+
+
+@needs_ssh
+@pytest.mark.parametrize("way", ["a graft", "other bytes"])
+def test_a_history_that_was_forged_lends_no_signed_tag_to_a_commit(repository: Repository, way: str) -> None:
+    """Git itself says that the audited commit comes after the forged one."""
+    repository.use_key()
+    repository.commit("none")
+    first = repository.run("git", "rev-parse", "HEAD").stdout.strip()
+    repository.commit("one")
+    repository.run("git", "tag", "-s", "-m", "Audited", "audited")
+    repository.run("git", "checkout", "-q", "--orphan", "other")
+    repository.commit("forged")
+    forged = repository.run("git", "rev-parse", "HEAD").stdout.strip()
+    if way == "a graft":
+        (repository.root / ".git/info/grafts").write_text(f"{first} {forged}\n")
+    else:
+        honest = repository.run("git", "cat-file", "commit", first).stdout
+        repository.put(first, "commit", honest.replace("\nauthor ", f"\nparent {forged}\nauthor ", 1).encode())
+    assert repository.run("git", "tag", "--contains", forged).stdout == "audited\n"
+    if way == "a graft":
+        assert repository.said().startswith(f"commit {forged[:7]} of ")
+        assert repository.said().endswith(", which is not signed")
+    else:
+        assert repository.said().startswith(f"Git's objects are damaged or forged: commit {first[:7]} has the hash ")
 
 
 @needs_ssh
