@@ -98,9 +98,8 @@ def _signed_tags(root: Path, commit: str) -> Iterator[str]:
     for line in listed.splitlines():
         tag, _, signed = line.partition("\t")
         if signed and _git(root, "verify-tag", tag) is not None:
-            tagged = (_git(root, "cat-file", "tag", tag) or "").split(
-                "\n"
-            )  # these lines are signed, which Git's own answer is not
+            # These lines are signed; what Git finds by itself is not.
+            tagged = (_git(root, "cat-file", "tag", tag) or "").split("\n")
             if tagged[1:2] == ["type commit"] and comes_before(root, commit, tagged[0].removeprefix("object ")):
                 yield tag.removeprefix("refs/tags/")
 
