@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.git import git, git_text
+from tasks.core.errors import GoodfitError
 
 PREFIX = "goodfit-reproduce-"
 
@@ -39,7 +40,7 @@ def clean_clone(root: Path, commit: str, *, keep: bool = False) -> Iterator[Clon
         keep: leave the folder behind.
 
     Raises:
-        GoodfitError: there is no Git, or it cannot check the commit out.
+        GoodfitError: there is no Git, it cannot check the commit out, or the commit's `.dvc` is no folder of its own.
     """
     top = Path(git_text(root, "rev-parse", "--show-toplevel").rstrip("\n"))
     below = git_text(root, "rev-parse", "--show-prefix").rstrip("\n")
@@ -75,10 +76,18 @@ def _variables(root: Path, folder: Path, top: Path) -> dict[str, str]:
 
 
 def _separate_cache(root: Path, folder: Path) -> None:
-    """The committed settings may name a cache that several repositories share."""
+    """The committed settings may name a cache that several repositories share; a committed link may lead anywhere."""
     settings = root / ".dvc" / "config.local"
-    settings.parent.mkdir(exist_ok=True)
-    settings.write_text(f"[cache]\n    dir = {folder / 'cache'}\n", encoding="utf-8")
+    place = Path(os.path.realpath(settings.parent))
+    if place != settings.parent or (os.path.lexists(place) and not place.is_dir()):
+        raise GoodfitError(
+            f"the commit's .dvc is a file or leads elsewhere (to {place}), where the settings of the clone would be written; "
+            "expected a folder of the project: commit it as one"
+        )
+    place.mkdir(exist_ok=True)
+    settings.unlink(missing_ok=True)
+    with settings.open("x", encoding="utf-8") as file:
+        file.write(f"[cache]\n    dir = {folder / 'cache'}\n")
 
 
 def remove(folder: Path) -> None:

@@ -1,8 +1,9 @@
 """Bundle: a record with the files that it names, and a script that checks them with Python's standard library alone."""
 
+import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -106,6 +107,7 @@ def _chosen(base: Path, recorded: Recorded, *, data: bool) -> dict[str, Path]:
     locked = read_record(base)
     _require_readable(base)
     chosen = {name: base / name for name in sorted(auditor.BESIDE) if (base / name).is_file()}
+    _require_own(base, chosen)
     uncached = {out for declared in read_declarations(base).values() for out in declared.uncached}
     lost: list[str] = []
     for entry in locked.values():
@@ -129,6 +131,18 @@ def _chosen(base: Path, recorded: Recorded, *, data: bool) -> dict[str, Path]:
             + "\n`dvc fetch` brings what a remote has; --no-data leaves them out"
         )
     return chosen
+
+
+def _require_own(base: Path, names: Iterable[str]) -> None:
+    """No digest in dvc.lock says which bytes these files have: a committed link could hand on any file of this machine."""
+    top = Path(os.path.realpath(base))
+    for name in names:
+        place = Path(os.path.realpath(base / name))
+        if place != top / name:
+            raise GoodfitError(
+                f"nothing was bundled: {name} leads to {place}, whose content would be handed on; expected a file in its place: "
+                "put a copy there and commit it"
+            )
 
 
 def _always(out: str, uncached: set[str]) -> bool:

@@ -57,3 +57,32 @@ def test_an_input_is_not_written_through_a_committed_link(world: World, tmp_path
     with clean_clone(world.root, commit(world)) as clone, pytest.raises(GoodfitError, match=f"{path}, an input, leads to"):
         bring_sources(world.root, clone.root, wanted)
     assert not outside.exists()
+
+
+def test_the_settings_of_a_clone_are_not_written_through_a_committed_link(world: World, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    (world.root / ".dvc/config.local").symlink_to(outside)
+    world.run("git", "add", "-f", ".dvc/config.local")
+    with clean_clone(world.root, commit(world)) as clone:
+        assert f"dir = {clone.folder / 'cache'}" in (clone.root / ".dvc/config.local").read_text()
+    assert outside.read_text() == "mine"
+
+
+@pytest.mark.parametrize("link", [".dvc", "project"])
+def test_no_settings_are_written_into_a_folder_that_a_committed_link_leads_to(world: World, tmp_path: Path, link: str) -> None:
+    """The second: the project is a folder of the Git repository, and was a link to another one at that commit."""
+    outside, project = tmp_path / "outside", tmp_path / ("project" if link == "project" else "")
+    outside.mkdir()
+    for place in (tmp_path / ".dvc", tmp_path / "project"):
+        if place.exists():
+            place.rmdir()
+    (tmp_path / link).symlink_to(outside)
+    world.run("git", "add", link)
+    made = commit(world)
+    if link == "project":
+        project.unlink()
+        project.mkdir()
+    with pytest.raises(GoodfitError, match=r"\.dvc is a file or leads elsewhere \(to .*outside"), clean_clone(project, made):
+        pass
+    assert list(outside.iterdir()) == []

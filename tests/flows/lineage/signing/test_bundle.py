@@ -22,6 +22,7 @@ from flows.lineage.signing.keys import new_key, private_key
 from flows.lineage.signing.signature import SIGNATURE, sign
 from tasks.core.errors import GoodfitError
 from tests.conftest import Project
+from tests.flows.lineage.small import Small
 
 pytestmark = pytest.mark.slow
 
@@ -435,6 +436,18 @@ def test_what_does_not_agree_with_itself_is_not_bundled(ran: Project, tmp_path: 
     with pytest.raises(GoodfitError, match=r"tasks/train\.py: md5"):
         bundle(ran.root, tmp_path / "out")
     assert {entry.name for entry in tmp_path.iterdir()} == {"ran", "key.pem", "key.pub"}
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "dvc.yaml", "dvc.lock", "dvc.lock.dsse.json"])
+def test_no_file_of_this_machine_is_bundled_through_a_committed_link(small: Small, tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes((small.root / name).read_bytes() if (small.root / name).exists() else b"{}")
+    (small.root / name).unlink(missing_ok=True)
+    (small.root / name).symlink_to(outside)
+    small.commit("Link")
+    with pytest.raises(GoodfitError, match=rf"{name} leads to {outside}, whose content would be handed on"):
+        bundle(small.root, tmp_path / "out", data=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_inputs_that_are_lost_are_named_in_the_words_of_a_bundle(ran: Project, tmp_path: Path) -> None:
