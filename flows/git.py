@@ -91,6 +91,12 @@ def git_text(folder: Path, *arguments: str, given: str = "") -> str:
     return git(folder, *arguments, given=given.encode(errors="surrogateescape")).decode(errors="surrogateescape")
 
 
+def git_lines(folder: Path, *arguments: str, given: str = "") -> list[str]:
+    """As `git_text`, by line: `str.splitlines` also splits at characters that a name may hold, such as U+2028."""
+    printed = git_text(folder, *arguments, given=given)
+    return printed.removesuffix("\n").split("\n") if printed else []
+
+
 def git_or_none(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
     """As `git`; None where it fails, whatever the reason: for what is asked of Git where it is there."""
     try:

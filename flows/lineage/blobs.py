@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from flows.git import git, git_text
+from flows.git import git, git_lines
 from tasks.core.errors import GoodfitError
 
 BATCH = 200  # objects in memory at a time; a dvc.lock has some 30 kB
@@ -21,7 +21,7 @@ def objects_at(root: Path, places: Iterable[tuple[str, str]]) -> dict[tuple[str,
         return {}
     # `./`: the project may be a folder of the Git repository.
     questions = "".join(f"{commit}:./{path}\n" for commit, path in wanted)
-    answers = git_text(root, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=questions).splitlines()
+    answers = git_lines(root, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=questions)
     found = zip(wanted, answers, strict=True)
     return {place: answer.removeprefix("blob ") for place, answer in found if answer.startswith("blob ")}
 

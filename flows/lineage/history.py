@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from flows.git import git_text
+from flows.git import git_lines, git_text
 from flows.lineage.blobs import contents, objects_at
 from flows.lineage.lock import LOCK_FILE, Locked, LockFileError, parse_lock
 from flows.lineage.quick_lock import read_text
@@ -98,8 +98,8 @@ def _read(root: Path, commits: list[_Commit], only: Collection[str] | None, *, o
 def _commits(root: Path, *options: str) -> Iterator[_Commit]:
     """Those that changed dvc.lock, the oldest first."""
     # rev-list, as the user's settings can change what `git log` prints
-    listed = git_text(root, "rev-list", *options, "--reverse", f"--format={FORMAT}", "--", LOCK_FILE)
-    yield from (_Commit(*line.split("\t", 3)) for line in listed.splitlines() if not line.startswith("commit "))
+    listed = git_lines(root, "rev-list", *options, "--reverse", f"--format={FORMAT}", "--", LOCK_FILE)
+    yield from (_Commit(*line.split("\t", 3)) for line in listed if not line.startswith("commit "))
 
 
 def lock_at(root: Path, revision: str) -> dict[str, Locked]:

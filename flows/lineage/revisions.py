@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.git import git_or_none, git_text
+from flows.git import git_lines, git_or_none
 from flows.lineage.blobs import objects_at
 from flows.lineage.lock import LOCK_FILE
 from tasks.core.errors import GoodfitError
@@ -14,8 +14,8 @@ def experiments(root: Path) -> dict[str, str]:
     Raises:
         GoodfitError: there is no Git, or no Git repository.
     """
-    listed = git_text(root, "for-each-ref", "--format=%(objectname)%09%(refname)", "refs/exps")
-    references = (line.partition("\t") for line in listed.splitlines())
+    listed = git_lines(root, "for-each-ref", "--format=%(objectname)%09%(refname)", "refs/exps")
+    references = (line.partition("\t") for line in listed)
     return {commit: parts[4] for commit, _, name in references if len(parts := name.split("/")) == 5}
 
 

@@ -70,7 +70,7 @@ def _other_commit(root: Path, blob: str) -> str | None:
     if not having:
         return None
     listed = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
-    names = dict(line.split(" ", 1) for line in listed.splitlines())
+    names = dict(line.split(" ", 1) for line in listed.split("\n") if line)
     experiment = next((names[commit].rpartition("/")[2] for commit in having if commit in names), None)
     described = _described(root, having[-1])
     return f"the experiment {experiment} (commit {described})" if experiment else f"commit {described}"
@@ -95,7 +95,7 @@ def _signed_tags(root: Path, commit: str) -> Iterator[str]:
     """Tags with a good signature, of a commit whose history holds this one."""
     form = "--format=%(refname)%09%(if)%(contents:signature)%(then)signed%(end)"
     listed = _git(root, "for-each-ref", form, "--contains", commit, "--sort=creatordate", "refs/tags") or ""
-    for line in listed.splitlines():
+    for line in listed.split("\n"):  # `splitlines` also splits within a name
         tag, _, signed = line.partition("\t")
         if signed and _git(root, "verify-tag", tag) is not None:
             # These lines are signed; what Git finds by itself is not.

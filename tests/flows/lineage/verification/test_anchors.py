@@ -144,13 +144,14 @@ def test_a_lock_that_was_rolled_back_is_named_by_its_own_commit(repository: Repo
     assert not repository.is_held()
 
 
-def test_the_lock_of_an_experiment_is_named_by_it(repository: Repository) -> None:
+@pytest.mark.parametrize("name", ["slow-owl", "slow\u2028owl"], ids=ascii)
+def test_the_lock_of_an_experiment_is_named_by_it(repository: Repository, name: str) -> None:
     repository.commit("one")
     repository.commit("two")
-    repository.run("git", "update-ref", f"refs/exps/ab/{'c' * 38}/slow-owl", "HEAD")
+    repository.run("git", "update-ref", f"refs/exps/ab/{'c' * 38}/{name}", "HEAD")
     repository.run("git", "reset", "-q", "--hard", "HEAD~")
     (repository.root / "dvc.lock").write_text("two")
-    assert repository.said().startswith("dvc.lock is that of the experiment slow-owl (commit ")
+    assert repository.said().startswith(f"dvc.lock is that of the experiment {name} (commit ")
 
 
 def test_a_rewritten_commit_has_another_name(repository: Repository) -> None:
