@@ -83,6 +83,10 @@ def read_entries(document: dict[str, Any], only: Collection[str] | None = None) 
         LockFileError: it is not what DVC writes.
     """
     stages = document.get("stages")
+    try:
+        repr(stages)
+    except RecursionError:  # every comparison and every message would end in it
+        raise LockFileError(f"{LOCK_FILE} holds lists within lists, too many to be read; expected what DVC writes") from None
     if stages is None:
         return {}
     if not isinstance(stages, dict):

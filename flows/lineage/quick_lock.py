@@ -110,6 +110,8 @@ def _value(key: str, text: str) -> Any:
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe").load(text)[key]
-    except (YAMLError, ValueError, KeyError, TypeError):  # an alias of another piece, or a key that is not text
+        value = YAML(typ="safe").load(text)[key]
+        repr(value)
+    except (YAMLError, ValueError, KeyError, TypeError, RecursionError):  # an alias of another piece, or a key that is not text
         raise _OtherLayoutError from None
+    return value

@@ -12,6 +12,7 @@ import json
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -97,7 +98,14 @@ def flat(params: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def shown(value: Any) -> str:
     """A parameter's value as params.yaml would state it: `true`, `null`, a text without quotation marks."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str | date):
+        return value if isinstance(value, str) else value.isoformat()
+    return json.dumps(value, ensure_ascii=False, default=iso)
+
+
+def iso(value: Any) -> str:
+    """A date or time as text, for `json.dumps`: YAML reads `2020-01-01` as a date, which JSON does not have."""
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _computed(declared: Declaration) -> bool:

@@ -142,7 +142,7 @@ def _entries(snapshots: Iterable[Snapshot], stage: str) -> Iterator[Locked]:
 
 
 def _identity(locked: Locked) -> str:
-    return json.dumps([locked.outs, locked.deps, locked.params], sort_keys=True)
+    return json.dumps([locked.outs, locked.deps, locked.params], sort_keys=True, default=str)
 
 
 def _answers(stage: str, locked: Locked) -> str:

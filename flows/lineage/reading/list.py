@@ -13,7 +13,7 @@ from flows.lineage.lock import Locked, read_lock
 from flows.lineage.objects import Objects
 from flows.lineage.printed import cell, console, table
 from flows.lineage.reading.chain import Writers, current_stages
-from flows.lineage.statement import flat, shown
+from flows.lineage.statement import flat, iso, shown
 from tasks.contracts.findings import DIAGNOSIS, SUMMARY
 from tasks.contracts.trained import WEIGHTS
 from tasks.core.errors import UnknownNameError
@@ -65,7 +65,7 @@ class Listing:
         values: dict[str, set[str]] = {}
         for run in self.runs:
             for key, value in run.params.items():
-                values.setdefault(key, set()).add(json.dumps(value))
+                values.setdefault(key, set()).add(json.dumps(value, default=iso))
         return [key for key, found in values.items() if len(found) > 1]
 
     def measured(self) -> list[str]:
@@ -144,8 +144,8 @@ def _run(objects: Objects, snapshot: Snapshot, writers: Writers, files: Mapping[
     outs = {path: md5 for stage in snapshot.stages.values() for path, md5 in stage.outs.items()}
     current = current_stages(snapshot.stages, writers.of(snapshot.stages))
     own = {path: md5 for name in current for path, md5 in snapshot.stages[name].outs.items()}  # not of an earlier run
-    metrics = {path: _mapping(content) for path, content in files.items() if path in own and _is(content, own[path])}
-    summary = metrics.get(SUMMARY.as_posix()) or _mapping((objects.text(own.get(DIAGNOSIS.as_posix())) or "").encode())
+    metrics = {path: _flat(content) for path, content in files.items() if path in own and _is(content, own[path])}
+    summary = metrics.get(SUMMARY.as_posix()) or _flat((objects.text(own.get(DIAGNOSIS.as_posix())) or "").encode())
     verdict = summary.get("verdict")
     return Run(
         revision=snapshot.name,
@@ -157,7 +157,7 @@ def _run(objects: Objects, snapshot: Snapshot, writers: Writers, files: Mapping[
         metrics={
             f"{Path(path).stem}.{key}": value
             for path, values in metrics.items()
-            for key, value in flat(values).items()
+            for key, value in values.items()
             if isinstance(value, int | float)
         },
         params={key: value for stage in snapshot.stages.values() for key, value in flat(stage.params).items()},
@@ -173,12 +173,13 @@ def _is(content: bytes, md5: str) -> bool:
     return hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
 
 
-def _mapping(content: bytes) -> dict[str, Any]:
+def _flat(content: bytes) -> dict[str, Any]:
+    """The values of a file of JSON under their whole keys; none where it holds something else, or lists within lists without end."""
     try:
         found = json.loads(content)
-    except ValueError:
+        return flat(found) if isinstance(found, dict) else {}
+    except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _metrics_of(stages: Mapping[str, Locked]) -> list[str]:

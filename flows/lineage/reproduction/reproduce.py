@@ -210,7 +210,7 @@ def _require_same_call(root: Path, declarations: Mapping[str, Declaration], lock
             wrong.append(f"  {name}: {LOCK_FILE} has the command {entry.command!r}, dvc.yaml {declarations[name].command!r}")
         recorded, now = flat(entry.params), flat(picked(params, declarations[name].params))
         for key in dict.fromkeys((*recorded, *now)):
-            values = [json.dumps(side[key]) if key in side else "no such key" for side in (recorded, now)]
+            values = [json.dumps(side[key], default=str) if key in side else "no such key" for side in (recorded, now)]
             if values[0] != values[1]:
                 wrong.append(f"  {name}: {key}: {LOCK_FILE} has {values[0]}, {PARAMS_FILE} {values[1]}")
     if wrong:

@@ -25,7 +25,8 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from dataclasses import asdict
 
     from flows.lineage.reading.diff import as_text, diff
+    from flows.lineage.statement import iso
 
     found = diff(root, options.before, options.after)
-    print(json.dumps(asdict(found), indent=2) if options.json else as_text(found))
+    print(json.dumps(asdict(found), indent=2, default=iso) if options.json else as_text(found))
     return 0

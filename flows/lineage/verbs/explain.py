@@ -25,12 +25,13 @@ def call(options: argparse.Namespace, root: Path) -> int:
     """Explain stages; what cannot be seen is said on stderr."""
     from flows.lineage.printed import escaped
     from flows.lineage.reading.explain import as_json, as_lines, explain
+    from flows.lineage.statement import iso
     from flows.repository import require_dvc
 
     require_dvc(root)
     found = explain(root, options.stages)
     if options.json:
-        print(json.dumps(as_json(found), indent=2))
+        print(json.dumps(as_json(found), indent=2, default=iso))
         return 0
     print("\n".join(as_lines(found)))
     for sentence in found.not_seen:

@@ -39,11 +39,12 @@ def call(options: argparse.Namespace, root: Path) -> int:
     """List the runs; what cannot be seen is said on stderr."""
     from flows.lineage.printed import console, escaped, print_rich
     from flows.lineage.reading.list import arranged, as_json, collect, fitted
+    from flows.lineage.statement import iso
 
     listing = collect(root)
     arranged_runs = arranged(listing, options.sort_by, options.reverse, options.number)
     if options.json:
-        print(json.dumps(as_json(arranged_runs), indent=2))
+        print(json.dumps(as_json(arranged_runs), indent=2, default=iso))
         return 0
     if listing.runs:
         made, left_out = fitted(arranged_runs, console().width)

@@ -32,6 +32,17 @@ def test_the_md5_of_a_file_and_of_a_folder_are_read() -> None:
     assert object_path(Path("cache"), outs["data"]) == Path("cache/files/md5/01") / f"{GOOD[2:]}.dir"
 
 
+@pytest.mark.parametrize("layout", ["JSON", "YAML"])
+def test_lists_within_lists_without_end_are_refused(layout: str) -> None:
+    nested = "[" * 3000 + "]" * 3000
+    text = f"schema: '2.0'\nstages:\n  train:\n    cmd: a\n    params:\n      params.yaml:\n        seed: {nested}\n"
+    if layout == "JSON":
+        text = lock_text(train=stage("train", params={"seed": "DEEP"})).replace('"DEEP"', nested)
+    for read in (parse_lock, read_text):
+        with pytest.raises(LockFileError, match="holds lists within lists, too many to be read"):
+            read(text)
+
+
 @pytest.mark.parametrize("verb", ["bundle", "reproduce"])
 def test_a_recorded_md5_overwrites_no_file(world: World, verb: str) -> None:
     precious = world.root / "precious.txt"

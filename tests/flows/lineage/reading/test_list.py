@@ -104,6 +104,25 @@ def test_the_verdict_comes_from_the_cache_where_the_commit_lacks_its_metrics(wor
     assert (run.verdict, run.metrics) == ("leakage", {})
 
 
+def test_metrics_nested_without_end_are_left_out(world: World) -> None:
+    text = "[" * 100_000
+    world.put(EVALUATION, text)
+    world.commit(lock({EVALUATION: text}))
+    (run,) = collect(world.root).runs
+    assert run.metrics == {}
+
+
+def test_a_date_among_the_parameters_is_shown_as_its_text(world: World) -> None:
+    for day in (1, 2):
+        world.commit(lock({}).replace('"seed": 0', f'"seed": 2020-01-0{day}, "days": [2020-01-0{day}]'))
+    done = world.goodfit("lineage", "list", "--sort-by", "seed")
+    assert [line.split()[-4:-2] for line in done.stdout.splitlines()[1:]] == [
+        [f"2020-01-0{day}", f'["2020-01-0{day}"]'] for day in (1, 2)
+    ]
+    for arguments in (("list", "--json"), ("diff", "HEAD~", "HEAD", "--json")):
+        assert '"2020-01-01"' in world.goodfit("lineage", *arguments).stdout
+
+
 def test_an_experiment_has_its_name_and_the_working_tree_is_a_run_where_it_differs(world: World) -> None:
     first = commit(world, metrics(0.5), epochs=1)
     commit(world, metrics(0.6), epochs=2)
