@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from flows import commands, diagnosing
 from flows.lineage import verbs
@@ -27,9 +27,18 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses `--option=--`: argparse would hand over an empty list in place of the value, unchecked."""
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and "--" in arg_strings:
+            raise argparse.ArgumentError(action, "found '--', which only separates options from names; expected a value")
+        return super()._get_values(action, arg_strings)
+
+
 def parser() -> argparse.ArgumentParser:
     """Every command with its options and an example."""
-    goodfit = argparse.ArgumentParser(
+    goodfit: argparse.ArgumentParser = _Parser(
         prog="goodfit",
         description="Reproducible image-classifier training with automatic overfitting, calibration and leakage checks.",
         epilog="Every command works from any sub-folder of a project. `goodfit COMMAND --help` shows an example.",

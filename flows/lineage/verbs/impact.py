@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from flows.lineage.arguments import given
+from tasks.core.errors import UnknownNameError
 
 TEXT = (
     "List every recorded result that depends on a file or on a row of the source. Through the chain of stages.\n\n"
@@ -34,7 +35,6 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from flows.lineage.printed import escaped, print_rich
     from flows.lineage.reading.find import digests_of, parsed_digest
     from flows.lineage.reading.impact import as_json, as_table, impact, impact_of_row
-    from tasks.core.errors import UnknownNameError
 
     path, row = _asked(options)
     wanted = parsed_digest(options.digest) if options.digest else digests_of(Path(path)) if path else None
@@ -66,5 +66,9 @@ def _asked(options: argparse.Namespace) -> tuple[str | None, int | None]:
     if path and row is None and not Path(path).exists():
         before, colon, number = path.rpartition(":")
         if colon and number.isdecimal():
+            if not before.strip():
+                raise UnknownNameError(
+                    f"found '{path}', a row without a path; expected PATH:ROW (is a variable of the shell unset?), or --row {number}"
+                )
             return before, int(number)
     return path, row
