@@ -9,7 +9,7 @@ from flows.git import git_lines, git_text
 from flows.lineage.blobs import contents, objects_at
 from flows.lineage.lock import LOCK_FILE, Locked, LockFileError, parse_lock
 from flows.lineage.quick_lock import read_text
-from flows.lineage.revisions import commit_named, experiments, recorded_commit
+from flows.lineage.revisions import commit_named, experiments, recorded_commit, unique_names
 
 FORMAT = "%H%x09%h%x09%cI%x09%an"
 WORKING_TREE = "working tree"  # the name of the snapshot that no commit has
@@ -74,7 +74,8 @@ def read_line(root: Path, revision: str = "HEAD") -> History:
 def _read(root: Path, commits: list[_Commit], only: Collection[str] | None, *, once: bool) -> History:
     """The snapshots of the commits; with `once`, of those with the same dvc.lock the first alone."""
     history = History(shallow=git_text(root, "rev-parse", "--is-shallow-repository").strip() == "true")
-    named = experiments(root)
+    tried = experiments(root)
+    named = unique_names(tried)
     found = objects_at(root, ((commit.whole, LOCK_FILE) for commit in commits))
     by_text: dict[str, list[_Commit]] = {}
     for commit in commits:
@@ -89,7 +90,7 @@ def _read(root: Path, commits: list[_Commit], only: Collection[str] | None, *, o
             history.unreadable += [named.get(commit.whole, commit.short) for commit in same]
             continue
         for commit in same:
-            name, experiment = named.get(commit.whole, commit.short), commit.whole in named
+            name, experiment = named.get(commit.whole, commit.short), commit.whole in tried
             read[commit.whole] = Snapshot(name, commit.date, stages, commit.whole, commit.author, experiment)
     history.snapshots = [read[commit.whole] for commit in commits if commit.whole in read]
     return history

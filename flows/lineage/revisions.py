@@ -1,5 +1,7 @@
 """What a revision is: the one place where `--rev REV` becomes a commit."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flows.git import git_lines, git_or_none
@@ -8,29 +10,49 @@ from flows.lineage.lock import LOCK_FILE
 from tasks.core.errors import GoodfitError
 
 
-def experiments(root: Path) -> dict[str, str]:
+def experiments(root: Path) -> dict[str, list[str]]:
     """The names of DVC's experiments by commit; a reference is refs/exps/<2 digits>/<38 digits of the baseline>/<name>.
+
+    A commit may have several names, and experiments of different baselines the same one.
 
     Raises:
         GoodfitError: there is no Git, or no Git repository.
     """
     listed = git_lines(root, "for-each-ref", "--format=%(objectname)%09%(refname)", "refs/exps")
-    references = (line.partition("\t") for line in listed)
-    return {commit: parts[4] for commit, _, name in references if len(parts := name.split("/")) == 5}
+    found: dict[str, list[str]] = {}
+    for line in listed:
+        commit, _, name = line.partition("\t")
+        if len(parts := name.split("/")) == 5:
+            found.setdefault(commit, []).append(parts[4])
+    return found
+
+
+def unique_names(found: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """By commit, the first of its names, of those of `experiments`, that no other commit has."""
+    count = Counter(name for names in found.values() for name in set(names))
+    alone = ((commit, [name for name in names if count[name] == 1]) for commit, names in found.items())
+    return {commit: names[0] for commit, names in alone if names}
 
 
 def commit_of(root: Path, revision: str) -> str:
-    """The whole hash of a commit, branch, tag, or of the experiment of that name.
+    """The whole hash of a commit, branch or tag, as Git itself knows it, or else of the experiment of that name.
 
     Raises:
-        GoodfitError: there is no Git, no Git repository, or no such revision.
+        GoodfitError: there is no Git, no Git repository, no such revision, or there are several experiments of that name.
     """
-    names = {name: commit for commit, name in experiments(root).items()}
-    commit = names.get(revision) or commit_named(root, revision)
-    if commit is None:
-        known = f", or an experiment ({', '.join(sorted(names))})" if names else " (DVC has no experiment here)"
-        raise GoodfitError(f"there is no revision '{revision}'; expected a commit, a branch or a tag{known}")
-    return commit
+    found = experiments(root)
+    commit = commit_named(root, revision)
+    if commit is not None:  # an experiment, which may be anybody's, must not stand for a tag of the same name
+        return commit
+    same = [commit for commit, names in found.items() if revision in names]
+    if not same:
+        known = sorted({name for names in found.values() for name in names})
+        other = f", or an experiment ({', '.join(known)})" if known else " (DVC has no experiment here)"
+        raise GoodfitError(f"there is no revision '{revision}'; expected a commit, a branch or a tag{other}")
+    if len(same) > 1:
+        commits = " and ".join(commit[:12] for commit in same)
+        raise GoodfitError(f"'{revision}' is the name of {len(same)} experiments; expected one of their commits: {commits}")
+    return same[0]
 
 
 def recorded_commit(root: Path, revision: str) -> str:

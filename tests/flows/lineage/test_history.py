@@ -32,5 +32,5 @@ def test_the_name_of_an_experiment_ends_no_line(world: World, end: str) -> None:
     world.commit(lock_text(train=stage("train")))
     whole = world.run("git", "rev-parse", "HEAD").stdout.strip()
     world.run("git", "update-ref", f"refs/exps/{whole[:2]}/{whole[2:]}/kind{end}crow", whole)
-    assert experiments(world.root) == {whole: f"kind{end}crow"}
+    assert experiments(world.root) == {whole: [f"kind{end}crow"]}
     assert read_history(world.root).snapshots[0].name == f"kind{end}crow"
