@@ -392,7 +392,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
         code = 141  # as of a program that SIGPIPE ended
     except UnknownNameError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {escaped_lines(str(error))}", file=sys.stderr)
         code = USAGE_ERROR
     except (GoodfitError, OSError) as error:
         print(f"error: {escaped_lines(str(error))}", file=sys.stderr)

@@ -38,7 +38,7 @@ class Cause:
             case "input" | "output":
                 output = " (output)" if self.kind == "output" else ""
                 both = f", md5 {self.before[:SHORT]} → {self.after[:SHORT]}" if self.before and self.after else ""
-                writer = f", written by {self.made_by}" if self.made_by else ""
+                writer = f", written by {escaped(self.made_by)}" if self.made_by else ""
                 return f"{escaped(self.name)}: {self.state}{output}{both}{writer}{_some(self.files)}"
         return f"{self.kind} {escaped(self.name)}: {_stated(self.before)} → {_stated(self.after)}"
 

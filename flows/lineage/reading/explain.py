@@ -102,7 +102,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
     for place, one in enumerate(explanation.stages):
         if place:
             yield ""
-        yield one.stage
+        yield escaped(one.stage)
         yield from (f"  {line}" for line in [*_last(one.last, bool(explanation.not_seen)), *_now(one)])
 
 
@@ -122,7 +122,7 @@ def _last(last: Past | None, partly: bool) -> Iterator[str]:
         yield from (f"  {cause}" for cause in last.causes)
         if not last.causes:
             yield f"  nothing that it depends on differs from {escaped(last.before)}: {AGAIN}"
-        yield from (f"  because of {stage}: {cause}" for stage, cause in last.roots)
+        yield from (f"  because of {escaped(stage)}: {cause}" for stage, cause in last.roots)
         if last.same_outputs:
             yield f"  it wrote the same outputs as in {escaped(last.before)}"
     yield from _journal(last)
@@ -146,5 +146,5 @@ def _now(one: Explained) -> Iterator[str]:
     else:
         yield from (f"  {cause} (not looked at while it is frozen)" for cause in one.now.causes)
     if one.now.outcome is Outcome.CHANGED:
-        yield f"  and on the outputs of {' and '.join(one.now.after)}"
-    yield from (f"  because of {stage}: {cause}" for stage, cause in one.roots)
+        yield f"  and on the outputs of {' and '.join(map(escaped, one.now.after))}"
+    yield from (f"  because of {escaped(stage)}: {cause}" for stage, cause in one.roots)

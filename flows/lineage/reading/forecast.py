@@ -17,6 +17,7 @@ from flows.lineage.digest import digest_paths
 from flows.lineage.listing import FOLDER
 from flows.lineage.lock import Locked, read_lock
 from flows.lineage.objects import Objects
+from flows.lineage.printed import escaped
 from flows.lineage.reading.causes import Cause, differing, leaves, listed
 from flows.parameters.checking import picked
 from flows.selection import Graph
@@ -47,7 +48,7 @@ class Forecast:
 
     def __str__(self) -> str:
         if self.outcome is Outcome.DEPENDS:
-            return f"would run if the outputs of {' or '.join(self.after)} change"
+            return f"would run if the outputs of {' or '.join(map(escaped, self.after))} change"
         return self.outcome.value
 
 

@@ -208,4 +208,4 @@ def _values(values: Mapping[str, list[str]], digits: int | None = None) -> str:
     """The value; of several each with its stages, as one that ran before an upgrade may have another."""
     if len(values) == 1:
         return escaped(next(iter(values))[:digits])
-    return ", ".join(f"{escaped(value[:digits])} ({', '.join(names)})" for value, names in values.items())
+    return ", ".join(f"{escaped(value[:digits])} ({', '.join(map(escaped, names))})" for value, names in values.items())

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from flows.declaration import Declaration, read_declarations, read_params, upstream, writer
 from flows.lineage.blobs import contents, objects_at
 from flows.lineage.lock import LOCK_FILE, Locked, read_lock
+from flows.lineage.printed import escaped
 from flows.lineage.reading.source_data import Brought, bring_sources, sources
 from flows.lineage.reproduction.clean_clone import Clone, clean_clone
 from flows.lineage.reproduction.compare import FileResult, Recorded, compare_stage
@@ -141,10 +142,10 @@ def _make_again(
         wanted = sources({name: locked[name] for name in chain}, _outputs(locked, declarations))
         brought = bring_sources(root, clone.root, wanted)
         for one in brought:
-            say(f"{one.path}: {one.origin}, {one.files} files, as {LOCK_FILE} records")
+            say(f"{escaped(one.path)}: {one.origin}, {one.files} files, as {LOCK_FILE} records")
         others, notes = other_surroundings(locked, chain, recorded, clone.root)
         for other in others:
-            say(f"this environment differs: {other}")
+            say(escaped(f"this environment differs: {other}"))
         _clear(clone.root, declarations, locked)
         exit_code = _run(clone, chain, say)
         differing, files, failed = _compare(clone.root, chain, locked, recorded, wanted)

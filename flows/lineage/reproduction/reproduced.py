@@ -14,7 +14,7 @@ def as_text(found: Reproduction) -> str:
     """The outcome in the first line; then what differs, in the order of the pipeline, and what may explain it."""
     lines = [_headline(found)]
     if found.failed:
-        lines.append(f"{found.failed} failed after that, so that it and later stages were not compared")
+        lines.append(f"{escaped(found.failed)} failed after that, so that it and later stages were not compared")
     shown = sorted(found.differing, key=lambda one: one != found.first)[:SHOWN]
     for file in shown:
         lines += _file(file, judged=not found.accepts(file))
@@ -39,7 +39,11 @@ def _headline(found: Reproduction) -> str:
         )
         return f"within tolerance: {made}, {len(found.differing)} with other bytes; {less}"
     first = found.first
-    where = f"{first.stage}: {escaped(first.path)} is the first file that differs" if first else f"{found.failed} failed"
+    where = (
+        f"{escaped(first.stage)}: {escaped(first.path)} is the first file that differs"
+        if first
+        else f"{escaped(found.failed)} failed"
+    )
     return f"diverged: {where} ({made}, {len(found.differing)} with other bytes)"
 
 
@@ -51,8 +55,8 @@ def _file(file: FileResult, *, judged: bool) -> list[str]:
             file.kind, "within tolerance"
         )
     )
-    note = f" ({file.note})" if file.note else ""
-    lines = [f"  {file.stage}: {escaped(file.path)} {what}: recorded md5 {file.recorded}, found {file.found}{note}"]
+    note = f" ({escaped(file.note)})" if file.note else ""
+    lines = [f"  {escaped(file.stage)}: {escaped(file.path)} {what}: recorded md5 {file.recorded}, found {file.found}{note}"]
     if file.kind == "statement":
         return lines
     listed = file.differences or []

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from flows.lineage.reading.explain import Explained, explain
+from flows.lineage.reading.causes import Cause
+from flows.lineage.reading.explain import Explained, Explanation, as_lines, explain
+from flows.lineage.reading.forecast import Forecast, Outcome
+from flows.lineage.reading.past import Past
 from tests.conftest import Project
 from tests.flows.lineage.small import Small
 
@@ -153,3 +156,15 @@ def test_a_real_stage_has_its_line_of_the_journal(ran: Project) -> None:
     assert {name: stage["now"]["outcome"] for name, stage in by_name.items()} == {"train": "unchanged", "report": "unchanged"}
     assert by_name["train"]["last"]["causes"] == [change]
     assert {"stage": "train"} | change in by_name["report"]["last"]["roots"]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CHANGED, Outcome.DEPENDS])
+def test_the_name_of_a_stage_cannot_add_a_line_or_clear_the_screen(outcome: Outcome) -> None:
+    name = "\x1b[2Jfit\nproven"
+    cause = Cause("input", "part.txt", state="modified", made_by=name)
+    past = Past(name, "working tree", "", "", "", [cause], [(name, cause)], False, None, False)
+    told = Explained(name, past, Forecast(name, outcome, [cause], [name, name]), [(name, cause)])
+    text = "\n".join(as_lines(Explanation([told], [])))
+    assert text.count(r"\x1b[2Jfit\nproven") == 9
+    assert "\x1b" not in text
+    assert not any(line.startswith("proven") for line in text.splitlines())

@@ -112,6 +112,14 @@ def test_metrics_nested_without_end_are_left_out(world: World) -> None:
     assert run.metrics == {}
 
 
+def test_an_unknown_name_is_repeated_without_what_acts_on_a_terminal(world: World) -> None:
+    commit(world, {})
+    done = world.goodfit("lineage", "list", "--sort-by", "\x1b[2J", check=False)
+    assert done.returncode == 2
+    assert r"unknown column '\x1b[2J'" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 def test_a_date_among_the_parameters_is_shown_as_its_text(world: World) -> None:
     for day in (1, 2):
         world.commit(lock({}).replace('"seed": 0', f'"seed": 2020-01-0{day}, "days": [2020-01-0{day}]'))

@@ -76,6 +76,9 @@ def test_names_cannot_add_a_line_or_clear_the_screen() -> None:
     tree = node("a\nb", outputs={"x\n└── proven": SHA, "\x1b[2J": SHA, "[red]y[/]": SHA}, parameters={"k": "v\nw"})
     printed = lines(render(tree), *common(tree | {"code": {"c\n.py": SHA}, "environment": {"p": "1\n2"}}))
     assert len(printed) == 11
+    before = node("\x1b[2Jfit\nproven", environment={"python": "3.11"})
+    printed += lines(*common(node("split", environment={"python": "3.12"}, made_by=[before])))
+    assert printed[-1] == r"environment: python 3.12 (split), 3.11 (\x1b[2Jfit\nproven)"
     assert "\x1b[2J" not in "".join(printed)
     assert any("[red]y[/]" in line for line in printed)
 

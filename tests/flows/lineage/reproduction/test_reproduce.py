@@ -15,7 +15,9 @@ import pytest
 from flows.lineage.digest import digest_file
 from flows.lineage.reproduction.attested import TEST_RESULT
 from flows.lineage.reproduction.attested import test_result as as_statement
-from flows.lineage.reproduction.reproduce import Outcome, reproduce
+from flows.lineage.reproduction.compare import FileResult
+from flows.lineage.reproduction.reproduce import Outcome, Reproduction, reproduce
+from flows.lineage.reproduction.reproduced import as_text
 from tasks.core.errors import GoodfitError, UnknownNameError
 from tests.conftest import Project
 
@@ -348,6 +350,15 @@ def test_the_result_is_an_in_toto_test_result(
     stages = {"PASSED": "passedTests", "WARNED": "warnedTests", "FAILED": "failedTests"}[result]
     assert document["predicate"][stages] == ["model", "score"]
     assert {"name": "commit", "digest": {"gitCommit": found.commit}} in document["predicate"]["configuration"]
+
+
+@pytest.mark.parametrize("failed", ["", "\x1b[2Jfit\nproven"])
+def test_the_name_of_a_stage_cannot_add_a_line_or_clear_the_screen(failed: str) -> None:
+    name = "\x1b[2Jfit\nproven"
+    differing = [] if failed else [FileResult(name, "model", "data", "none", "none", None, name)]
+    text = as_text(Reproduction("HEAD", "0" * 40, 0.0, [name], 1, differing, [], [], failed=failed))
+    assert text.count(r"\x1b[2Jfit\nproven") == (2 if failed else 3)
+    assert "\x1b" not in text
 
 
 def test_an_edit_of_goodfits_own_code_since_the_record_is_named(ran: Project, temporary: Path) -> None:
