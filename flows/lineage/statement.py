@@ -20,7 +20,7 @@ from typing import Any, Literal
 from flows.declaration import Declaration
 from flows.lineage.digest import digest_paths
 from flows.lineage.packages import locked_digest, record_digest
-from tasks.contracts.statement import FOLDER, REQUIREMENTS, RESOLVED, UNDECLARED, VARIABLES, Digest
+from tasks.contracts.statement import DIGEST_OF, FOLDER, REQUIREMENTS, RESOLVED, UNDECLARED, VARIABLES, Digest
 from tasks.core.files import write_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -147,7 +147,7 @@ def _requirements(root: Path) -> Iterator[dict[str, Any]]:
     locked = locked_digest(root)
     if locked:
         for entry in _resources({REQUIREMENTS: locked}):
-            yield entry | {"annotations": {"digestOf": LOCKED}}
+            yield entry | {"annotations": {DIGEST_OF: LOCKED}}
 
 
 def _packages(names: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,7 @@ IGNORE_FILE = ".dvcignore"
 RESOLVED = "resolvedParameters"  # among the internal parameters
 VARIABLES = "variables"  # among the internal parameters
 UNDECLARED = "undeclared"  # an annotation
+DIGEST_OF = "digestOf"  # an annotation of the lock file's entry, whose digests are not those of the file
 
 
 class _Part(BaseModel):
@@ -133,18 +134,27 @@ class Statement(_Part):
     @cached_property
     def inputs(self) -> dict[str, Digest]:
         """Data and code, by path, as dvc.yaml declares them."""
-        return {name: digest for name, digest in self.sealed.items() if name != REQUIREMENTS and name not in self.ignore_files}
+        return {entry.name: digest for entry, digest in self.sealed if entry is not self.lock and not _is_ignore_file(entry)}
 
     @cached_property
     def ignore_files(self) -> dict[str, Digest]:
         """Every .dvcignore that had a say in which files of a folder were inputs, by path."""
-        return {name: digest for name, digest in self.sealed.items() if name.rpartition("/")[2] == IGNORE_FILE}
+        return {entry.name: digest for entry, digest in self.sealed if _is_ignore_file(entry)}
 
     @cached_property
-    def sealed(self) -> dict[str, Digest]:
-        """Inputs, every .dvcignore and the lock of the environment, by path."""
+    def sealed(self) -> list[tuple[_Resource, Digest]]:
+        """Inputs, every .dvcignore and the lock of the environment."""
         entries = self.predicate.definition.resolved
-        return {entry.name: digest for entry in entries if not entry.undeclared and (digest := entry.digest)}
+        return [(entry, digest) for entry in entries if not entry.undeclared and (digest := entry.digest)]
+
+    @cached_property
+    def lock(self) -> _Resource | None:
+        """What the environment's lock file locks; a stage may declare the file as well, and then there is an input of that name.
+
+        Version 1, which names no builder, had no annotation there.
+        """
+        named = (entry for entry, _ in self.sealed if entry.name == REQUIREMENTS)
+        return next((entry for entry in named if not self.builder or DIGEST_OF in (entry.annotations or {})), None)
 
     @cached_property
     def undeclared(self) -> dict[str, Digest]:
@@ -170,7 +180,7 @@ class Statement(_Part):
     @property
     def requirements(self) -> Digest | None:
         """Of what the lock file of the environment locks, where the repository has one; in a statement of version 1 of its text."""
-        return self.sealed.get(REQUIREMENTS)
+        return self.lock.digest if self.lock else None
 
     @property
     def packages(self) -> dict[str, str]:
@@ -182,6 +192,10 @@ class Statement(_Part):
         """SHA-256 of each package's RECORD (flows/lineage/packages.py), by name; none in a statement of version 1."""
         entries = self.predicate.definition.resolved
         return {entry.name: entry.digests.sha256 for entry in entries if entry.uri and entry.digests}
+
+
+def _is_ignore_file(entry: _Resource) -> bool:
+    return entry.name.rpartition("/")[2] == IGNORE_FILE
 
 
 def read_statement(root: Path, stage: str) -> Statement:

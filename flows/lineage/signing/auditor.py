@@ -326,8 +326,10 @@ class Bundle:
             external = definition["externalParameters"]
             kinds = (document["_type"], document["predicateType"])
             outputs = digests_in(document["subject"])
-            inputs = digests_in(filter(is_input, definition["resolvedDependencies"]))
-            beside = digests_in(filter(is_beside, definition["resolvedDependencies"]))
+            files = [entry for entry in definition["resolvedDependencies"] if is_file(entry)]
+            first_version = not document["predicate"].get("runDetails", {}).get("builder", {}).get("builderDependencies")
+            inputs = digests_in(entry for entry in files if not is_beside(entry, first_version))
+            beside = digests_in(entry for entry in files if is_beside(entry, first_version))
             called = {"stage": external["stage"], "command": external["command"], **flat(external["parameters"], "parameter ")}
         except UNEXPECTED as error:
             self.add(MISMATCH, own, "an in-toto statement with SLSA provenance", f"{type(error).__name__}: {error}")
@@ -431,14 +433,14 @@ def digests_in(listed: Iterable[Any]) -> dict[str, dict[str, str]]:
     return found
 
 
-def is_input(entry: dict[str, Any]) -> bool:
-    """Whether a dependency of a statement is a file that dvc.lock lists too."""
-    return is_file(entry) and not is_beside(entry)
+def is_beside(entry: dict[str, Any], first_version: bool) -> bool:
+    """Whether it is requirements.lock or a .dvcignore, which decide what a stage finds, and which dvc.lock does not list.
 
-
-def is_beside(entry: dict[str, Any]) -> bool:
-    """Whether it is requirements.lock or a .dvcignore, which decide what a stage finds, and which dvc.lock does not list."""
-    return is_file(entry) and (entry["name"] == LOCKED or PurePosixPath(entry["name"]).name == IGNORE_FILE)
+    A stage may declare requirements.lock as well; what it locks is told by an annotation, which the first version did not have.
+    """
+    if entry["name"] == LOCKED:
+        return first_version or "digestOf" in (entry.get("annotations") or {})
+    return PurePosixPath(entry["name"]).name == IGNORE_FILE
 
 
 def is_file(entry: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ The run is stopped while its stage works, the stage ends, a file is edited, and 
 """
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -17,7 +18,7 @@ import pytest
 from flows.lineage.lock import Locked
 from flows.lineage.record import Sealed, check_record, differences
 from flows.processes.locks import is_held
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 from tests.faults.world import GATE, PARAMS, World, build
 
 pytestmark = pytest.mark.slow
@@ -154,6 +155,24 @@ def assert_run_again_by(command: list[str], world: World, file: str) -> None:
     assert check_record(world.root) == []
     again = world.run(*command)
     assert "does not record" not in again.stdout
+
+
+def test_a_declared_lock_file_is_recorded_verified_and_bundled(world: World, tmp_path: Path) -> None:
+    """What it locks is in the statement beside it, under the same name and with other digests."""
+    shutil.copy2(ROOT / "requirements.lock", world.root / "requirements.lock")
+    text, head = (world.root / "dvc.yaml").read_text(), "    cmd: python -m flows.stage left\n    deps:\n"
+    assert text.count(head) == 1
+    (world.root / "dvc.yaml").write_text(text.replace(head, f"{head}      - requirements.lock\n"))
+    done = world.run(*DOORS["gate"])
+    assert done.returncode == 0, done.stdout
+    assert check_record(world.root) == []
+    done = world.run("dvc", "repro")  # what comes after it
+    assert done.returncode == 0, done.stdout
+    for command in (("goodfit", "lineage", "verify"), ("goodfit", "lineage", "bundle", "--output", str(tmp_path / "out"))):
+        done = world.run(*command)
+        assert done.returncode == 0, done.stdout
+    done = world.run(sys.executable, str(tmp_path / "out/verify.py"))
+    assert done.stdout.startswith("consistent: "), done.stdout
 
 
 @pytest.mark.parametrize("file", ["source", "made"])

@@ -42,6 +42,28 @@ def test_reads_files_packages_parameters_and_environment(tmp_path: Path) -> None
     assert read_statements(tmp_path) == [found]
 
 
+def test_a_declared_lock_file_is_an_input_beside_what_it_locks() -> None:
+    """The first has the digests of the file, the second those of what is locked."""
+    found = document("one", ["requirements.lock", "a"], ["b"])
+    locked = {"name": "requirements.lock", "digest": {"sha256": "s", "md5": "m"}, "annotations": {"digestOf": "what is locked"}}
+    for place in (0, 4):  # the order says nothing
+        one = document("one", ["requirements.lock", "a"], ["b"])
+        one["predicate"]["buildDefinition"]["resolvedDependencies"].insert(place, locked)
+        one["predicate"]["runDetails"]["builder"]["builderDependencies"] = found["subject"]
+        read = Statement.model_validate(one)
+        assert {name: digest.md5 for name, digest in read.inputs.items()} == {
+            "requirements.lock": "requirements.lock",
+            "a": "a",
+        }
+        assert read.requirements == ("s", "m")
+
+
+def test_the_lock_file_of_the_first_version_is_no_input() -> None:
+    read = Statement.model_validate(document("one", ["requirements.lock", "a"], ["b"]))
+    assert list(read.inputs) == ["a"]
+    assert read.requirements is not None
+
+
 @pytest.mark.parametrize("key", ["_type", "subject", "predicateType", "predicate"])
 def test_names_the_stage_whose_statement_lacks_a_part(tmp_path: Path, key: str) -> None:
     write_json(tmp_path / "lineage/one.json", {name: part for name, part in document("one", [], []).items() if name != key})
