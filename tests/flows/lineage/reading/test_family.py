@@ -147,7 +147,7 @@ def test_says_what_is_missing_where_nothing_can_be_counted(world: World) -> None
         find_family(world.root)
     world.write(lock())
     (world.root / ".git").rename(world.root / "git")
-    with pytest.raises(GoodfitError, match="expected a Git repository"):
+    with pytest.raises(GoodfitError, match="is not in a Git repository"):
         find_family(world.root)
 
 

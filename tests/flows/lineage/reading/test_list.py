@@ -203,7 +203,7 @@ def test_says_what_is_missing(world: World, tmp_path: Path) -> None:
     assert len(collect(shallow.root).runs) == 1
     (world.root / ".git").rename(world.root / "git")
     without = world.goodfit("lineage", "list", check=False)
-    assert (without.returncode, "expected a Git repository" in without.stderr) == (1, True)
+    assert (without.returncode, "is not in a Git repository" in without.stderr) == (1, True)
 
 
 @pytest.mark.slow
