@@ -3,7 +3,6 @@
 DVC decides what has to run; Prefect orders, schedules and shows it. Nothing here knows a stage by name: the flow runs any DVC pipeline.
 """
 
-import concurrent.futures
 import logging
 import os
 import signal
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from prefect import Task, flow, get_run_logger, task
@@ -124,16 +122,10 @@ def run_stages(
     """
     runs: dict[str, Any] = {}
     try:
-        with noticed(signal.SIGTERM) as terminated:
-            for name in chosen:
-                earlier = [runs[before] for before in direct(graph, name)]
-                runs[name] = stage_task(name).submit(
-                    name, force, params, name in unchanged, wait_for=earlier, return_state=False
-                )
-            while concurrent.futures.wait([run.wrapped_future for run in runs.values()], timeout=1).not_done:
-                if terminated.is_set():
-                    raise TerminationSignal(signal.SIGTERM)
-            wait(list(runs.values()))
+        for name in chosen:
+            earlier = [runs[before] for before in direct(graph, name)]
+            runs[name] = stage_task(name).submit(name, force, params, name in unchanged, wait_for=earlier, return_state=False)
+        wait(list(runs.values()))
     except KeyboardInterrupt:
         _end(runs)
     except TerminationSignal:
@@ -141,25 +133,6 @@ def run_stages(
         _ending.clear()
         raise
     return {name: run.state for name, run in runs.items()}
-
-
-@contextmanager
-def noticed(number: signal.Signals) -> Iterator[threading.Event]:
-    """Remember that a signal came: Prefect's handler raises wherever this thread is then, and a library may swallow that."""
-    came, handler = threading.Event(), signal.getsignal(number)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield came
-        return
-
-    def notice(number: int, frame: FrameType | None) -> None:
-        came.set()
-        handler(number, frame)
-
-    signal.signal(number, notice)
-    try:
-        yield came
-    finally:
-        signal.signal(number, handler)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{name}")

@@ -25,9 +25,9 @@ GATE = "import sys; from flows.gate import pass_gate; print(*(pass_gate(name) fo
 
 
 def pytest_configure() -> None:
-    """Give the tests the same surroundings everywhere: a Prefect folder for each worker, a shell, and Ctrl-C.
+    """Give the tests the same surroundings everywhere: a Prefect folder for each worker, a shell, Ctrl-C and a closed terminal.
 
-    Processes inherit that Ctrl-C is ignored where a shell started this one in the background.
+    Processes inherit that Ctrl-C is ignored where a shell started this one in the background, and SIGHUP where `nohup` did.
     """
     os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="goodfit-prefect-")
     os.environ["SHELL"] = shutil.which("sh") or "/bin/sh"  # DVC starts commands with the user's
@@ -36,6 +36,8 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_unconfigure() -> None:

@@ -20,11 +20,10 @@ from typing import Any
 
 import psutil
 import pytest
-from prefect.exceptions import TerminationSignal
 
 from flows.graph import read_graph
 from flows.server import answers, prefect_server
-from flows.training import conclusion, noticed, stage_task, training
+from flows.training import conclusion, stage_task, training
 from tasks.contracts.findings import read_diagnosis
 from tasks.core.settings import load_yaml
 from tests.conftest import ROOT, STAGES, Project, environment
@@ -96,23 +95,6 @@ def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 # What needs no server.
-
-
-def test_a_signal_whose_exception_was_swallowed_is_noticed() -> None:
-    def terminate(*_: object) -> None:
-        raise TerminationSignal(signal.SIGTERM)
-
-    previous = signal.signal(signal.SIGTERM, terminate)
-    try:
-        with noticed(signal.SIGTERM) as terminated:
-            assert not terminated.is_set()
-            with suppress(BaseException):  # as in a library that takes it for an error of its own
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(1)
-            assert terminated.is_set()
-        assert signal.getsignal(signal.SIGTERM) is terminate
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def test_a_stage_refuses_parameters_that_its_run_did_not_begin_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
