@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 from prefect.futures import wait
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -180,7 +180,8 @@ def read_params(root: Path) -> Any:
 
 def of_a_deployment() -> bool:
     """Whether a worker or a runner started this run, as it does each run of a deployment, and not a person."""
-    return deployment.id is not None
+    context = FlowRunContext.get()
+    return context is not None and context.flow_run is not None and context.flow_run.deployment_id is not None
 
 
 @contextmanager

@@ -66,9 +66,8 @@ class Explanations(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: list[ExplainedImage] = []
-    groups: dict[
-        str, list[int]
-    ] = {}  # "most certain", "least certain", "most wrong": positions in `images`, the foremost first
+    # "most certain", "least certain", "most wrong": positions in `images`, the foremost first
+    groups: dict[str, list[int]] = {}
     methods: list[Method] = []
     randomisations: int  # models with random weights that each heat map was compared with
     max_similarity: float  # a rank correlation of at least this fails the check

@@ -41,9 +41,8 @@ class Comparison:
     spread_wrong: Bools
     saved: int  # epoch, from 1
     chosen: tuple[int, int]  # epochs, from 1: chosen by either half
-    temperature: (
-        float  # of the saved epoch, fitted on all validation examples; at a limit of the search there is none: see `fitted`
-    )
+    # Of the saved epoch, fitted on all validation examples; at a limit of the search there is none: see `fitted`.
+    temperature: float
 
     @property
     def fitted(self) -> float | str:
