@@ -3,7 +3,7 @@
 import os
 import site
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +50,14 @@ def builder_files(root: Path, code: Executed, inputs: Collection[str]) -> dict[s
     own = {path.relative_to(root).as_posix(): path for path in code.files if path.is_relative_to(root)}
     names = sorted(name for name in own if (name.startswith(BUILDER) or name in code.used) and name not in inputs)
     return {name: _digest(own[name]) for name in names}
+
+
+def module_files(names: Iterable[str]) -> list[Path]:
+    """The files of loaded modules, by their names; those of a package that it has loaded itself as well."""
+    wanted = set(names)
+    modules = (module for name, module in list(sys.modules.items()) if name.partition(".")[0] in wanted)
+    files = (getattr(module, "__dict__", {}).get("__file__") for module in modules)
+    return sorted({Path(file).resolve() for file in files if isinstance(file, str)})
 
 
 def is_installed(root: Path, path: str) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from pydantic import BaseModel
 
 from flows.checkpoints import checkpoint_file
 from flows.declaration import Declaration, read_declaration, read_params, require_stage
-from flows.executed import Executed, builder_files, executed, used_by_builder
-from flows.lineage.packages import loaded
+from flows.executed import Executed, builder_files, executed, module_files, used_by_builder
+from flows.lineage.packages import imported, loaded
 from flows.lineage.statement import write_statement
 from flows.lineage.variables import fix_threads, variables
 from flows.parameters.apart import params_checked_apart
@@ -133,7 +134,9 @@ def _refuse_changed(root: Path, prepared: _Prepared) -> None:
 def _write_statement(root: Path, prepared: _Prepared, code: Executed, watch: Watch) -> None:
     """Refuse what is undeclared, and record the rest."""
     declared, sealed = prepared.declared, prepared.sealed
-    undeclared = judge(root, declared, sealed.inputs, code, watch.read, moved=watch.moved)
+    libraries = imported(file for file in code.files if file.suffix == ".py" and not file.is_relative_to(root / "flows"))
+    loose = [name for name, distributions in libraries.items() if not distributions]
+    undeclared = judge(root, declared, sealed.inputs, code, watch.read, moved=watch.moved, loose=module_files(loose))
     write_statement(
         root,
         declared,
@@ -143,7 +146,7 @@ def _write_statement(root: Path, prepared: _Prepared, code: Executed, watch: Wat
         variables=prepared.variables,
         undeclared=undeclared.files,
         builder=builder_files(root, code, sealed.files),
-        packages=loaded(prepared.resolved, undeclared.packages),
+        packages=loaded(prepared.resolved, undeclared.packages, chain.from_iterable(libraries.values())),
     )
 
 

@@ -53,6 +53,7 @@ def judge(
     opened: Collection[str],
     *,
     moved: Collection[str] = (),
+    loose: Collection[Path] = (),
 ) -> Undeclared:
     """Look at all that the stage read and ran.
 
@@ -63,6 +64,7 @@ def judge(
         code: what ran.
         opened: the absolute paths of what was opened for reading.
         moved: the former absolute paths of what was renamed, and was there before.
+        loose: files of modules that lie among the installed packages and belong to none.
 
     Raises:
         UndeclaredError: some of it is of the repository, and is neither declared nor of the stage's own making.
@@ -100,7 +102,7 @@ def judge(
         del verbs[name]
     if verbs:
         raise _refusal(declared, verbs)
-    foreign = sorted({Path(real) for real in outside.values() if real not in targets})
+    foreign = sorted({*loose, *(Path(real) for real in outside.values() if real not in targets)})
     return Undeclared({_named(path): digest_file(path) for path in foreign}, frozenset(_packages(read)))
 
 

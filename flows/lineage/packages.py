@@ -4,12 +4,14 @@ A wheel lists its files with their SHA-256 in its RECORD. A digest of that list,
 every machine that has the same wheel, and costs milliseconds where reading the files of torch takes seconds.
 """
 
+import ast
 import csv
 import hashlib
+import re
 import sys
 from base64 import urlsafe_b64decode
-from collections.abc import Collection, Iterator
-from importlib.metadata import Distribution, distribution, version
+from collections.abc import Collection, Iterable, Iterator
+from importlib.metadata import Distribution, distribution, packages_distributions, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +37,9 @@ PACKAGES = {
     "torch": "torch",
     "torchvision": "torchvision",
 }
+# The modules of those that code of tasks/ imports as well: they check parameters, fetch files and show progress. No output holds a byte
+# of their making, and which of them are loaded depends on the terminal and the network.
+TOOLS = {"pooch", "pydantic", "pydantic_core", "requests", "ruamel", "tqdm"}
 # What installers write beside a wheel's own files, pip and uv each in their way.
 INSTALLERS = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"}
 
@@ -52,18 +57,34 @@ def versions(resolved: dict[str, Any]) -> dict[str, str]:
     return {name: version(name) for name in sorted({*PACKAGES, *_imported(resolved)})}
 
 
-def loaded(resolved: dict[str, Any], read: Collection[str] = ()) -> list[str]:
+def imported(sources: Iterable[Path]) -> dict[str, list[str]]:
+    """The packages beyond `PACKAGES` that these source files import and this process has loaded, such as those of a user's component.
+
+    Returns:
+        The name of each module, and the names of the distributions that bring it: none where it was put there without an installer.
+    """
+    known = {*sys.stdlib_module_names, *PACKAGES.values(), *TOOLS, "flows", "tasks"}
+    others = {name.partition(".")[0] for name in sys.modules} - known
+    named = re.compile(rf"\b(?:{'|'.join(map(re.escape, others))})\b")  # few files name one of them, and only these are parsed
+    texts = (source.read_text(encoding="utf-8") for source in sources)
+    found = {name for text in texts if named.search(text) for name in _top_level_imports(text)} & others
+    owners = packages_distributions() if found else {}  # reads the metadata of all that is installed
+    return {name: sorted(set(owners.get(name, ()))) for name in sorted(found)}
+
+
+def loaded(resolved: dict[str, Any], read: Collection[str] = (), others: Iterable[str] = ()) -> list[str]:
     """The packages that this process has loaded, those of the components `imported` that were chosen, and those it read files of.
 
     Args:
         resolved: the stage's parameters, with all defaults.
         read: the folders of packages in which a file was read; scikit-learn's digits need no import of it.
+        others: distributions that the stage's own code imports (`imported`).
 
     Returns:
         The names of the distributions, sorted.
     """
     found = {name for name, module in PACKAGES.items() if module in sys.modules or module in read}
-    return sorted({*found, *_imported(resolved)})
+    return sorted({*found, *_imported(resolved), *others})
 
 
 def record_digest(name: str) -> str | None:
@@ -100,6 +121,14 @@ def locked_digest(root: Path) -> Digest | None:
         return None
     content = "".join(sorted(_locked(text))).encode()
     return Digest(sha256=hashlib.sha256(content).hexdigest(), md5=hashlib.md5(content, usedforsecurity=False).hexdigest())
+
+
+def _top_level_imports(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 def _locked(text: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from benchmarks.stages import params_of
 from flows.declaration import read_declarations
 from flows.dependencies import code_of
-from flows.lineage.packages import PACKAGES
+from flows.lineage.packages import PACKAGES, TOOLS
 from tasks.core.settings import load_yaml
 from tasks.download import OUTPUTS
 from tests.conftest import FEW_CHECKS, NO_METHODS, ROOT, STAGES, Project
@@ -94,14 +94,13 @@ def test_the_download_knows_every_place_where_stages_write() -> None:
 
 
 def test_statements_name_every_package_that_reaches_the_outputs() -> None:
-    only_read_or_shown = {"pydantic", "pydantic_core", "ruamel", "tqdm", "pooch", "requests"}
     names = {
         imported.split(".")[0]
         for module in below("tasks")
         for imported in GRAPH.find_modules_directly_imported_by(module)
         if imported.split(".")[0] not in {"tasks", "flows"}
     }
-    third_party = names - set(sys.stdlib_module_names) - only_read_or_shown
+    third_party = names - set(sys.stdlib_module_names) - TOOLS
     packages = packages_distributions()
     assert {distribution.lower() for name in third_party for distribution in packages[name]} <= set(PACKAGES)
 

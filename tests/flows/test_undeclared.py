@@ -167,6 +167,28 @@ def test_a_sitecustomize_is_listed(fresh: Project, tmp_path: Path) -> None:
     assert read_statement(fresh.root, "download").undeclared == {str(custom): digest_file(custom)}
 
 
+def test_the_packages_that_a_component_imports_are_listed_and_modules_of_no_package_with_their_bytes(
+    fresh: Project, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    info = site / "wild_flowers-1.2.dist-info"
+    for folder in (info, site / "flowers", tmp_path / "temporary"):
+        folder.mkdir(parents=True)
+    (site / "flowers/__init__.py").write_text("import unseen\n")
+    (site / "unseen.py").write_text("x = 1\n")
+    (site / "loose.py").write_text("x = 1\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wild-flowers\nVersion: 1.2\n")
+    (info / "RECORD").write_text("flowers/__init__.py,sha256=x,15\nunseen.py,sha256=x,6\n")
+    choose(fresh, "import flowers, loose")
+    fresh.run(*STAGE, PYTHONPATH=str(site), TMPDIR=str(tmp_path / "temporary"))
+    statement = read_statement(fresh.root, "download")
+    assert statement.packages == {
+        "scikit-learn": statement.packages["scikit-learn"],
+        "wild-flowers": "pkg:pypi/wild-flowers@1.2",
+    }
+    assert statement.undeclared == {str(site / "loose.py"): digest_file(site / "loose.py")}
+
+
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_a_file_of_a_mirror_is_known_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirrored: bool) -> None:
     """The code that reads it states the digest, so the statement is the same as that of a download."""
