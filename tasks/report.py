@@ -13,10 +13,11 @@ from tasks.contracts.results import CALIBRATION, EVALUATION, PER_CLASS, PREDICTI
 from tasks.contracts.splits import FOLDER, ROWS, read_dataset, read_rows
 from tasks.contracts.statement import FOLDER as LINEAGE
 from tasks.contracts.statement import Statement, read_statements, upstream
-from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, read_description, read_history, read_range_test
+from tasks.contracts.trained import DYNAMICS, HISTORY, MODEL, read_description, read_history, read_margins, read_range_test
 from tasks.core.errors import ArtifactError
 from tasks.core.files import missing, read_json, repair, whole
 from tasks.core.settings import Section
+from tasks.core.tensors import read_arrays
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,7 @@ def report(params: Params, root: Path = Path()) -> None:
 def read_results(root: Path, most_wrong: int) -> "Results":
     """Read every result, and the test images of the `most_wrong` misclassified predictions with the largest loss."""
     from tasks.charts.page import Results
-    from tasks.charts.sheets import leaks, suspects
+    from tasks.charts.sheets import leaks, suspects, training_candidates
 
     statements = _statements(root)
     dataset = read_dataset(root)
@@ -88,6 +89,7 @@ def read_results(root: Path, most_wrong: int) -> "Results":
     explanations, heat_maps = read_explanations(root)
     diagnosis = read_diagnosis(root)
     suspicious, leaked = suspects(diagnosis), leaks(diagnosis)
+    recorded, margins = read_margins(root)
     near = [leak.train_row for leak in leaked if leak.train_row is not None]
     return Results(
         dataset=dataset,
@@ -97,6 +99,8 @@ def read_results(root: Path, most_wrong: int) -> "Results":
         compression=read_compression(root),
         history=read_history(root),
         range_test=read_range_test(root),
+        margins=margins,
+        candidates=_recorded(root, recorded, training_candidates(diagnosis)),
         predictions=predictions,
         per_class=per_class,
         calibration=read_table(root, CALIBRATION, "evaluate"),
@@ -143,6 +147,19 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     both = {**one, **other}
     nested = {key for key in one.keys() & other.keys() if isinstance(one[key], Mapping) and isinstance(other[key], Mapping)}
     return {key: _merged(one[key], other[key]) if key in nested else value for key, value in both.items()}
+
+
+def _recorded(root: Path, positions: "NDArray[np.int64]", rows: Sequence[int]) -> "NDArray[np.intp]":
+    """Places of these rows of train among the recorded ones, whose positions in train are given."""
+    import numpy as np
+
+    numbers = read_arrays(root / TRAIN, "preprocess", ("rows",)).get("rows", np.empty(0, np.int64))
+    try:
+        return np.flatnonzero(np.isin(numbers[positions], rows))
+    except IndexError:
+        raise ArtifactError(
+            f"{root / DYNAMICS} records more images than {root / TRAIN} has: they come from different runs; {repair('train')}"
+        ) from None
 
 
 def _images(path: Path, rows: Sequence[int], stage: str) -> "NDArray[np.uint8]":

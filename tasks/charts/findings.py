@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.charts import formats
+from tasks.charts.attack import RATES, attack_chart
 from tasks.charts.evidence import facts, tables
 from tasks.charts.formats import Estimate
 from tasks.contracts.findings import ALSO, Diagnosis, Finding, Unit
@@ -86,6 +87,7 @@ def _raised(diagnosis: Diagnosis, flag: str) -> Finding | None:
 
 
 def _card(finding: Finding, classes: Sequence[str]) -> dict[str, Any]:
+    evidence = {key: item for key, item in finding.evidence.items() if key not in RATES}  # they are drawn
     return {
         "finding": finding,
         **_with_unit((finding.estimate, finding.ci_low, finding.ci_high), finding.unit),
@@ -94,8 +96,9 @@ def _card(finding: Finding, classes: Sequence[str]) -> dict[str, Any]:
         "detectable": _with_unit((finding.mde, None, None), finding.unit, difference=True)["value"],
         "gain": _gain(finding),
         "summary": _sentence(finding.summary, finding),
-        "facts": facts(finding.evidence),
-        "tables": tables(finding.evidence, classes),
+        "facts": facts(evidence),
+        "tables": tables(evidence, classes),
+        "chart": attack_chart(finding),
     }
 
 

@@ -15,9 +15,10 @@ from tasks.charts.findings import NAMES, SHAPES, groups, top
 from tasks.charts.formats import read_estimate
 from tasks.charts.heat_maps import heat_map, reduced
 from tasks.charts.learning_curves import learning_curve
+from tasks.charts.margins import margins_chart
 from tasks.charts.pictures import picture
 from tasks.charts.range_test import range_test_chart
-from tasks.charts.reliability import reliability_chart
+from tasks.charts.reliability import Scaled, reliability_chart, scaled
 from tasks.charts.sheets import LEAKS, Leak, Suspect, label_noise_flagged
 from tasks.charts.smaller import smaller_models
 from tasks.contracts.compressed import Compression
@@ -43,6 +44,7 @@ class Results:
     `suspects`, `leaked_images` those of `leaks`, and `near_images` the training images of those leaks that name one. `explained`
     (L, C, H, W) uint8 are the pictures of the explained images, and `heat_maps` (L, H, W) theirs by method. `paths` are those of the
     files by split and row; empty where the source has no files. `range_test` is there where the learning rate was `auto`.
+    `margins` (E, M) are those of the recorded training images after each epoch, and `candidates` the places in M of suspicious labels.
     `statements` are in the order of the stages.
     """
 
@@ -53,6 +55,8 @@ class Results:
     compression: Compression
     history: "pd.DataFrame"
     range_test: RangeTest | None
+    margins: "NDArray[np.float16]"
+    candidates: "NDArray[np.intp]"
     predictions: "pd.DataFrame"
     per_class: "pd.DataFrame"
     calibration: "pd.DataFrame"
@@ -89,6 +93,7 @@ def _context(results: Results) -> dict[str, Any]:
     accuracy, loss = read_estimate(results.evaluation, "accuracy"), read_estimate(results.evaluation, "log_loss")
     total = len(results.predictions)
     decimals = 1 if total < 5000 else 2
+    after = _after_scaling(results)
     return {
         "dataset": results.dataset,
         "model": results.model,
@@ -106,7 +111,8 @@ def _context(results: Results) -> dict[str, Any]:
         "groups": groups(results.diagnosis, results.dataset.classes),
         **_learning(results),
         **_errors(results),
-        "reliability": reliability_chart(results.calibration, results.evaluation["ece"]),
+        "reliability": reliability_chart(results.calibration, results.evaluation["ece"], after),
+        "after": after,
         "bins": results.calibration.to_dict("records"),
         "calibration_error": results.evaluation["ece"],
         "pictures": _pictures(results),
@@ -140,6 +146,15 @@ def _scored(params: Mapping[str, Any]) -> str:
     return "" if model == WEIGHTS.as_posix() else model
 
 
+def _after_scaling(results: Results) -> Scaled | None:
+    """The calibration on test after the temperature that a flag recommends; it belongs to the trained model, not to an exported one."""
+    flagged = [finding for finding in results.diagnosis.findings if finding.code == "calibration" and finding.status == "flag"]
+    temperature = flagged[0].evidence.get("temperature") if flagged else None
+    if not isinstance(temperature, float) or _scored(results.params):
+        return None
+    return scaled(results.predictions, temperature, results.params["evaluate"]["calibration_bins"])
+
+
 def _baseline(dataset: Dataset) -> float | None:
     """The test accuracy of always predicting the most frequent class of train; None without test images."""
     train, test = dataset.counts.get("train", []), dataset.counts.get("test", [])
@@ -152,6 +167,9 @@ def _learning(results: Results) -> dict[str, Any]:
     return {
         "loss_curve": learning_curve(history, "loss", chosen, unit),
         "accuracy_curve": learning_curve(history, "accuracy", chosen),
+        "margins_chart": margins_chart(results.margins, results.candidates),
+        "recorded": results.margins.shape[1],
+        "candidates": len(results.candidates),
         "range_test": results.range_test,
         "range_test_curve": range_test_chart(results.range_test, unit) if results.range_test else "",
         "has_validation": bool(history["val_loss"].notna().any()),

@@ -41,6 +41,12 @@ def suspects(diagnosis: Diagnosis) -> list[Suspect]:
     return [suspect for suspect in found if finding.status == "flag" or suspect.margin < 0][:MOST]
 
 
+def training_candidates(diagnosis: Diagnosis) -> list[int]:
+    """The rows of train whose labels are the most suspicious: the numbers of those that `label_noise` lists."""
+    finding = _finding(diagnosis, "label_noise")
+    return [] if finding is None else list(_list(finding, "train_candidate_rows"))
+
+
 def label_noise_flagged(diagnosis: Diagnosis) -> bool:
     finding = _finding(diagnosis, "label_noise")
     return finding is not None and finding.status == "flag"

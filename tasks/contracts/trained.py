@@ -15,7 +15,9 @@ from tasks.core.settings import offences
 from tasks.core.tensors import read_arrays, read_tensors, write_tensors
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
     from torch import Tensor
 
 WEIGHTS = Path("models/model.safetensors")
@@ -165,6 +167,17 @@ def read_dynamics(root: Path) -> Dynamics:
     """
     with expecting(root / DYNAMICS, "train"):
         return Dynamics(**read_tensors(root / DYNAMICS, "train"))
+
+
+def read_margins(root: Path) -> "tuple[NDArray[np.int64], NDArray[np.float16]]":
+    """Positions in train (M,) of the recorded examples, and their margins (E, M) after each epoch; read without torch.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    found = read_arrays(root / DYNAMICS, "train", ("train_index", "margin"))
+    with expecting(root / DYNAMICS, "train"):
+        return found["train_index"], found["margin"]
 
 
 def read_range_test(root: Path) -> RangeTest | None:

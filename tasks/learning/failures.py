@@ -20,16 +20,24 @@ LOWER_RATE = "Most often the learning rate is too high: it is {rate:g} (train.op
 
 
 class Watch:
-    """Looks at each batch's loss and at each epoch's weights."""
+    """Looks at each batch's loss and at each epoch's weights.
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, skips_steps: bool = False) -> None:
+    Args:
+        model: the one that is trained.
+        optimizer: the one that changes its weights.
+        labels: (N,) int64, of the images on which an epoch's accuracy on train is measured.
+        skips_steps: whether steps may be left out, as the scaling of 16-mixed does for as long as its gradients overflow.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, labels: Tensor, skips_steps: bool = False) -> None:
         self.model, self.optimizer = model, optimizer
-        self.skips_steps = skips_steps  # as the scaling of 16-mixed does, for as long as its gradients overflow
+        self.largest_class = labels.bincount().max().item() / len(labels)
+        self.skips_steps = skips_steps
         self._before: list[Tensor] = []
 
     def begin_epoch(self, at: Position) -> None:
         """Remember the weights, unless the epoch is continued in its middle."""
-        self._before = [] if at.batch else [weight.detach().clone() for weight in self.model.parameters()]
+        self._before = [] if at.batch else [weight.detach().clone() for weight in self._trained()]
 
     def batch(self, at: Position) -> None:
         """Raise a TrainingError where the batch's loss is not finite or has exploded."""
@@ -41,7 +49,7 @@ class Watch:
             )
 
     def end_epoch(self, at: Position, scores: Scores) -> None:
-        """Raise a TrainingError where the epoch's losses are not finite, or where not one weight has changed."""
+        """Raise a TrainingError where the epoch's losses are not finite, or where no weight has changed but biases."""
         for name, loss in (("train", scores.train_loss), ("val", scores.val_loss)):
             if loss is not None and not math.isfinite(loss):
                 raise TrainingError(
@@ -49,18 +57,30 @@ class Watch:
                 )
         if self._is_stuck(at, scores):
             raise TrainingError(
-                f"no weight has changed in epoch {at.epoch} ({at.batch} batches), although nothing has been learned yet: every "
-                "gradient is zero or too small to count. Most often all units of a layer are dead (try a smaller "
+                f"no weight but biases has changed in epoch {at.epoch} ({at.batch} batches), although nothing has been learned yet: "
+                "the other gradients are zero or too small to count. Most often all units of a layer are dead (try a smaller "
                 "train.optimizer.learning_rate, or another seed) or the learning rate is too small"
             )
 
     def _is_stuck(self, at: Position, scores: Scores) -> bool:
-        """Whether the epoch changed no weight, in a run that has neither learned anything nor come to the end of its schedule."""
-        if self.skips_steps or not self._before or scores.train_loss < at.first_loss:
+        """Whether the epoch changed no weight, in a run that has neither learned anything nor come to the end of its schedule.
+
+        Where every unit of a layer is dead, the biases behind it still learn how frequent the classes are.
+        """
+        if self.skips_steps or not self._before:
             return False
         if current_rate(self.optimizer) < LOWERED * self.optimizer.param_groups[0]["initial_lr"]:
             return False
-        return all(map(torch.equal, self._before, self.model.parameters()))
+        weights = self._trained()
+        changed = [weight for before, weight in zip(self._before, weights, strict=True) if not before.equal(weight)]
+        if not changed:
+            return scores.train_loss >= at.first_loss
+        only_biases = all(weight.dim() < 2 for weight in changed) and any(weight.dim() > 1 for weight in weights)
+        accuracies = [*(epoch.train_accuracy for epoch in at.history), scores.train_accuracy]
+        return only_biases and max(accuracies) <= self.largest_class
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
 
     def _lower_rate(self) -> str:
         return LOWER_RATE.format(rate=current_rate(self.optimizer))

@@ -123,7 +123,7 @@ def fit(
     model, optimizer, batches = learner.model, learner.optimizer, learner.batches
     step = RecordedStep(learner.step, model, optimizer) if learner.record_step else learner.step
     at = checkpoint.resumed(learner) if checkpoint else Position()
-    watch = Watch(model, optimizer, skips_steps=learner.precision.scaler.is_enabled())
+    watch = Watch(model, optimizer, learner.recorder.labels, skips_steps=learner.precision.scaler.is_enabled())
     with Progress("train", total=epochs, unit="epoch", steps=len(batches), done=at.epoch - 1) as progress, memory(at):
         learner.settle()
         while at.epoch <= epochs:

@@ -52,6 +52,9 @@ class RecordedStep:
         if replay is not None:
             return replay(images, targets)
         self._seen[key] += 1
+        if len(self._seen) > EAGER_STEPS and not self._ready:
+            moving = "the learning rate changes too often for a recording, which holds the rate of this optimizer as a number"
+            return self._refuse(moving, self.step(images, targets))
         if self._seen[key] <= EAGER_STEPS:
             return self.step(images, targets)
         return self._compare(key, images, targets)

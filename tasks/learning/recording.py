@@ -56,21 +56,21 @@ class Recorder:
     def __post_init__(self) -> None:
         # A copy of the recorded images could be larger than the memory: they are read anew at each epoch.
         self._chosen = None if len(self.index) == len(self.train) else self.index
-        self._labels = self.train.labels if self._chosen is None else self.train.labels[self._chosen]
+        self.labels = self.train.labels if self._chosen is None else self.train.labels[self._chosen]
         self._half = stratified_halves(self.val.labels.numpy(), generator(self.seed, HALVES))
 
     def record(self, model: nn.Module) -> Scores:
         logits = predict(model, self.train.images, self.prepare, self._chosen)
         val_logits = predict(model, self.val.images, self.prepare)
-        correct = logits.argmax(1) == self._labels
+        correct = logits.argmax(1) == self.labels
         scores = Scores(
-            train_loss=self.loss(logits, self._labels).item(),
+            train_loss=self.loss(logits, self.labels).item(),
             train_accuracy=correct.double().mean().item(),
             val_loss=self.loss(val_logits, self.val.labels).item() if len(self.val) else None,
             val_accuracy=(val_logits.argmax(1) == self.val.labels).double().mean().item() if len(self.val) else None,
         )
-        losses = functional.cross_entropy(logits, self._labels, reduction="none")
-        self._train.append((margin(logits, self._labels).half(), losses.half(), correct))
+        losses = functional.cross_entropy(logits, self.labels, reduction="none")
+        self._train.append((margin(logits, self.labels).half(), losses.half(), correct))
         self._val.append(self._answers(val_logits, scores.val_loss))
         return scores
 

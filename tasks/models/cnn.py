@@ -1,4 +1,4 @@
-"""A small convolutional network."""
+"""A small convolutional network (LeCun et al. 1998): 3x3 convolutions, each followed by max-pooling; for small images."""
 
 from itertools import pairwise
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A linear classifier: multinomial logistic regression when trained on cross-entropy."""
+"""A linear classifier (Bishop 2006, section 4.3.4): logistic regression on cross-entropy; the baseline of any other."""
 
 import math
 from typing import TYPE_CHECKING

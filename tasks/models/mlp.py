@@ -1,4 +1,4 @@
-"""A multi-layer perceptron."""
+"""A multi-layer perceptron (Rumelhart et al. 1986): fully connected layers; for small images and for features without a layout."""
 
 import math
 from itertools import pairwise

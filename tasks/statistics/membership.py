@@ -33,6 +33,19 @@ def caught(members: NDArray[np.floating], others: NDArray[np.floating], threshol
     return int((members <= threshold).sum()), int((others <= threshold).sum())
 
 
+def roc(members: Floats, others: Floats, points: int) -> tuple[Floats, Floats]:
+    """The ROC curve of the loss-threshold attack: shares (P,) of others and of members that are called members.
+
+    The thresholds are those at which about `points` evenly spaced shares of the others are; equal thresholds count once. Both ends,
+    no one and everyone, are part of it.
+    """
+    ranks = np.linspace(0, len(others) - 1, points).round().astype(int)
+    thresholds = np.unique(np.concatenate([[-np.inf], np.sort(others)[ranks], [np.inf]]))
+    shares = (np.searchsorted(np.sort(losses), thresholds, side="right") / len(losses) for losses in (others, members))
+    false, true = shares
+    return false, true
+
+
 def _midranks(values: Floats) -> Floats:
     """Ranks from 1; equal values share their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -83,7 +83,7 @@ PARAMS = {
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
         "early_stopping": {"enabled": False, "patience": 5, "min_delta": 0.0},
     },
-    "evaluate": {"confidence": 0.95},
+    "evaluate": {"confidence": 0.95, "calibration_bins": 15},
     "explain": {"images": 3, "methods": [{"name": "saliency"}, {"name": "occlusion", "window": 0.25}]},
 }
 
@@ -125,14 +125,15 @@ def write_training(root: Path, classes: Sequence[str], *, validation: bool) -> N
 
 
 def write_recorded(root: Path, *, automatic: bool) -> None:
-    """Of the dynamics the report reads the range test alone; its loss explodes at the end."""
+    """What the report reads of the dynamics: margins of the ten training images over 30 epochs, and a range test that explodes."""
     nothing = torch.zeros(0)
+    margins = torch.arange(30)[:, None] / 10 + torch.arange(10) - 3
     found: dict[str, torch.Tensor] = {}
     if automatic:
         rates, progress = torch.logspace(-7, 0, 300, dtype=torch.float64), torch.arange(300, dtype=torch.float64) / 300
         losses = 2.3 - 2 * torch.sigmoid(30 * (progress - 0.7)) + 1e-3 * torch.exp(60 * (progress - 0.85))
         found = {"range_test_rates": rates, "range_test_losses": losses, "range_test_chosen": torch.tensor([0.00123]).double()}
-    write_dynamics(root, Dynamics(*[nothing] * 8, **found))
+    write_dynamics(root, Dynamics(torch.arange(10), margins.half(), *[nothing] * 6, **found))
 
 
 def write_evaluation(root: Path, classes: Sequence[str], labels: Any, predicted: Any, random: np.random.Generator) -> None:
@@ -142,7 +143,9 @@ def write_evaluation(root: Path, classes: Sequence[str], labels: Any, predicted:
     table = pd.DataFrame(
         {"row": np.arange(total) * 3 + 7, "label": labels, "predicted": predicted, "confidence": confidence, "loss": loss}
     )
-    write_table(root, PREDICTIONS, table)
+    others = (1 - confidence) / max(len(classes) - 1, 1)
+    each = {f"probability_{number}": np.where(predicted == number, confidence, others) for number in range(len(classes))}
+    write_table(root, PREDICTIONS, pd.concat([table, pd.DataFrame(each)], axis=1))
     accuracy = {"accuracy": float(right.mean()), "accuracy_ci_low": 0.9123, "accuracy_ci_high": 0.9617}
     log_loss = {"log_loss": 0.2314, "log_loss_ci_low": 0.1712, "log_loss_ci_high": 0.2988}
     write_json(root / EVALUATION, {"n": total, **accuracy, "macro_f1": 0.9413, **log_loss, "ece": 0.0437})
@@ -159,7 +162,7 @@ def write_evaluation(root: Path, classes: Sequence[str], labels: Any, predicted:
 
 def write_explained(root: Path, random: np.random.Generator) -> None:
     """The first four predictions: two of them most certain, one least certain, and one that is both that and most wrong."""
-    table = pd.read_parquet(root / PREDICTIONS).head(4)
+    table = pd.read_parquet(root / PREDICTIONS, columns=["row", "label", "predicted", "confidence", "loss"]).head(4)
     similarity = {"rank_correlation": 0.12, "rank_correlation_absolute": 0.34, "ssim": 0.56, "pairs": 12}
     methods = [
         {"name": name, "settings": {}, "meaning": f"what {name} means", "signed": name != "saliency", "similarity": similarity,
@@ -249,7 +252,12 @@ def suspicious_diagnosis(tests: int) -> Diagnosis:
                     remedy=keep, evidence={"leaked_test_rows": [10, 16], "training_rows_they_are_near_to": [3, 9]}),
             finding("label_noise", "Wrong labels", "flag", n=tests, unit="fraction", estimate=0.1, ci_low=0.07, ci_high=0.13,
                     reference=0.02, reference_name="smallest that matters", verdict="label_noise",
-                    evidence={f"test_candidate_{name}": values for name, values in candidates.items()}),
+                    evidence={f"test_candidate_{name}": values for name, values in candidates.items()}
+                    | {"train_candidate_rows": [2, 5]}),
+            finding("calibration", "Calibration", "flag", estimate=0.07, ci_low=0.03, ci_high=0.16, reference=0.05,
+                    reference_name="smallest that matters", verdict="overconfident", evidence={"temperature": 2.5}),
+            finding("membership", "Membership inference", "pass", estimate=0.55, ci_low=0.5, ci_high=0.6, unit="fraction",
+                    evidence={"roc_false_positive_rates": [0.0, 0.5, 1.0], "roc_true_positive_rates": [0.0, 0.7, 1.0]}),
             *found.findings[1:],
         ],
     })  # fmt: skip
@@ -387,6 +395,36 @@ def test_shows_suspicious_labels_and_leaked_images_with_their_training_image(tmp
     plain = page(write_results(tmp_path / "plain"))
     assert '<section id="labels">' not in plain
     assert '<section id="leaks">' not in plain
+
+
+def test_draws_the_margins_the_attack_and_the_calibration_after_scaling(tmp_path: Path) -> None:
+    text = page(write_results(tmp_path, suspicious=True))
+    assert "of 10 training images after each epoch" in text
+    assert "as thin lines the 2 whose labels are the most suspicious" in text
+    assert "Line chart of the margins of 10 training images over 30 epochs" in text
+    assert "ROC curve of the attack by the loss; area 0.550" in text
+    assert "Roc false positive rates" not in text
+    assert "after temperature scaling with T = 2.50, which was fitted on validation" in text
+    plain = page(write_results(tmp_path / "plain"))
+    assert "Line chart of the margins" in plain
+    assert all(words not in plain for words in ("thin lines", "ROC curve", "Triangles"))
+
+
+def test_the_temperature_of_the_trained_model_is_not_applied_to_an_exported_one(tmp_path: Path) -> None:
+    root = write_results(tmp_path, suspicious=True)
+    path = root / "lineage/evaluate.json"
+    known = json.loads(path.read_text())
+    resolved = known["predicate"]["buildDefinition"]["internalParameters"]["resolvedParameters"]
+    resolved["evaluate"]["model"] = "models/compressed/quantize/model.onnx"
+    path.write_text(json.dumps(known))
+    assert "Triangles" not in page(root)
+
+
+def test_margins_of_another_run_than_the_data_are_refused(tmp_path: Path) -> None:
+    root = write_results(tmp_path)
+    write_dynamics(root, Dynamics(torch.arange(11), torch.zeros(2, 11).half(), *[torch.zeros(0)] * 6))
+    with pytest.raises(ArtifactError, match=r"records more images than .*train\.safetensors has.*'train'"):
+        page(root)
 
 
 def test_names_the_file_of_each_picture_where_the_source_has_files(tmp_path: Path) -> None:
@@ -728,7 +766,7 @@ def test_has_headings_in_order_and_a_name_for_every_picture_and_chart(browser: A
         assert tab.evaluate("document.documentElement.lang") == "en"
         assert "Overtrained" in tab.title()
         assert tab.locator("img:not([alt])").count() == 0
-        assert tab.locator("svg[role=img][aria-label]").count() == tab.locator("svg").count() == 4
+        assert tab.locator("svg[role=img][aria-label]").count() == tab.locator("svg").count() == 5
         ids = tab.eval_on_selector_all("[id]", "all => all.map(one => one.id)")
         assert len(ids) == len(set(ids))
     finally:

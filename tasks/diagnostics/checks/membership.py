@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VERDICT = "privacy_leak"
 PRECEDENCE = 94
 REQUIRED = False
+CURVE_POINTS = 50  # of the ROC curve that the report draws
 QUESTION = Question(
     code="membership",
     title="Membership inference",
@@ -47,7 +48,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     from tasks.statistics.calibration import log_losses
     from tasks.statistics.comparisons import detectable_above
     from tasks.statistics.intervals import newcombe
-    from tasks.statistics.membership import caught, lower_probability
+    from tasks.statistics.membership import caught, lower_probability, roc
 
     labels = measured.train.labels[measured.train_index]
     members, others = log_losses(measured.train_logits, labels), log_losses(measured.test_logits, measured.test.labels)
@@ -59,6 +60,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     area = lower_probability(members, others, limits.confidence)
     hits, false_hits = caught(members, others, float(members.mean()))
     advantage, between = hits / m - false_hits / n, newcombe(false_hits, n, hits, m, limits.confidence)
+    false_rates, true_rates = roc(members, others, CURVE_POINTS)
     wrong = measured.train_logits.argmax(-1) != labels, measured.test_logits.argmax(-1) != measured.test.labels
     right, test_right = caught(wrong[0].astype(np.float64), wrong[1].astype(np.float64), 0.0)
     least = detectable_above(settings.smallest_area, area.error, limits.confidence, limits.power)
@@ -76,6 +78,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             "advantage_ci": list(between),
             "advantage_of_the_0_1_loss": right / m - test_right / n,
             "smallest_area_that_matters": settings.smallest_area,
+            "roc_false_positive_rates": false_rates.tolist(),
+            "roc_true_positive_rates": true_rates.tolist(),
         },
         remedy=_remedy() if status == "flag" else None,
         by_exclusion=status == "pass" and least > settings.smallest_area,

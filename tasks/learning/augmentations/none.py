@@ -1,4 +1,4 @@
-"""The images as they are."""
+"""The images as they are: the baseline, and right where no change of an image is sure to keep its class."""
 
 from tasks.core.settings import Section
 

@@ -1,4 +1,4 @@
-"""No averaging: the weights after the last step of an epoch are those that count."""
+"""No averaging: the weights after the last step of an epoch are those that count. The baseline."""
 
 from typing import TYPE_CHECKING
 

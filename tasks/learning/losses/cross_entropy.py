@@ -1,4 +1,4 @@
-"""Cross-entropy, in nats: the negative log-likelihood of the softmax."""
+"""Cross-entropy, in nats: the softmax's negative log-likelihood (Bishop 2006, section 4.3.4); the default choice."""
 
 from functools import partial
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""CutMix: a rectangle of each image comes from another one of its batch, and so does that share of the label (Yun et al. 2019)."""
+"""CutMix: a rectangle comes from another image, and so does that share of the label (Yun et al. 2019); for photographs."""
 
 from typing import TYPE_CHECKING
 

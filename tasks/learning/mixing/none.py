@@ -1,4 +1,4 @@
-"""Every example by itself, with its label."""
+"""Every example by itself, with its label: the baseline."""
 
 from tasks.core.settings import Section
 

@@ -1,4 +1,4 @@
-"""Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+"""Adam with decoupled weight decay (Loshchilov & Hutter 2019): the common choice for new models."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

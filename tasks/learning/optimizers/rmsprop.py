@@ -1,4 +1,4 @@
-"""RMSprop (Tieleman & Hinton 2012)."""
+"""RMSprop (Tieleman & Hinton 2012): gradients divided by their recent size; to repeat published runs that used it."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

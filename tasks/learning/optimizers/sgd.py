@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, with momentum (Sutskever et al. 2013)."""
+"""Stochastic gradient descent, with momentum (Sutskever et al. 2013); with a tuned rate and schedule often the best for images."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self

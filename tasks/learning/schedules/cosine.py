@@ -1,4 +1,4 @@
-"""Half a cosine from the first learning rate down to a share of it (Loshchilov & Hutter 2017, eq. 5): the common choice today."""
+"""Half a cosine from the first learning rate towards a share of it (Loshchilov & Hutter 2017, eq. 5): the common choice today."""
 
 import math
 from typing import TYPE_CHECKING
@@ -12,14 +12,13 @@ if TYPE_CHECKING:
 
 
 class Settings(Section):
-    final_fraction: float = Field(ge=0, le=1, default=0.0)  # the last learning rate, as a share of the first
+    final_fraction: float = Field(ge=0, le=1, default=0.0)  # what the rate falls to, as a share of the first
 
 
 def build(settings: Settings, steps_per_epoch: int, epochs: float) -> "Schedule":
-    """The rates of torch's CosineAnnealingLR without restarts, stepped once per epoch.
+    """The rates of torch's CosineAnnealingLR(T_max=epochs) without restarts, stepped once per epoch.
 
-    Its `T_max` is one less than the epochs, so that `final_fraction` is reached in the last epoch and not after it.
+    The epoch after the last would have the rate `final_fraction`: no epoch is spent on a rate of 0.
     """
-    last = max(math.ceil(epochs) - 1, 1)
     floor = settings.final_fraction
-    return lambda step, val_losses: floor + (1 - floor) * (1 + math.cos(math.pi * (step // steps_per_epoch) / last)) / 2
+    return lambda step, val_losses: floor + (1 - floor) * (1 + math.cos(math.pi * (step // steps_per_epoch) / epochs)) / 2

@@ -3,8 +3,11 @@
 import re
 
 import pandas as pd
+import pytest
+import torch
 
-from tasks.charts.reliability import FEW, reliability_chart
+from tasks.charts.reliability import FEW, Scaled, reliability_chart, scaled
+from tasks.statistics.calibration import Bin
 
 COLUMNS = ["bin_low", "bin_high", "n", "confidence", "accuracy", "accuracy_ci_low", "accuracy_ci_high"]
 BINS = pd.DataFrame([(0.4, 0.6, 10, 0.5, 0.7, 0.4, 0.9), (0.8, 1.0, 30, 0.95, 0.85, 0.7, 0.95)], columns=COLUMNS)
@@ -34,3 +37,23 @@ def test_counts_of_images_are_whole_numbers() -> None:
     ticks = re.findall(r">([0-9.]+)</text>", reliability_chart(BINS.assign(n=[2, 3]), 0.2))
     assert ticks
     assert all("." not in text for text in ticks)
+
+
+def test_scaled_confidences_are_those_of_the_logits_divided_by_the_temperature() -> None:
+    logits = torch.tensor([[4.0, 0.0, -2.0], [1.0, 3.0, 0.0], [0.0, 0.0, 8.0]], dtype=torch.float64)
+    columns = {f"probability_{number}": column.numpy() for number, column in enumerate(logits.softmax(1).T)}
+    predictions = pd.DataFrame({"label": [0, 2, 2], "predicted": [0, 1, 2], "probability_of_rain": 9.0} | columns)
+    after = scaled(predictions, 2.0, bins=1)
+    expected = (logits / 2).softmax(1).max(1).values.mean().item()
+    assert [(found.n, found.correct) for found in after.bins] == [(3, 2)]
+    assert after.bins[0].confidence == pytest.approx(expected)
+    assert after.error == pytest.approx(abs(2 / 3 - expected))
+
+
+def test_what_temperature_scaling_brings_is_drawn_where_there_are_enough_images() -> None:
+    after = Scaled(2.0, [Bin(0.4, 0.6, 10, 0.5, 6), Bin(0.8, 1.0, FEW - 1, 0.9, 1)])
+    drawn = reliability_chart(BINS, 0.125, after)
+    assert ">after scaling, T = 2.00<" in drawn
+    assert f"After temperature scaling with T = 2.00 it is {after.error:.3f}." in drawn
+    nothing = reliability_chart(BINS, 0.125, Scaled(2.0, after.bins[1:]))
+    assert drawn.count("<use") == nothing.count("<use") + 1

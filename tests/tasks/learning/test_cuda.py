@@ -49,7 +49,6 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "step": {"step_size": 1},
     "multistep": {"milestones": [2]},
     "exponential": {"gamma": 0.9},
-    "cosine": {"final_fraction": 0.1},  # otherwise the rate of the second and last epoch is 0
 }
 OTHERS: dict[str, dict[str, Any]] = {
     "accumulate": {"accumulate": 3},

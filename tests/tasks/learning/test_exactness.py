@@ -301,7 +301,7 @@ def test_dropout_draws_as_in_a_plain_loop_to_the_bit() -> None:
     ("stated", "make"),
     [
         ({"name": "exponential", "gamma": 0.8}, lambda optimizer: lr_scheduler.ExponentialLR(optimizer, 0.8)),
-        ({"name": "cosine"}, lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 7)),
+        ({"name": "cosine"}, lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, 8)),
         ({"name": "step", "step_size": 2, "gamma": 0.5}, lambda optimizer: lr_scheduler.StepLR(optimizer, 2, 0.5)),
     ],
 )

@@ -129,6 +129,21 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(
 
 
 @pytest.mark.usefixtures("early")
+@pytest.mark.parametrize(("stated", "said"), [(SGD, 1), ({"name": "adam"}, 0)])
+def test_a_rate_that_moves_at_every_step_is_followed_or_said_to_prevent_recording(
+    stated: dict[str, Any], said: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def falling(built: Learner) -> Learner:
+        return replace(built, schedule=lambda step, losses: 1 / (1 + step))
+
+    weights, history = trained(lambda: [nn.ReLU()], stated, falling, record=True)
+    assert capsys.readouterr().out.count("the learning rate changes too often for a recording") == said
+    expected, expected_history = trained(lambda: [nn.ReLU()], stated, falling, record=False)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert history == expected_history
+
+
+@pytest.mark.usefixtures("early")
 def test_a_recording_with_other_bits_is_not_relied_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,10 +105,10 @@ REFERENCES: dict[str, list[tuple[dict[str, Any], Callable[[], list[float]]]]] = 
         ({"power": 0.9}, lambda: each_step(lambda sgd: lr_scheduler.PolynomialLR(sgd, STEPS, power=0.9))),
     ],
     "cosine": [
-        ({}, lambda: each_epoch(lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, EPOCHS - 1))),
+        ({}, lambda: each_epoch(lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, EPOCHS))),
         (
             {"final_fraction": 0.1},
-            lambda: each_epoch(lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, EPOCHS - 1, eta_min=0.1 * RATE)),
+            lambda: each_epoch(lambda sgd: lr_scheduler.CosineAnnealingLR(sgd, EPOCHS, eta_min=0.1 * RATE)),
         ),
     ],
     "onecycle": [

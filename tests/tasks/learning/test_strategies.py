@@ -234,6 +234,18 @@ class Dead(nn.Module):
         return torch.relu(self.layer(images.flatten(1)) - 1e6)
 
 
+class DeadUnits(nn.Module):
+    """One hidden layer, whose units never answer: the last layer's biases alone have a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.last = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.last(torch.relu(self.hidden(images.flatten(1)) - 1e6))
+        return logits
+
+
 class Settled(nn.Module):
     """Has no gradient after three epochs, in which it has learned."""
 
@@ -248,9 +260,21 @@ class Settled(nn.Module):
         return logits if self.steps <= 3 * BATCHES else logits.detach() + 0 * self.layer.bias
 
 
-def test_a_model_whose_gradients_are_all_zero_is_told() -> None:
-    with pytest.raises(TrainingError, match=r"no weight has changed in epoch 1 \(4 batches\), although nothing.*dead"):
-        trained(model=Dead())
+@pytest.mark.parametrize("model", [Dead, DeadUnits])
+def test_a_model_whose_gradients_are_zero_is_told(model: type[nn.Module]) -> None:
+    with pytest.raises(
+        TrainingError, match=r"no weight but biases has changed in epoch 1 \(4 batches\), although nothing.*dead"
+    ):
+        trained(model=model())
+
+
+def test_a_model_of_which_only_biases_are_trained_is_no_failure() -> None:
+    model = DeadUnits()
+    for layer in (model.hidden, model.last):
+        layer.weight.requires_grad_(False)
+    before = model.last.bias.detach().clone()
+    trained(model=model)
+    assert not torch.equal(model.last.bias, before)
 
 
 def test_a_loss_that_explodes_is_told_before_it_is_infinite() -> None:
