@@ -1,27 +1,33 @@
 """A reproduction as an in-toto statement with the test-result predicate (https://in-toto.io/attestation/test-result/v0.1)."""
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.lineage.blobs import contents, objects_at
 from flows.lineage.lock import LOCK_FILE
 from flows.lineage.reproduction.reproduce import Outcome, Reproduction
+from flows.lineage.signing.dsse import signed
+from flows.lineage.signing.signature import TEST_RESULT
 from flows.lineage.statement import STATEMENT_TYPE
 from flows.repository import PIPELINE_FILE
 from tasks.core.files import write_json
 from tasks.core.settings import PARAMS_FILE
 
-TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 RESULTS = {Outcome.IDENTICAL: "PASSED", Outcome.WITHIN_TOLERANCE: "WARNED", Outcome.DIVERGED: "FAILED"}
 
 
-def write_test_result(path: Path, root: Path, found: Reproduction) -> None:
+def write_test_result(path: Path, root: Path, found: Reproduction, key: "Ed25519PrivateKey | None" = None) -> None:
     """Write the result of reproducing a commit: the subject is its dvc.lock, the tests are the stages.
 
-    It holds no time, host or user, so that the same outcome gives the same bytes.
+    With a key, it is the payload of a DSSE envelope. It holds no time, host or user, so that the same outcome gives the same bytes.
     """
-    write_json(path, test_result(root, found))
+    statement = test_result(root, found)
+    write_json(path, signed(json.dumps(statement, indent=1, sort_keys=True).encode(), key, []) if key else statement)
 
 
 def test_result(root: Path, found: Reproduction) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from tasks.core.settings import PARAMS_FILE
 # Beside dvc.lock and not in lineage/, where every file is taken for a stage's statement. Git has it; DVC does not look at it.
 SIGNATURE = Path("dvc.lock.dsse.json")
 PREDICATE_TYPE = "urn:goodfit:record:v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"  # of a reproduction
 ALWAYS = (LOCK_FILE, PIPELINE_FILE, PARAMS_FILE)
 
 
@@ -66,6 +67,7 @@ class Signature:
     claimed: list[str]  # the ids that the envelope names; whoever wrote it chose them
     files: list[str]
     wrong: list[Wrong] = field(default_factory=list)
+    result: str = ""  # what a signed reproduction says, such as PASSED; empty for the signature over a record
 
     @property
     def outcome(self) -> Checked:
@@ -112,7 +114,8 @@ def signature(root: Path, public_keys: Sequence[Path] = (), path: Path | None = 
     Args:
         root: the repository.
         public_keys: each of these must have signed. Without one, anybody may have.
-        path: of the envelope, if it is not beside dvc.lock.
+        path: of the envelope, if it is not beside dvc.lock. Such a one may also hold the result of a reproduction, whose subject
+            is dvc.lock alone.
 
     Raises:
         GoodfitError: a public key cannot be read.
@@ -123,7 +126,7 @@ def signature(root: Path, public_keys: Sequence[Path] = (), path: Path | None = 
         return None
     try:
         envelope = read_envelope((root / place).read_text(encoding="utf-8"))
-        subjects = _subjects(envelope)
+        subjects, result = _said(envelope, reproductions=path is not None)
     except (EnvelopeError, UnicodeDecodeError) as error:
         wrong = Wrong(place.as_posix(), Checked.MISMATCH, "an envelope over a record", str(error))
         return Signature(place.as_posix(), [], [], [], [wrong])
@@ -139,7 +142,8 @@ def signature(root: Path, public_keys: Sequence[Path] = (), path: Path | None = 
         for name in keys
         if name not in by
     ]
-    return Signature(place.as_posix(), by, claimed, list(subjects), [*missing, *_compare(root, subjects)])
+    differing = [*missing, *_compare(root, subjects, whole=not result)]
+    return Signature(place.as_posix(), by, claimed, list(subjects), differing, result)
 
 
 def _named(keys: list[str]) -> str:
@@ -183,32 +187,36 @@ def _statements(root: Path) -> dict[str, str]:
     return {path: outs[path] for path in sorted(outs) if Path(path).parent == STATEMENTS}
 
 
-def _subjects(envelope: Envelope) -> dict[str, str]:
-    """The signed files with their SHA-256.
+def _said(envelope: Envelope, *, reproductions: bool) -> tuple[dict[str, str], str]:
+    """The signed files with their SHA-256, and the result of a reproduction; that is empty for a record.
 
     Raises:
-        EnvelopeError: the payload is not a record.
+        EnvelopeError: the payload is not a record, nor a reproduction where these count.
     """
     try:
         document = json.loads(envelope.payload)
         subjects = {name: digests["sha256"] for name, digests in digests_in(document["subject"]).items()}
         kind = document["predicateType"]
+        result = str(document["predicate"]["result"]) if kind == TEST_RESULT else ""
     except UNEXPECTED as error:
         raise EnvelopeError(f"its payload is not a record ({type(error).__name__}: {error})") from None
-    if (envelope.payload_type, kind) != (PAYLOAD_TYPE, PREDICATE_TYPE):
-        raise EnvelopeError(f"it signs {envelope.payload_type!r} of type {kind!r}; expected {PREDICATE_TYPE!r}")
-    return subjects
+    accepted = (PREDICATE_TYPE, TEST_RESULT) if reproductions else (PREDICATE_TYPE,)
+    if envelope.payload_type != PAYLOAD_TYPE or kind not in accepted:
+        expected = " or ".join(map(repr, accepted))
+        raise EnvelopeError(f"it signs {envelope.payload_type!r} of type {kind!r}; expected {expected}")
+    return subjects, result
 
 
-def _compare(root: Path, subjects: dict[str, str]) -> Iterator[Wrong]:
+def _compare(root: Path, subjects: dict[str, str], *, whole: bool) -> Iterator[Wrong]:
+    """The signed files that are others by now, and of a `whole` record what was not signed with it."""
     for name, sha256 in subjects.items():
         found = _sha256(root / name)
         if found is None:
             yield Wrong(name, Checked.MISSING, f"sha256 {sha256}", "no file")
         elif found != sha256:
             yield Wrong(name, Checked.MISMATCH, f"sha256 {sha256}", f"sha256 {found}")
-    if subjects.get(LOCK_FILE) != _sha256(root / LOCK_FILE):
-        return  # said above; what another dvc.lock lists does not count
+    if not whole or subjects.get(LOCK_FILE) != _sha256(root / LOCK_FILE):
+        return  # what another dvc.lock lists does not count
     for name in sorted({*ALWAYS, *_statements(root)} - subjects.keys()):
         yield Wrong(name, Checked.MISMATCH, "no such file", "one that belongs to the record")
 

@@ -17,7 +17,8 @@ TEXT = (
 EXAMPLE = (
     "  goodfit lineage reproduce                                       the commit that is checked out\n"
     "  goodfit lineage reproduce v1.0 models/model.safetensors         a file of a tag, and what it was made from\n"
-    "  goodfit lineage reproduce --tolerance 1e-6 --output result.json"
+    "  goodfit lineage reproduce --tolerance 1e-6 --output result.json\n"
+    "  goodfit lineage reproduce --key ~/keys/auditor.pem --output result.json"
 )
 FAILURE = 4  # 1 is a divergence
 
@@ -51,6 +52,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--output", metavar="FILE", type=given_path, help="write the result as an in-toto test-result statement"
     )
     command.add_argument(
+        "--key", metavar="KEY.pem", type=given_path, help="sign that statement, as a DSSE envelope, with this private key"
+    )
+    command.add_argument(
         "--json", action="store_true", help="print JSON; what the stages print goes to standard error in any case"
     )
 
@@ -71,10 +75,15 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from flows.lineage.reproduction.attested import write_test_result
     from flows.lineage.reproduction.reproduce import reproduce
     from flows.lineage.reproduction.reproduced import as_json, as_text
+    from flows.lineage.signing.keys import private_key
 
     if options.path is not None and options.stage is not None:
         print("error: a path and --stage say the same; expected one of them", file=sys.stderr)
         return 2
+    if options.key and not options.output:
+        print("error: --key signs the result that --output FILE writes; expected both", file=sys.stderr)
+        return 2
+    key = private_key(options.key) if options.key else None  # before the work: it may be missing, or need a password
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         found = reproduce(
@@ -89,6 +98,6 @@ def call(options: argparse.Namespace, root: Path) -> int:
         print("interrupted: the temporary folder is " + ("kept" if options.keep else "removed"), file=sys.stderr)
         return 130
     if options.output:
-        write_test_result(options.output, root, found)
+        write_test_result(options.output, root, found, key)
     print(json.dumps(as_json(found), indent=2) if options.json else as_text(found))
     return found.outcome

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,11 @@ from typing import Any
 import pytest
 
 from flows.lineage.digest import digest_file
-from flows.lineage.reproduction.attested import TEST_RESULT
 from flows.lineage.reproduction.attested import test_result as as_statement
 from flows.lineage.reproduction.compare import FileResult
 from flows.lineage.reproduction.reproduce import Outcome, Reproduction, reproduce
 from flows.lineage.reproduction.reproduced import as_text
+from flows.lineage.signing.signature import TEST_RESULT
 from tasks.core.errors import GoodfitError, UnknownNameError
 from tests.conftest import Project
 
@@ -305,6 +307,37 @@ def test_a_project_in_a_folder_of_its_git_repository_is_reproduced(small: Projec
     part.run("dvc", "init", "-q", "--subdir")
     run_and_commit(part)
     assert reproduce(part.root, say=print).outcome is Outcome.IDENTICAL
+
+
+def test_a_signed_result_is_checked_and_is_no_signature_over_the_record(small: Project, tmp_path: Path) -> None:
+    key, public, result = tmp_path / "auditor.pem", tmp_path / "auditor.pub", tmp_path / "result.json"
+    small.run("openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key))
+    small.run("openssl", "pkey", "-in", str(key), "-pubout", "-out", str(public))
+    small.run("goodfit", "lineage", "reproduce", "--key", str(key), "--output", str(result))
+    check = ("goodfit", "lineage", "check-signature", "--public-key", str(public))
+    said = small.run(*check, "--signature", str(result)).stdout
+    assert re.fullmatch(r"signed: key [0-9a-f]{12} says of this dvc.lock that its reproduction PASSED\n", said)
+    assert json.loads(small.run(*check, "--signature", str(result), "--json").stdout)["result"] == "PASSED"
+    shutil.copy2(result, small.root / "dvc.lock.dsse.json")
+    refused = small.run(*check, check=False)
+    assert (refused.returncode, "expected 'urn:goodfit:record:v1'" in refused.stderr) == (1, True)
+    (small.root / "dvc.lock.dsse.json").unlink()
+    envelope = json.loads(result.read_text())
+    payload = b64decode(envelope["payload"])
+    result.write_text(json.dumps(envelope | {"payload": b64encode(payload.replace(b"PASSED", b"FAILED")).decode()}))
+    assert small.run(*check, "--signature", str(result), check=False).returncode == 1
+    result.write_text(json.dumps(envelope))
+    (small.root / "dvc.lock").write_text((small.root / "dvc.lock").read_text() + "\n")
+    other = small.run(*check, "--signature", str(result), check=False)
+    assert (other.returncode, "dvc.lock: the signature has sha256" in other.stderr) == (1, True)
+
+
+def test_a_key_without_a_place_for_the_result_is_a_usage_error_before_anything_runs(small: Project, tmp_path: Path) -> None:
+    alone = small.run("goodfit", "lineage", "reproduce", "--key", "none.pem", check=False, FAIL="1")
+    assert (alone.returncode, "expected both" in alone.stderr) == (2, True)
+    missing = ("--key", str(tmp_path / "none.pem"), "--output", str(tmp_path / "result.json"))
+    lost = small.run("goodfit", "lineage", "reproduce", *missing, check=False, FAIL="1")
+    assert (lost.returncode, "the private key cannot be read" in lost.stderr) == (4, True)
 
 
 def test_a_frozen_stage_is_refused(small: Project) -> None:
