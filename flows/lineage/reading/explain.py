@@ -12,17 +12,19 @@ from flows.lineage.reading.forecast import Forecast, Outcome, forecast
 from flows.lineage.reading.list import not_seen
 from flows.lineage.reading.past import FIRST_RUN, Past, past, read_past
 from flows.selection import chosen_stages, pipeline
+from tasks.core.errors import UnknownNameError
+from tasks.core.settings import expected_names
 
 AGAIN = "it was forced, or an output was missing or changed"
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One stage: what happened, and what would happen."""
+    """One stage: what happened, and what would happen, which is not asked of a revision."""
 
     stage: str
     last: Past | None
-    now: Forecast
+    now: Forecast | None
     roots: list[tuple[str, Cause]]  # of now: what would let the stages before it run
 
 
@@ -34,20 +36,37 @@ class Explanation:
     not_seen: list[str]
 
 
-def explain(root: Path, stages: Sequence[str] = ()) -> Explanation:
-    """Explain these stages, or all.
+def explain(root: Path, stages: Sequence[str] = (), revision: str | None = None) -> Explanation:
+    """Explain these stages, or all: why they ran last and would run now; of a revision, why the run that it records was made.
 
     Raises:
         UnknownNameError: there is no such stage.
-        GoodfitError: dvc.yaml or params.yaml cannot be read, there is no Git, or no Git repository.
+        GoodfitError: dvc.yaml or params.yaml cannot be read, there is no Git, no Git repository, or nothing recorded at the revision.
     """
+    if revision is not None:
+        return _explain_revision(root, stages, revision)
     graph = pipeline(root)
     chosen = chosen_stages(graph, stages)
     found = forecast(root, graph, chosen)
-    wanted = [name for name in chosen if not stages or any(name == stage or name.startswith(f"{stage}@") for stage in stages)]
+    wanted = [name for name in chosen if not stages or any(_is_of(name, stage) for stage in stages)]
     line = read_past(root)
     explained = [Explained(name, past(root, line, name), found[name], _roots(found, name)) for name in wanted]
     return Explanation(explained, not_seen(line.history))
+
+
+def _explain_revision(root: Path, stages: Sequence[str], revision: str) -> Explanation:
+    line = read_past(root, revision)
+    recorded = list(line.snapshots[-1].stages) if line.snapshots else []  # none where its dvc.lock is not what DVC writes
+    for stage in stages:
+        if not any(_is_of(name, stage) for name in recorded):
+            raise UnknownNameError(f"unknown stage '{stage}' at {revision}; {expected_names(stage, recorded)}")
+    wanted = [name for name in recorded if not stages or any(_is_of(name, stage) for stage in stages)]
+    return Explanation([Explained(name, past(root, line, name), None, []) for name in wanted], not_seen(line.history))
+
+
+def _is_of(name: str, stage: str) -> bool:
+    """Whether a stage is the one that is asked for, or a member of that `foreach` or `matrix` stage."""
+    return name == stage or name.startswith(f"{stage}@")
 
 
 def _roots(found: Mapping[str, Forecast], name: str) -> list[tuple[str, Cause]]:
@@ -72,16 +91,20 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
             {
                 "stage": one.stage,
                 "last": _past_as_json(one.last) if one.last else None,
-                "now": {
-                    "outcome": one.now.outcome.name.lower(),
-                    "causes": [_cause(cause) for cause in one.now.causes],
-                    "after": one.now.after,
-                    "roots": [{"stage": stage} | _cause(cause) for stage, cause in one.roots],
-                },
             }
+            | ({"now": _now_as_json(one.now, one.roots)} if one.now else {})
             for one in explanation.stages
         ],
         "not_seen": explanation.not_seen,
+    }
+
+
+def _now_as_json(now: Forecast, roots: Sequence[tuple[str, Cause]]) -> dict[str, Any]:
+    return {
+        "outcome": now.outcome.name.lower(),
+        "causes": [_cause(cause) for cause in now.causes],
+        "after": now.after,
+        "roots": [{"stage": stage} | _cause(cause) for stage, cause in roots],
     }
 
 
@@ -103,7 +126,10 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
         if place:
             yield ""
         yield escaped(one.stage)
-        yield from (f"  {line}" for line in [*_last(one.last, bool(explanation.not_seen)), *_now(one)])
+        yield from (
+            f"  {line}"
+            for line in [*_last(one.last, bool(explanation.not_seen)), *(_now(one.now, one.roots) if one.now else ())]
+        )
 
 
 def _last(last: Past | None, partly: bool) -> Iterator[str]:
@@ -139,12 +165,12 @@ def _journal(last: Past) -> Iterator[str]:
         yield f"  journal: it had run with the same inputs before: {AGAIN}"
 
 
-def _now(one: Explained) -> Iterator[str]:
-    yield f"now: {one.now}"
-    if one.now.outcome is not Outcome.FROZEN:
-        yield from (f"  {cause}" for cause in one.now.causes)
+def _now(now: Forecast, roots: Sequence[tuple[str, Cause]]) -> Iterator[str]:
+    yield f"now: {now}"
+    if now.outcome is not Outcome.FROZEN:
+        yield from (f"  {cause}" for cause in now.causes)
     else:
-        yield from (f"  {cause} (not looked at while it is frozen)" for cause in one.now.causes)
-    if one.now.outcome is Outcome.CHANGED:
-        yield f"  and on the outputs of {' and '.join(map(escaped, one.now.after))}"
-    yield from (f"  because of {escaped(stage)}: {cause}" for stage, cause in one.roots)
+        yield from (f"  {cause} (not looked at while it is frozen)" for cause in now.causes)
+    if now.outcome is Outcome.CHANGED:
+        yield f"  and on the outputs of {' and '.join(map(escaped, now.after))}"
+    yield from (f"  because of {escaped(stage)}: {cause}" for stage, cause in roots)

@@ -12,6 +12,7 @@ from flows.lineage.lock import Locked, read_lock
 from flows.lineage.objects import Objects
 from flows.lineage.reading.causes import NOT_STATED, Cause, differing, leaves, listed
 from flows.lineage.reading.chain import writer
+from flows.lineage.revisions import recorded_commit
 from flows.lineage.statement import flat, statement_path
 from tasks.core.settings import PARAMS_FILE
 
@@ -30,24 +31,28 @@ class Past:
     causes: list[Cause]  # none where a run with the same inputs wrote other outputs, or the same again
     roots: list[tuple[str, Cause]]  # of earlier stages: what changed first, with the stage that it belongs to
     same_outputs: bool  # as the entry before, the statement aside
-    journal: dict[str, Any] | None  # the newest line of this stage
+    journal: dict[str, Any] | None  # the newest line of this stage; of a revision, of what it records
     again: bool  # the journal has a run with the same statement before that one
 
 
 @dataclass(frozen=True)
 class Line:
-    """The dvc.lock of each commit on the way to here, and that of the working tree where it differs."""
+    """The dvc.lock of each commit on the way to here, and that of the working tree where it differs; or on the way to a `revision`."""
 
     snapshots: list[Snapshot]
     history: History
+    revision: str = ""
 
 
-def read_past(root: Path) -> Line:
-    """The states of dvc.lock, the oldest first.
+def read_past(root: Path, revision: str | None = None) -> Line:
+    """The states of dvc.lock, the oldest first, up to the working tree or to a revision.
 
     Raises:
-        GoodfitError: there is no Git, or no Git repository.
+        GoodfitError: there is no Git, or no Git repository, or the revision records nothing.
     """
+    if revision is not None:
+        history = read_line(root, recorded_commit(root, revision))
+        return Line(history.snapshots, history, revision)
     history, now = read_line(root), read_lock(root)
     snapshots = list(history.snapshots)
     if now and (not snapshots or snapshots[-1].stages != now):
@@ -64,9 +69,11 @@ def past(root: Path, line: Line, stage: str) -> Past | None:
     recorded, before = snapshots[at], snapshots[at - 1].stages.get(stage) if at else None
     causes = _causes(root, snapshots, at, stage)
     entry = recorded.stages[stage]
-    mine = [line for line in read_journal(root) if line["stage"] == stage]
+    mine = [done for done in read_journal(root) if done["stage"] == stage]
     statement = entry.outs.get(statement_path(stage).as_posix())
-    same = [line for line in mine if line["outcome"] == "ran" and statement and line.get("statement_md5") == statement]
+    same = [done for done in mine if done["outcome"] == "ran" and statement and done.get("statement_md5") == statement]
+    if line.revision:  # what was run since does not belong to it
+        mine = same
     return Past(
         stage=stage,
         recorded_by=recorded.name,

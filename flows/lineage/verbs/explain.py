@@ -10,14 +10,15 @@ from flows.lineage.arguments import given
 TEXT = (
     "Explain why stages ran last and would run now. Old and new values, and what changed first.\n\n"
     "`last` compares the entry of dvc.lock with the one before it in Git's history, `now` with the files that are there:\n"
-    "what `dvc repro` would do. Nothing is changed.\n\n"
+    "what `dvc repro` would do. Nothing is changed. With --rev, why the run was made that a commit records.\n\n"
     "exit codes: 0 done; 1 no Git repository, or a file cannot be read; 2 usage error or unknown stage"
 )
-EXAMPLE = "  goodfit lineage explain evaluate"
+EXAMPLE = "  goodfit lineage explain evaluate\n  goodfit lineage explain --rev v1.0 train"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("stages", metavar="STAGE", nargs="*", type=given, help="these stages (default: all)")
+    command.add_argument("--rev", metavar="REV", type=given, help="explain the run of a commit, a tag or an experiment instead")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -29,7 +30,7 @@ def call(options: argparse.Namespace, root: Path) -> int:
     from flows.repository import require_dvc
 
     require_dvc(root)
-    found = explain(root, options.stages)
+    found = explain(root, options.stages, options.rev)
     if options.json:
         print(json.dumps(as_json(found), indent=2, default=iso))
         return 0

@@ -96,6 +96,35 @@ def test_json_has_values_as_they_are_and_leaves_out_what_is_not_stated(small: Sm
     assert fit["last"]["causes"][0]["kind"] == "first run"
 
 
+def test_the_run_of_a_commit_or_an_experiment_is_explained_without_what_came_later(small: Small) -> None:
+    first = small.run("git", "rev-parse", "--short", "HEAD").stdout.strip()
+    small.edit("params.yaml", "rate: 0.5", "rate: 0.25")
+    small.run("dvc", "repro")
+    second = small.commit()
+    small.run("git", "tag", "kept")
+    small.run("dvc", "exp", "run", "-q", "-n", "tried", "-S", "fit.rate=0.125")
+    small.run("git", "checkout", "-q", ".")
+    small.edit("params.yaml", "rate: 0.25", "rate: 2.5")
+    small.run("dvc", "repro")
+    small.commit()
+    for revision, before, causes in (
+        ("kept", first, ["params.yaml: fit.rate 0.5 → 0.25"]),
+        ("tried", second, ["params.yaml: fit.rate 0.25 → 0.125"]),
+    ):
+        (found,) = explain(small.root, ["fit"], revision).stages
+        assert found.last is not None
+        assert (found.last.before, texts(found.last.causes), found.now) == (before, causes, None)
+    printed = small.run(*COMMAND, "--rev", "kept").stdout
+    assert [line for line in printed.splitlines() if line and not line.startswith(" ")] == ["split", "fit", "score"]
+    assert f"last: recorded by {second}" in printed
+    assert "now:" not in printed
+    assert "now" not in json.loads(small.run(*COMMAND, "--rev", "kept", "fit", "--json").stdout)["stages"][0]
+    unknown = small.run(*COMMAND, "--rev", "kept", "fitt", check=False)
+    assert unknown.returncode == 2
+    assert "unknown stage 'fitt' at kept; expected one of split, fit, score; did you mean 'fit'?" in unknown.stderr
+    assert "there is no revision 'none'" in small.run(*COMMAND, "--rev", "none", check=False).stderr
+
+
 def test_all_stages_are_explained_and_errors_say_what_to_do(small: Small, tmp_path: Any) -> None:
     lines = small.run(*COMMAND).stdout.splitlines()
     assert [line for line in lines if line and not line.startswith(" ")] == ["split", "fit", "score"]
