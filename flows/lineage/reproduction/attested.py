@@ -9,7 +9,7 @@ from flows.lineage.blobs import contents, objects_at
 from flows.lineage.lock import LOCK_FILE
 from flows.lineage.reproduction.reproduce import Outcome, Reproduction
 from flows.lineage.signing.dsse import signed
-from flows.lineage.signing.signature import TEST_RESULT
+from flows.lineage.signing.signed_result import FAILED, PASSED, TEST_RESULT, WARNED, signatures_beside
 from flows.lineage.statement import STATEMENT_TYPE
 from flows.repository import PIPELINE_FILE
 from tasks.core.files import write_json
@@ -18,16 +18,21 @@ from tasks.core.settings import PARAMS_FILE
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-RESULTS = {Outcome.IDENTICAL: "PASSED", Outcome.WITHIN_TOLERANCE: "WARNED", Outcome.DIVERGED: "FAILED"}
+RESULTS = {Outcome.IDENTICAL: PASSED, Outcome.WITHIN_TOLERANCE: WARNED, Outcome.DIVERGED: FAILED}
 
 
 def write_test_result(path: Path, root: Path, found: Reproduction, key: "Ed25519PrivateKey | None" = None) -> None:
     """Write the result of reproducing a commit: the subject is its dvc.lock, the tests are the stages.
 
-    With a key, it is the payload of a DSSE envelope. It holds no time, host or user, so that the same outcome gives the same bytes.
+    With a key, it is the payload of a DSSE envelope, in which signatures of others over the same result stay. It holds no time, host or
+    user, so that the same outcome gives the same bytes.
     """
     statement = test_result(root, found)
-    write_json(path, signed(json.dumps(statement, indent=1, sort_keys=True).encode(), key, []) if key else statement)
+    if key is None:
+        write_json(path, statement)
+        return
+    payload = json.dumps(statement, indent=1, sort_keys=True).encode()
+    write_json(path, signed(payload, key, signatures_beside(path, payload)))
 
 
 def test_result(root: Path, found: Reproduction) -> dict[str, Any]:

@@ -5,7 +5,7 @@ What dvc.lock and the statements name by digest, which is every input and output
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib.metadata import version
@@ -27,7 +27,6 @@ from tasks.core.settings import PARAMS_FILE
 # Beside dvc.lock and not in lineage/, where every file is taken for a stage's statement. Git has it; DVC does not look at it.
 SIGNATURE = Path("dvc.lock.dsse.json")
 PREDICATE_TYPE = "urn:goodfit:record:v1"
-TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"  # of a reproduction
 ALWAYS = (LOCK_FILE, PIPELINE_FILE, PARAMS_FILE)
 
 
@@ -67,12 +66,10 @@ class Signature:
     claimed: list[str]  # the ids that the envelope names; whoever wrote it chose them
     files: list[str]
     wrong: list[Wrong] = field(default_factory=list)
-    result: str = ""  # what a signed reproduction says, such as PASSED; empty for the signature over a record
 
     @property
     def outcome(self) -> Checked:
-        kinds = {one.kind for one in self.wrong}
-        return next((kind for kind in (Checked.MISMATCH, Checked.MISSING) if kind in kinds), Checked.SIGNED)
+        return gravest(self.wrong)
 
 
 def sign(root: Path, key_file: Path, output: Path | None = None) -> list[str]:
@@ -114,8 +111,7 @@ def signature(root: Path, public_keys: Sequence[Path] = (), path: Path | None = 
     Args:
         root: the repository.
         public_keys: each of these must have signed. Without one, anybody may have.
-        path: of the envelope, if it is not beside dvc.lock. Such a one may also hold the result of a reproduction, whose subject
-            is dvc.lock alone.
+        path: of the envelope, if it is not beside dvc.lock.
 
     Raises:
         GoodfitError: a public key cannot be read.
@@ -126,24 +122,36 @@ def signature(root: Path, public_keys: Sequence[Path] = (), path: Path | None = 
         return None
     try:
         envelope = read_envelope((root / place).read_text(encoding="utf-8"))
-        subjects, result = _said(envelope, reproductions=path is not None)
+        subjects = _subjects(envelope)
     except (EnvelopeError, UnicodeDecodeError) as error:
         wrong = Wrong(place.as_posix(), Checked.MISMATCH, "an envelope over a record", str(error))
         return Signature(place.as_posix(), [], [], [], [wrong])
     claimed = [name for name, _ in envelope.signatures]
     by = [name for name, key in keys.items() if is_signed_by(envelope, key)]
-    missing = [
-        Wrong(
-            place.as_posix(),
-            Checked.MISMATCH,
-            f"to be by key {name}",
-            f"no valid signature of that key, but of {_named(claimed)}",
-        )
-        for name in keys
-        if name not in by
-    ]
-    differing = [*missing, *_compare(root, subjects, whole=not result)]
-    return Signature(place.as_posix(), by, claimed, list(subjects), differing, result)
+    missing = unsigned(place.as_posix(), [name for name in keys if name not in by], envelope)
+    return Signature(place.as_posix(), by, claimed, list(subjects), [*missing, *_compare(root, subjects)])
+
+
+def gravest(wrong: Sequence[Wrong]) -> Checked:
+    """The gravest of what was found; SIGNED where nothing is wrong."""
+    kinds = {one.kind for one in wrong}
+    return next((kind for kind in (Checked.MISMATCH, Checked.MISSING) if kind in kinds), Checked.SIGNED)
+
+
+def unsigned(place: str, keys: Sequence[str], envelope: Envelope) -> list[Wrong]:
+    """What is said of an envelope that these keys should have signed, and did not."""
+    others = f"no valid signature of that key, but of {_named([name for name, _ in envelope.signatures])}"
+    return [Wrong(place, Checked.MISMATCH, f"to be by key {name}", others) for name in keys]
+
+
+def changed(root: Path, signed_files: Mapping[str, str]) -> Iterator[Wrong]:
+    """The files that are gone, or no longer have the SHA-256 that was signed."""
+    for name, sha256 in signed_files.items():
+        found = _sha256(root / name)
+        if found is None:
+            yield Wrong(name, Checked.MISSING, f"sha256 {sha256}", "no file")
+        elif found != sha256:
+            yield Wrong(name, Checked.MISMATCH, f"sha256 {sha256}", f"sha256 {found}")
 
 
 def _named(keys: list[str]) -> str:
@@ -187,36 +195,27 @@ def _statements(root: Path) -> dict[str, str]:
     return {path: outs[path] for path in sorted(outs) if Path(path).parent == STATEMENTS}
 
 
-def _said(envelope: Envelope, *, reproductions: bool) -> tuple[dict[str, str], str]:
-    """The signed files with their SHA-256, and the result of a reproduction; that is empty for a record.
+def _subjects(envelope: Envelope) -> dict[str, str]:
+    """The signed files with their SHA-256.
 
     Raises:
-        EnvelopeError: the payload is not a record, nor a reproduction where these count.
+        EnvelopeError: the payload is not a record.
     """
     try:
         document = json.loads(envelope.payload)
         subjects = {name: digests["sha256"] for name, digests in digests_in(document["subject"]).items()}
         kind = document["predicateType"]
-        result = str(document["predicate"]["result"]) if kind == TEST_RESULT else ""
     except UNEXPECTED as error:
         raise EnvelopeError(f"its payload is not a record ({type(error).__name__}: {error})") from None
-    accepted = (PREDICATE_TYPE, TEST_RESULT) if reproductions else (PREDICATE_TYPE,)
-    if envelope.payload_type != PAYLOAD_TYPE or kind not in accepted:
-        expected = " or ".join(map(repr, accepted))
-        raise EnvelopeError(f"it signs {envelope.payload_type!r} of type {kind!r}; expected {expected}")
-    return subjects, result
+    if (envelope.payload_type, kind) != (PAYLOAD_TYPE, PREDICATE_TYPE):
+        raise EnvelopeError(f"it signs {envelope.payload_type!r} of type {kind!r}; expected {PREDICATE_TYPE!r}")
+    return subjects
 
 
-def _compare(root: Path, subjects: dict[str, str], *, whole: bool) -> Iterator[Wrong]:
-    """The signed files that are others by now, and of a `whole` record what was not signed with it."""
-    for name, sha256 in subjects.items():
-        found = _sha256(root / name)
-        if found is None:
-            yield Wrong(name, Checked.MISSING, f"sha256 {sha256}", "no file")
-        elif found != sha256:
-            yield Wrong(name, Checked.MISMATCH, f"sha256 {sha256}", f"sha256 {found}")
-    if not whole or subjects.get(LOCK_FILE) != _sha256(root / LOCK_FILE):
-        return  # what another dvc.lock lists does not count
+def _compare(root: Path, subjects: dict[str, str]) -> Iterator[Wrong]:
+    yield from changed(root, subjects)
+    if subjects.get(LOCK_FILE) != _sha256(root / LOCK_FILE):
+        return  # said above; what another dvc.lock lists does not count
     for name in sorted({*ALWAYS, *_statements(root)} - subjects.keys()):
         yield Wrong(name, Checked.MISMATCH, "no such file", "one that belongs to the record")
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from flows.lineage.reproduction.attested import test_result as as_statement
 from flows.lineage.reproduction.compare import FileResult
 from flows.lineage.reproduction.reproduce import Outcome, Reproduction, reproduce
 from flows.lineage.reproduction.reproduced import as_text
-from flows.lineage.signing.signature import TEST_RESULT
+from flows.lineage.signing.dsse import signed
+from flows.lineage.signing.keys import private_key
+from flows.lineage.signing.signed_result import TEST_RESULT, signed_result
 from tasks.core.errors import GoodfitError, UnknownNameError
 from tests.conftest import Project
 
@@ -309,27 +310,75 @@ def test_a_project_in_a_folder_of_its_git_repository_is_reproduced(small: Projec
     assert reproduce(part.root, say=print).outcome is Outcome.IDENTICAL
 
 
-def test_a_signed_result_is_checked_and_is_no_signature_over_the_record(small: Project, tmp_path: Path) -> None:
-    key, public, result = tmp_path / "auditor.pem", tmp_path / "auditor.pub", tmp_path / "result.json"
+def key_pair(small: Project, folder: Path, name: str) -> tuple[Path, Path]:
+    key, public = folder / f"{name}.pem", folder / f"{name}.pub"
     small.run("openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key))
     small.run("openssl", "pkey", "-in", str(key), "-pubout", "-out", str(public))
+    return key, public
+
+
+def test_a_signed_result_is_checked_and_is_no_signature_over_the_record(small: Project, tmp_path: Path) -> None:
+    key, public = key_pair(small, tmp_path, "auditor")
+    result = tmp_path / "result.json"
     small.run("goodfit", "lineage", "reproduce", "--key", str(key), "--output", str(result))
     check = ("goodfit", "lineage", "check-signature", "--public-key", str(public))
-    said = small.run(*check, "--signature", str(result)).stdout
-    assert re.fullmatch(r"signed: key [0-9a-f]{12} says of this dvc.lock that its reproduction PASSED\n", said)
-    assert json.loads(small.run(*check, "--signature", str(result), "--json").stdout)["result"] == "PASSED"
+    said = small.run(*check, "--result", str(result)).stdout
+    assert re.fullmatch(r"signed: key [0-9a-f]{12} says that 2 of 2 stages of this dvc.lock were made again: PASSED\n", said)
+    assert json.loads(small.run(*check, "--result", str(result), "--json").stdout)["result"] == "PASSED"
     shutil.copy2(result, small.root / "dvc.lock.dsse.json")
-    refused = small.run(*check, check=False)
-    assert (refused.returncode, "expected 'urn:goodfit:record:v1'" in refused.stderr) == (1, True)
+    for options in ((), ("--signature", str(result))):
+        refused = small.run(*check, *options, check=False)
+        assert (refused.returncode, "expected 'urn:goodfit:record:v1'" in refused.stderr) == (1, True)
     (small.root / "dvc.lock.dsse.json").unlink()
-    envelope = json.loads(result.read_text())
-    payload = b64decode(envelope["payload"])
-    result.write_text(json.dumps(envelope | {"payload": b64encode(payload.replace(b"PASSED", b"FAILED")).decode()}))
-    assert small.run(*check, "--signature", str(result), check=False).returncode == 1
-    result.write_text(json.dumps(envelope))
+    other, its_public = key_pair(small, tmp_path, "other")
+    unsigned = small.run(*check, "--public-key", str(its_public), "--result", str(result), check=False)
+    assert (unsigned.returncode, "no valid signature of that key" in unsigned.stderr) == (1, True)
+    small.run("goodfit", "lineage", "reproduce", "--key", str(other), "--output", str(result))
+    assert " and key " in small.run(*check, "--public-key", str(its_public), "--result", str(result)).stdout
     (small.root / "dvc.lock").write_text((small.root / "dvc.lock").read_text() + "\n")
-    other = small.run(*check, "--signature", str(result), check=False)
-    assert (other.returncode, "dvc.lock: the signature has sha256" in other.stderr) == (1, True)
+    edited = small.run(*check, "--result", str(result), check=False)
+    assert (edited.returncode, "dvc.lock: the signature has sha256" in edited.stderr) == (1, True)
+    missing = small.run(*check, "--result", "none.json", check=False)
+    assert (missing.returncode, "`goodfit lineage reproduce --key` writes one" in missing.stdout) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        ({"result": "FAILED"}, 1, "mismatch: key"),
+        ({"result": "PASSED; trust me"}, 1, "expected PASSED, WARNED or FAILED of dvc.lock alone"),
+        ({"passedTests": ["model"]}, 2, "1 of 2 stages of this dvc.lock were made again: PASSED; not score"),
+        ({"configuration": []}, 1, "its payload is not the result of a reproduction"),
+    ],
+)
+def test_a_signed_result_counts_only_where_all_stages_were_made_again_and_none_failed(
+    small: Project, tmp_path: Path, change: dict[str, Any], code: int, told: str
+) -> None:
+    key, public = key_pair(small, tmp_path, "auditor")
+    statement = as_statement(small.root, reproduce(small.root, say=print))
+    statement["predicate"] |= change
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(signed(json.dumps(statement).encode(), private_key(key), [])))
+    done = small.run("goodfit", "lineage", "check-signature", "--public-key", str(public), "--result", str(path), check=False)
+    assert (done.returncode, told in done.stdout + done.stderr) == (code, True)
+
+
+@pytest.mark.parametrize("subject", [[], [{"name": "README.md", "digest": {"sha256": "0" * 64}}]])
+def test_a_result_of_another_file_says_nothing_of_dvc_lock(small: Project, tmp_path: Path, subject: list[Any]) -> None:
+    key, public = key_pair(small, tmp_path, "auditor")
+    predicate = {
+        "result": "PASSED",
+        "passedTests": ["model", "score"],
+        "warnedTests": [],
+        "failedTests": [],
+        "configuration": [],
+    }
+    statement = {"_type": "x", "subject": subject, "predicateType": TEST_RESULT, "predicate": predicate}
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(signed(json.dumps(statement).encode(), private_key(key), [])))
+    found = signed_result(small.root, [public], path)
+    assert found is not None
+    assert (found.outcome.name, found.result) == ("MISMATCH", "")
 
 
 def test_a_key_without_a_place_for_the_result_is_a_usage_error_before_anything_runs(small: Project, tmp_path: Path) -> None:
