@@ -52,12 +52,13 @@ def builder_files(root: Path, code: Executed, inputs: Collection[str]) -> dict[s
     return {name: _digest(own[name]) for name in names}
 
 
-def module_files(names: Iterable[str]) -> list[Path]:
-    """The files of loaded modules, by their names; those of a package that it has loaded itself as well."""
+def loose_files(root: Path, names: Iterable[str]) -> list[Path]:
+    """The files of loaded modules, including their loaded submodules, that lie where packages are installed."""
     wanted = set(names)
     modules = (module for name, module in list(sys.modules.items()) if name.partition(".")[0] in wanted)
     files = (getattr(module, "__dict__", {}).get("__file__") for module in modules)
-    return sorted({Path(file).resolve() for file in files if isinstance(file, str)})
+    places = {Path(file).resolve() for file in files if isinstance(file, str) and is_installed(root, file)}
+    return sorted(place for place in places if place.is_file())
 
 
 def is_installed(root: Path, path: str) -> bool:

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from flows.checkpoints import checkpoint_file
 from flows.declaration import Declaration, read_declaration, read_params, require_stage
-from flows.executed import Executed, builder_files, executed, module_files, used_by_builder
+from flows.executed import Executed, builder_files, executed, loose_files, used_by_builder
 from flows.lineage.packages import imported, loaded
 from flows.lineage.statement import write_statement
 from flows.lineage.variables import fix_threads, variables
@@ -136,7 +136,7 @@ def _write_statement(root: Path, prepared: _Prepared, code: Executed, watch: Wat
     declared, sealed = prepared.declared, prepared.sealed
     libraries = imported(file for file in code.files if file.suffix == ".py" and not file.is_relative_to(root / "flows"))
     loose = [name for name, distributions in libraries.items() if not distributions]
-    undeclared = judge(root, declared, sealed.inputs, code, watch.read, moved=watch.moved, loose=module_files(loose))
+    undeclared = judge(root, declared, sealed.inputs, code, watch.read, moved=watch.moved, loose=loose_files(root, loose))
     write_statement(
         root,
         declared,

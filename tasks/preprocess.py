@@ -33,6 +33,10 @@ class Preprocess(Section):
     val_fraction: float = Field(ge=0, lt=1)
     # Share of all rows held out for the test, where the source has no test split of its own.
     test_fraction: float = Field(gt=0, lt=1)
+    # For studies: the share of the training rows that are used, of each class alike.
+    fraction: float = Field(gt=0, le=1, default=1)
+    # For studies: the share of the training labels that are replaced by another class at random; val and test keep theirs.
+    label_noise: float = Field(ge=0, lt=1, default=0)
     # The size and the channels that all images are brought to; what is not stated stays as the images have it.
     image: ImageForm = ImageForm()
 
@@ -58,6 +62,7 @@ def preprocess(params: Params, root: Path = Path()) -> None:
     source = dataset.module.load(dataset.settings, root / RAW)
     announce(source, chosen)
     splits = divide(source, chosen.val_fraction, chosen.test_fraction, params.seed)
+    splits["train"], wrong = studied(splits["train"], chosen, len(source.classes), params.seed)
     shape = shape_of([rows.images for rows in (source.train, source.val, source.test) if rows is not None], chosen.image)
     histogram = np.zeros((shape[0], 256), dtype=np.int64)
     with Progress("preprocess", sum(len(part) for part in splits.values()), "image") as progress:
@@ -78,6 +83,7 @@ def preprocess(params: Params, root: Path = Path()) -> None:
             deviation=deviation,
             rows=row_words(source),
             resize=chosen.image.resize if chosen.image.size else None,
+            wrong_labels=wrong,
             unreadable=source.unreadable,
         ),
     )
@@ -91,6 +97,21 @@ def announce(source: Source, chosen: Preprocess) -> None:
         print("preprocess: the source has no test split of its own; preprocess.test_fraction of its training rows is held out")
     if source.unreadable:
         print(f"preprocess: unreadable files that the download left out: {source.unreadable}")
+
+
+def studied(train: Part, chosen: Preprocess, classes: int, seed: int) -> tuple[Part, int]:
+    """The training rows as a study wants them, and how many of their labels are wrong by its wish."""
+    from tasks.sources.studies import fewer_rows, wrong_labels
+
+    part = train if chosen.fraction == 1 else fewer_rows(train, chosen.fraction, seed)
+    if len(part) < len(train):
+        print(f"preprocess: {len(part)} of {len(train)} training rows are used (preprocess.fraction)")
+    if not chosen.label_noise:
+        return part, 0
+    noisy = wrong_labels(part, chosen.label_noise, classes, seed)
+    wrong = int((noisy.labels != part.labels).sum())
+    print(f"preprocess: {wrong} of {len(part)} training labels are replaced by another class (preprocess.label_noise)")
+    return noisy, wrong
 
 
 def watched(batches: "Iterable[NDArray[np.uint8]]", advance: Callable[[int], object]) -> "Iterator[NDArray[np.uint8]]":

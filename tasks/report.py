@@ -153,7 +153,7 @@ def _recorded(root: Path, positions: "NDArray[np.int64]", rows: Sequence[int]) -
     """Places of these rows of train among the recorded ones, whose positions in train are given."""
     import numpy as np
 
-    numbers = read_arrays(root / TRAIN, "preprocess", ("rows",)).get("rows", np.empty(0, np.int64))
+    numbers = read_arrays(root / TRAIN, "preprocess", ("rows",))["rows"]
     try:
         return np.flatnonzero(np.isin(numbers[positions], rows))
     except IndexError:

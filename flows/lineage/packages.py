@@ -12,6 +12,7 @@ import sys
 from base64 import urlsafe_b64decode
 from collections.abc import Collection, Iterable, Iterator
 from importlib.metadata import Distribution, distribution, packages_distributions, version
+from importlib.util import decode_source
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,8 +38,8 @@ PACKAGES = {
     "torch": "torch",
     "torchvision": "torchvision",
 }
-# The modules of those that code of tasks/ imports as well: they check parameters, fetch files and show progress. No output holds a byte
-# of their making, and which of them are loaded depends on the terminal and the network.
+# The modules of other packages that goodfit's own code in tasks/ imports: they check parameters, fetch files and show progress. No
+# output of that code holds a byte of their making, and which of them are loaded depends on the terminal and the network.
 TOOLS = {"pooch", "pydantic", "pydantic_core", "requests", "ruamel", "tqdm"}
 # What installers write beside a wheel's own files, pip and uv each in their way.
 INSTALLERS = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json"}
@@ -66,10 +67,24 @@ def imported(sources: Iterable[Path]) -> dict[str, list[str]]:
     known = {*sys.stdlib_module_names, *PACKAGES.values(), *TOOLS, "flows", "tasks"}
     others = {name.partition(".")[0] for name in sys.modules} - known
     named = re.compile(rf"\b(?:{'|'.join(map(re.escape, others))})\b")  # few files name one of them, and only these are parsed
-    texts = (source.read_text(encoding="utf-8") for source in sources)
+    texts = (decode_source(source.read_bytes()) for source in sources if source.is_file())  # a module may lie in a zip
     found = {name for text in texts if named.search(text) for name in _top_level_imports(text)} & others
     owners = packages_distributions() if found else {}  # reads the metadata of all that is installed
-    return {name: sorted(set(owners.get(name, ()))) for name in sorted(found)}
+    return {name: _owners(name, sorted(set(owners.get(name, ())))) for name in sorted(found)}
+
+
+def _owners(module: str, distributions: list[str]) -> list[str]:
+    """Of several distributions that share a namespace, those of which a file was loaded."""
+    if len(distributions) < 2:
+        return distributions
+    modules = [found for name, found in list(sys.modules.items()) if name.partition(".")[0] == module]
+    files = {Path(file).resolve() for found in modules if isinstance(file := getattr(found, "__file__", None), str)}
+    return [name for name in distributions if not files.isdisjoint(_installed(distribution(name)))] or distributions
+
+
+def _installed(found: Distribution) -> Iterator[Path]:
+    for path, _ in _files(found.read_text("RECORD") or ""):
+        yield Path(str(found.locate_file(path))).resolve()
 
 
 def loaded(resolved: dict[str, Any], read: Collection[str] = (), others: Iterable[str] = ()) -> list[str]:
@@ -84,7 +99,12 @@ def loaded(resolved: dict[str, Any], read: Collection[str] = (), others: Iterabl
         The names of the distributions, sorted.
     """
     found = {name for name, module in PACKAGES.items() if module in sys.modules or module in read}
-    return sorted({*found, *_imported(resolved), *others})
+    return sorted({canonical(name) for name in (*found, *_imported(resolved), *others)})
+
+
+def canonical(name: str) -> str:
+    """The name of a distribution as package URLs and PEP 503 spell it: `PyYAML` is `pyyaml`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def record_digest(name: str) -> str | None:

@@ -144,6 +144,7 @@ def finding_rows(diagnosis: Diagnosis) -> list[dict[str, Any]]:
             "status": finding.status.replace("_", " "),
             "estimate": _rounded(finding.estimate),
             "interval": _interval(finding.ci_low, finding.ci_high),
+            "unit": finding.unit,
         }
         for finding in diagnosis.findings
     ]

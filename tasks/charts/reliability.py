@@ -23,6 +23,11 @@ class Scaled:
     bins: Sequence[Bin]
 
     @property
+    def drawn(self) -> list[Bin]:
+        """The bins with enough images for a point."""
+        return [row for row in self.bins if row.n >= FEW]
+
+    @property
     def error(self) -> float:
         """The expected calibration error."""
         return calibration_error(self.bins)
@@ -32,8 +37,8 @@ def scaled(predictions: "pd.DataFrame", temperature: float, bins: int) -> Scaled
     """The predictions on test after temperature scaling, which changes no predicted class: in so many bins of confidence."""
     import numpy as np
 
-    probabilities = predictions.filter(regex=r"^probability_\d+$").to_numpy(dtype=np.float64) ** (1 / temperature)
-    confidence = probabilities.max(axis=1) / probabilities.sum(axis=1)
+    probabilities = predictions.filter(regex=r"^probability_\d+$").to_numpy(dtype=np.float64)
+    confidence = 1 / ((probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)).sum(axis=1)
     right = (predictions["label"] == predictions["predicted"]).to_numpy()
     return Scaled(temperature, calibration(confidence, right, bins))
 
@@ -67,8 +72,7 @@ def reliability_chart(bins: "pd.DataFrame", error: float, after: Scaled | None =
         )
         upper.plot(few["confidence"], few["accuracy"], "o", color=ACCENT, markersize=4.5, fillstyle="none")
         if after is not None:
-            some_bins = [row for row in after.bins if row.n >= FEW]
-            places = [row.confidence for row in some_bins], [row.correct / row.n for row in some_bins]
+            places = [row.confidence for row in after.drawn], [row.correct / row.n for row in after.drawn]
             upper.plot(*places, "^", color=INK, markersize=4.5, label=f"after scaling, T = {after.temperature:.2f}")
         upper.set(ylabel="accuracy", xlim=(0, 1.02), ylim=(-0.02, 1.02))
         upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))

@@ -67,6 +67,7 @@ class Dataset(BaseModel):
     resize: Literal["crop", "pad", "stretch"] | None = (
         None  # how images were brought to `shape`; written where a size was stated
     )
+    wrong_labels: int = 0  # training labels that were replaced on purpose, for a study; written where there are any
     unreadable: int = 0  # files that were left out because they cannot be read; written where there are any
 
 

@@ -176,8 +176,7 @@ def read_margins(root: Path) -> "tuple[NDArray[np.int64], NDArray[np.float16]]":
         ArtifactError: the file is missing or damaged.
     """
     found = read_arrays(root / DYNAMICS, "train", ("train_index", "margin"))
-    with expecting(root / DYNAMICS, "train"):
-        return found["train_index"], found["margin"]
+    return found["train_index"], found["margin"]
 
 
 def read_range_test(root: Path) -> RangeTest | None:
@@ -186,7 +185,7 @@ def read_range_test(root: Path) -> RangeTest | None:
     Raises:
         ArtifactError: the file is missing or damaged.
     """
-    found = read_arrays(root / DYNAMICS, "train", ("range_test_rates", "range_test_losses", "range_test_chosen"))
+    found = read_arrays(root / DYNAMICS, "train", ("range_test_rates", "range_test_losses", "range_test_chosen"), optional=True)
     if not found:
         return None
     with expecting(root / DYNAMICS, "train"):

@@ -53,11 +53,11 @@ def read_tensors(path: Path, stage: str) -> "dict[str, Tensor]":
     return tensors
 
 
-def read_arrays(path: Path, stage: str, names: Iterable[str]) -> "dict[str, NDArray[Any]]":
-    """Read those of the named tensors that the file of `stage` has, as numpy arrays: without torch, and without the other tensors.
+def read_arrays(path: Path, stage: str, names: Iterable[str], *, optional: bool = False) -> "dict[str, NDArray[Any]]":
+    """Read the named tensors of a file of `stage` as numpy arrays: without torch, and without the other tensors.
 
     Raises:
-        ArtifactError: the file is missing or damaged.
+        ArtifactError: the file is missing or damaged, or lacks one of them; where they are `optional`, that one is left out.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -65,7 +65,8 @@ def read_arrays(path: Path, stage: str, names: Iterable[str]) -> "dict[str, NDAr
         raise missing(path, stage)
     try:
         with safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in names if name in file.keys()}  # noqa: SIM118 (it is no dict)
+            there = set(file.keys())
+            return {name: file.get_tensor(name) for name in names if name in there or not optional}
     except SafetensorError as error:
         raise ArtifactError(f"{path} is damaged ({error}): {repair(stage)}") from None
 

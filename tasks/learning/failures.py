@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import starmap
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class Watch:
             )
 
     def end_epoch(self, at: Position, scores: Scores) -> None:
-        """Raise a TrainingError where the epoch's losses are not finite, or where no weight has changed but biases."""
+        """Raise a TrainingError where the epoch's losses are not finite, or where at most biases have changed."""
         for name, loss in (("train", scores.train_loss), ("val", scores.val_loss)):
             if loss is not None and not math.isfinite(loss):
                 raise TrainingError(
@@ -57,33 +58,39 @@ class Watch:
                 )
         if self._is_stuck(at, scores):
             raise TrainingError(
-                f"no weight but biases has changed in epoch {at.epoch} ({at.batch} batches), although nothing has been learned yet: "
-                "the other gradients are zero or too small to count. Most often all units of a layer are dead (try a smaller "
+                f"at most biases have changed in epoch {at.epoch} ({at.batch} batches), although nothing has been learned yet: every "
+                "other gradient is zero or too small to count. Most often all units of the last hidden layer are dead (try a smaller "
                 "train.optimizer.learning_rate, or another seed) or the learning rate is too small"
             )
 
     def _is_stuck(self, at: Position, scores: Scores) -> bool:
         """Whether the epoch changed no weight, in a run that has neither learned anything nor come to the end of its schedule.
 
-        Where every unit of a layer is dead, the biases behind it still learn how frequent the classes are.
+        Where every unit of the last hidden layer is dead, the biases behind it still learn how frequent the classes are, and decoupled
+        weight decay still shrinks the weights. Units that are dead in an earlier layer alone are not told from others.
         """
         if self.skips_steps or not self._before:
             return False
         if current_rate(self.optimizer) < LOWERED * self.optimizer.param_groups[0]["initial_lr"]:
             return False
-        weights = self._trained()
-        changed = [weight for before, weight in zip(self._before, weights, strict=True) if not before.equal(weight)]
-        if not changed:
+        pairs = list(zip(self._before, self._trained(), strict=True))
+        if all(before.equal(weight) for before, weight in pairs):
             return scores.train_loss >= at.first_loss
-        only_biases = all(weight.dim() < 2 for weight in changed) and any(weight.dim() > 1 for weight in weights)
+        matrices = [(before, weight) for before, weight in pairs if weight.dim() > 1]
         accuracies = [*(epoch.train_accuracy for epoch in at.history), scores.train_accuracy]
-        return only_biases and max(accuracies) <= self.largest_class
+        return bool(matrices) and all(starmap(_only_shrunk, matrices)) and max(accuracies) <= self.largest_class
 
     def _trained(self) -> list[nn.Parameter]:
         return [weight for weight in self.model.parameters() if weight.requires_grad]
 
     def _lower_rate(self) -> str:
         return LOWER_RATE.format(rate=current_rate(self.optimizer))
+
+
+def _only_shrunk(before: Tensor, weight: nn.Parameter) -> bool:
+    """Whether a weight is what it was, or a multiple of that."""
+    factor = (before * weight).sum() / (before * before).sum()
+    return before.equal(weight) or torch.allclose(weight, before * factor, rtol=1e-4, atol=0)
 
 
 @contextmanager

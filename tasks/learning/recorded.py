@@ -43,6 +43,7 @@ class RecordedStep:
         self._replays: dict[Any, Step] = {}
         self._compared: Counter[Any] = Counter()
         self._refused = False
+        self._told = False
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         if self._refused:
@@ -52,9 +53,9 @@ class RecordedStep:
         if replay is not None:
             return replay(images, targets)
         self._seen[key] += 1
-        if len(self._seen) > EAGER_STEPS and not self._ready:
-            moving = "the learning rate changes too often for a recording, which holds the rate of this optimizer as a number"
-            return self._refuse(moving, self.step(images, targets))
+        if len(self._seen) > EAGER_STEPS:
+            self._seen.clear()  # it would grow with every step
+            self._tell_of_moving_rate()
         if self._seen[key] <= EAGER_STEPS:
             return self.step(images, targets)
         return self._compare(key, images, targets)
@@ -88,6 +89,14 @@ class RecordedStep:
         if self._compared[key] == COMPARED_STEPS:
             self._ready[key] = self._replays[key]
         return expected
+
+    def _tell_of_moving_rate(self) -> None:
+        """Say once why nothing is recorded for now; the rate may settle, as after a warm-up."""
+        if not (self._told or self._ready):
+            print(
+                "train: no step is recorded while the learning rate changes at each: a recording holds this optimizer's as a number"
+            )
+        self._told = True
 
     def _refuse(self, reason: str, loss: Tensor) -> Tensor:
         print(f"train: the step is not recorded, and runs as PyTorch runs it: {reason}")

@@ -23,14 +23,15 @@ STEPS = 200  # of improvement, after each
 
 @dataclass(frozen=True)
 class Part:
-    """A split: some of the rows of the source, by their positions, ascending."""
+    """A split: some of the rows of the source, by their positions, ascending; `replaced` are other labels than theirs, for a study."""
 
     rows: Rows
     index: "Index"
+    replaced: "Index | None" = None
 
     @property
     def labels(self) -> "Index":
-        return self.rows.labels[self.index]
+        return self.rows.labels[self.index] if self.replaced is None else self.replaced
 
     @property
     def numbers(self) -> "Index":

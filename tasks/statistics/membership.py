@@ -36,11 +36,11 @@ def caught(members: NDArray[np.floating], others: NDArray[np.floating], threshol
 def roc(members: Floats, others: Floats, points: int) -> tuple[Floats, Floats]:
     """The ROC curve of the loss-threshold attack: shares (P,) of others and of members that are called members.
 
-    The thresholds are those at which about `points` evenly spaced shares of the others are; equal thresholds count once. Both ends,
-    no one and everyone, are part of it.
+    The thresholds are about `points` evenly spaced quantiles of the members' losses and as many of the others'; equal ones count once.
+    Both ends, no one and everyone, are part of it.
     """
-    ranks = np.linspace(0, len(others) - 1, points).round().astype(int)
-    thresholds = np.unique(np.concatenate([[-np.inf], np.sort(others)[ranks], [np.inf]]))
+    chosen = [np.sort(losses)[np.linspace(0, len(losses) - 1, points).round().astype(int)] for losses in (members, others)]
+    thresholds = np.unique(np.concatenate([[-np.inf], *chosen, [np.inf]]))
     shares = (np.searchsorted(np.sort(losses), thresholds, side="right") / len(losses) for losses in (others, members))
     false, true = shares
     return false, true

@@ -9,6 +9,7 @@ CALIBRATION, SELECTION, SCALING = 40, 41, 42
 NEIGHBOURS, SHIFT = 30, 31
 REFERENCES = 20
 PARTS, EXTRAPOLATION = 50, 51
+STUDY_ROWS, STUDY_LABELS = 60, 61
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:

@@ -145,6 +145,8 @@ def test_declared_code_beside_tasks_is_compiled_from_what_is_sealed(fresh: Proje
     choose(fresh, "import helper; print('ran', helper.x)")
     fresh.edit("dvc.yaml", "      - ${download.path}\n", "      - ${download.path}\n      - helper.py\n")
     assert "ran 2" in fresh.run(*STAGE).stdout
+    statement = read_statement(fresh.root, "download")
+    assert ("helper.py" in statement.inputs, statement.undeclared) == (True, {})
 
 
 def test_a_file_outside_is_listed_with_its_digest(fresh: Project, tmp_path: Path) -> None:
@@ -156,6 +158,27 @@ def test_a_file_outside_is_listed_with_its_digest(fresh: Project, tmp_path: Path
     statement = read_statement(fresh.root, "download")
     assert statement.undeclared == {str(outside): digest_file(outside)}
     assert not any("elsewhere" in name for name in statement.inputs)
+
+
+def test_a_file_in_the_users_folder_is_found_again_by_verify(fresh: Project, tmp_path: Path) -> None:
+    """The statement has it without the name of the user."""
+    home, temporary, facts = tmp_path / "home", tmp_path / "temporary", tmp_path / "home/facts.txt"
+    home.mkdir()
+    temporary.mkdir()
+    facts.write_text("facts")
+    choose(fresh, f"open({str(facts)!r}).read()")
+    fresh.run("dvc", "repro", "download", HOME=str(home), TMPDIR=str(temporary))
+    assert set(read_statement(fresh.root, "download").undeclared) == {"~/facts.txt"}
+
+    def noted() -> str:
+        done = fresh.run("goodfit", "lineage", "verify", "data/raw", HOME=str(home), TMPDIR=str(temporary))
+        return done.stdout + done.stderr
+
+    assert "~/facts.txt" not in noted()
+    facts.write_text("other facts")
+    assert "~/facts.txt: was read by download, undeclared, with sha256" in noted()
+    facts.unlink()
+    assert "~/facts.txt: was read by download, undeclared, and is not here" in noted()
 
 
 def test_a_sitecustomize_is_listed(fresh: Project, tmp_path: Path) -> None:
@@ -177,7 +200,7 @@ def test_the_packages_that_a_component_imports_are_listed_and_modules_of_no_pack
     (site / "flowers/__init__.py").write_text("import unseen\n")
     (site / "unseen.py").write_text("x = 1\n")
     (site / "loose.py").write_text("x = 1\n")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wild-flowers\nVersion: 1.2\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Wild_Flowers\nVersion: 1.2\n")
     (info / "RECORD").write_text("flowers/__init__.py,sha256=x,15\nunseen.py,sha256=x,6\n")
     choose(fresh, "import flowers, loose")
     fresh.run(*STAGE, PYTHONPATH=str(site), TMPDIR=str(tmp_path / "temporary"))

@@ -36,9 +36,16 @@ PROJECT = Path(__file__).resolve().parents[2]
 SHARED = PROJECT / "../shared/data"
 
 
-def params(dataset: str = "digits", val: float = 0.2, seed: int = 0, image: Any = None, **options: Any) -> Params:
+def params(
+    dataset: str = "digits",
+    val: float = 0.2,
+    seed: int = 0,
+    image: Any = None,
+    study: dict[str, float] | None = None,
+    **options: Any,
+) -> Params:
     chosen = {"dataset": {"name": dataset, **options}}
-    section = {"val_fraction": val, "test_fraction": 0.25} | ({"image": image} if image else {})
+    section = {"val_fraction": val, "test_fraction": 0.25} | ({"image": image} if image else {}) | (study or {})
     return validate(Params, {"seed": seed, "download": chosen, "preprocess": section})
 
 
@@ -68,6 +75,24 @@ def counts(part: Split | Arrays) -> list[int]:
 
 def test_writes_these_files_and_no_others(root: Path) -> None:
     assert list(processed(root)) == ["dataset.json", "rows.csv", "test.safetensors", "train.safetensors", "val.safetensors"]
+
+
+def test_a_study_changes_the_training_rows_alone_and_says_so(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(tmp_path, study={"fraction": 0.5, "label_noise": 0.1})
+    whole, part = read_split(root, "train"), read_split(tmp_path, "train")
+    assert len(part) == pytest.approx(len(whole) / 2, abs=5)
+    true = dict(zip(whole.rows.tolist(), whole.labels.tolist(), strict=True))
+    wrong = sum(true[row] != label for row, label in zip(part.rows.tolist(), part.labels.tolist(), strict=True))
+    assert wrong == round(0.1 * len(part)) == read_dataset(tmp_path).wrong_labels
+    assert read_dataset(tmp_path).counts["train"] == counts(part)
+    printed = capsys.readouterr().out
+    assert f"{len(part)} of {len(whole)} training rows are used (preprocess.fraction)" in printed
+    assert f"{wrong} of {len(part)} training labels are replaced by another class (preprocess.label_noise)" in printed
+    for name in ("val", "test"):
+        assert processed(tmp_path)[f"{name}.safetensors"] == processed(root)[f"{name}.safetensors"]
+    assert "wrong_labels" not in processed(root)["dataset.json"].decode()
 
 
 def test_every_row_of_the_digits_is_in_one_split(root: Path) -> None:

@@ -404,7 +404,10 @@ def test_draws_the_margins_the_attack_and_the_calibration_after_scaling(tmp_path
     assert "Line chart of the margins of 10 training images over 30 epochs" in text
     assert "ROC curve of the attack by the loss; area 0.550" in text
     assert "Roc false positive rates" not in text
-    assert "after temperature scaling with T = 2.50, which was fitted on validation" in text
+    assert (
+        "after temperature scaling with T = 2.50, which was fitted on validation and is kept in <code>models/calibration.json</code>"
+        in text
+    )
     plain = page(write_results(tmp_path / "plain"))
     assert "Line chart of the margins" in plain
     assert all(words not in plain for words in ("thin lines", "ROC curve", "Triangles"))

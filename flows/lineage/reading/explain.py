@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.lineage.history import WORKING_TREE
+from flows.lineage.history import WORKING_TREE, lock_at
 from flows.lineage.printed import escaped
 from flows.lineage.reading.causes import Cause, NotStated
 from flows.lineage.reading.forecast import Forecast, Outcome, forecast
@@ -41,7 +41,7 @@ def explain(root: Path, stages: Sequence[str] = (), revision: str | None = None)
 
     Raises:
         UnknownNameError: there is no such stage.
-        GoodfitError: dvc.yaml or params.yaml cannot be read, there is no Git, no Git repository, or nothing recorded at the revision.
+        GoodfitError: dvc.yaml, params.yaml or the revision's dvc.lock cannot be read, there is no Git, no repository or no revision.
     """
     if revision is not None:
         return _explain_revision(root, stages, revision)
@@ -56,7 +56,7 @@ def explain(root: Path, stages: Sequence[str] = (), revision: str | None = None)
 
 def _explain_revision(root: Path, stages: Sequence[str], revision: str) -> Explanation:
     line = read_past(root, revision)
-    recorded = list(line.snapshots[-1].stages) if line.snapshots else []  # none where its dvc.lock is not what DVC writes
+    recorded = list(lock_at(root, revision))
     for stage in stages:
         if not any(_is_of(name, stage) for name in recorded):
             raise UnknownNameError(f"unknown stage '{stage}' at {revision}; {expected_names(stage, recorded)}")

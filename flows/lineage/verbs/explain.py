@@ -10,8 +10,8 @@ from flows.lineage.arguments import given
 TEXT = (
     "Explain why stages ran last and would run now. Old and new values, and what changed first.\n\n"
     "`last` compares the entry of dvc.lock with the one before it in Git's history, `now` with the files that are there:\n"
-    "what `dvc repro` would do. Nothing is changed. With --rev, why the run was made that a commit records.\n\n"
-    "exit codes: 0 done; 1 no Git repository, or a file cannot be read; 2 usage error or unknown stage"
+    "what `dvc repro` would do. Nothing is changed. With --rev, why the run that a commit records was made.\n\n"
+    "exit codes: 0 done; 1 no Git repository, no such revision, or a file cannot be read; 2 usage error or unknown stage"
 )
 EXAMPLE = "  goodfit lineage explain evaluate\n  goodfit lineage explain --rev v1.0 train"
 

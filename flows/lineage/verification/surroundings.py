@@ -19,7 +19,7 @@ def surrounding_files(subject: Subject, name: str) -> Iterator[str]:
     if statement:
         yield from statement.ignore_files
         yield from _ignore_files(subject, name)
-        yield from statement.undeclared
+        yield from map(_place, statement.undeclared)
         yield from statement.builder
 
 
@@ -53,11 +53,16 @@ def _ignore_files(subject: Subject, name: str) -> list[str]:
     return [(folder / IGNORE_FILE).as_posix() for folder in inside if (subject.root / folder / IGNORE_FILE).is_file()]
 
 
+def _place(undeclared: str) -> str:
+    """Where a file lies that a statement names without the name of the user."""
+    return str(Path(undeclared).expanduser()) if undeclared.startswith("~/") else undeclared
+
+
 def _notes(subject: Subject) -> Iterator[Note]:
     code: dict[str, None] = {}
     for name, statement in subject.statements.items():
         for path, digest in statement.undeclared.items():
-            found = subject.files.digests.get(path)
+            found = subject.files.digests.get(_place(path))
             if found is None:
                 yield Note(path, f"was read by {name}, undeclared, and is not here: sha256 {digest.sha256}")
             elif found != digest:

@@ -20,7 +20,7 @@ PRECEDENCE = 28
 REQUIRED = False
 QUESTION = Question(
     code="memorised",
-    title="Memorised training labels",
+    title="Memorised training labels (overfitting)",
     definition="The model recognises its training images well above the majority class, and hardly any better than that class those "
     "that it has not seen. What it learned is the label of each training image, and no rule.",
     estimand="accuracy minus that of the majority class, on images that the model has not seen (validation and test)",
@@ -152,7 +152,7 @@ def _summary(status: Status, seen: Seen, limits: "Limits", settings: Settings) -
     unseen = f"{known(seen.unseen, seen.images)} on {seen.images} validation and test images (majority class: {percent(seen.majority)})"
     bound = f"the advantage is at most {points(max(0.0, seen.at_most))} (one-sided {level(1 - limits.alpha)} limit)"
     if status == "flag":
-        return f"The model memorised its training images and does not generalise: {train}, but {unseen}; {bound}. {FIX}"
+        return f"The model memorised its training images and does not generalise (overfitting): {train}, but {unseen}; {bound}. {FIX}"
     if status == "inconclusive":
         return (
             f"{seen.images} validation and test images are too few to show whether anything carries over: {train}, and {unseen}; "

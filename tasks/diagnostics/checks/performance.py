@@ -66,7 +66,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     summaries = {
         "pass": f"Test accuracy is {known} on {n} test images; majority-class baseline: {percent(majority)}.",
         "flag": f"Test accuracy is {known}, not meaningfully better than {baseline}: it is {bound}, by a score test on {n} test "
-        "images. Fix: train longer, raise the learning rate, or use a larger model.",
+        "images. Fix: train longer, change the learning rate, or use a larger model.",
         "inconclusive": f"Test accuracy is {known}, but {n} test images are too few to show whether that beats {baseline}: it is "
         f"{bound}, and the smallest detectable advantage is {points(mde)}. Use a larger test set.",
     }
@@ -93,7 +93,7 @@ def _bound(at_most: float) -> str:
 
 def _remedy() -> Remedy:
     return Remedy(
-        action="Train longer (train.epochs), raise train.optimizer.learning_rate, or choose a larger train.model.",
+        action="Train longer (train.epochs), choose another train.optimizer.learning_rate, or a larger train.model.",
         expected_gain=None,
         ci=None,
         unit=None,

@@ -1,4 +1,4 @@
-"""Squared error against one-hot labels, the mean over all (Hui & Belkin 2021); a wrong label pulls less than with cross-entropy."""
+"""Squared error of the logits against one-hot or soft targets, the mean over examples and classes (Hui & Belkin 2021)."""
 
 from typing import TYPE_CHECKING
 

@@ -18,7 +18,7 @@ class Settings(Section):
 def build(settings: Settings, steps_per_epoch: int, epochs: float) -> "Schedule":
     """The rates of torch's CosineAnnealingLR(T_max=epochs) without restarts, stepped once per epoch.
 
-    The epoch after the last would have the rate `final_fraction`: no epoch is spent on a rate of 0.
+    The epoch after the last would have that share of the first rate: where it is 0, no epoch is spent on it.
     """
     floor = settings.final_fraction
     return lambda step, val_losses: floor + (1 - floor) * (1 + math.cos(math.pi * (step // steps_per_epoch) / epochs)) / 2

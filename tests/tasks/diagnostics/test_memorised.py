@@ -52,7 +52,9 @@ def test_shuffled_labels_trained_long_are_memorised_not_overconfident(tmp_path: 
     for seed in range(3):
         finding = found(trained(tmp_path / str(seed), shuffled(splits(SIZES, seed), seed), seed, **LONG))
         assert finding.status == "flag"
-        assert finding.summary.startswith("The model memorised its training images and does not generalise: accuracy on 500")
+        assert finding.summary.startswith(
+            "The model memorised its training images and does not generalise (overfitting): accuracy on 500"
+        )
         assert "Fix: check that the labels belong to the images in every split" in finding.summary
 
 

@@ -137,8 +137,32 @@ def test_a_rate_that_moves_at_every_step_is_followed_or_said_to_prevent_recordin
         return replace(built, schedule=lambda step, losses: 1 / (1 + step))
 
     weights, history = trained(lambda: [nn.ReLU()], stated, falling, record=True)
-    assert capsys.readouterr().out.count("the learning rate changes too often for a recording") == said
+    assert capsys.readouterr().out.count("no step is recorded while the learning rate changes") == said
     expected, expected_history = trained(lambda: [nn.ReLU()], stated, falling, record=False)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert history == expected_history
+
+
+@pytest.mark.usefixtures("early")
+def test_a_rate_that_settles_after_a_warm_up_is_recorded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    compiled = recorded.compiled
+
+    def noticed(graph: Any) -> recorded.Step:
+        made.append(graph)
+        return compiled(graph)
+
+    monkeypatch.setattr(recorded, "compiled", noticed)
+
+    def warming(built: Learner) -> Learner:
+        return replace(built, schedule=lambda step, losses: min(1.0, step / 20))
+
+    weights, history = trained(lambda: [nn.ReLU()], SGD, warming, record=True)
+    assert capsys.readouterr().out.count("no step is recorded while") == 1
+    assert made
+    expected, expected_history = trained(lambda: [nn.ReLU()], SGD, warming, record=False)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert history == expected_history
 

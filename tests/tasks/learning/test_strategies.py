@@ -262,10 +262,14 @@ class Settled(nn.Module):
 
 @pytest.mark.parametrize("model", [Dead, DeadUnits])
 def test_a_model_whose_gradients_are_zero_is_told(model: type[nn.Module]) -> None:
-    with pytest.raises(
-        TrainingError, match=r"no weight but biases has changed in epoch 1 \(4 batches\), although nothing.*dead"
-    ):
+    with pytest.raises(TrainingError, match=r"at most biases have changed in epoch 1 \(4 batches\), although nothing.*dead"):
         trained(model=model())
+
+
+def test_weight_decay_does_not_hide_that_the_hidden_units_are_dead() -> None:
+    model = DeadUnits()
+    with pytest.raises(TrainingError, match="at most biases have changed in epoch 1"):
+        fit(learner(model, optim.AdamW(model.parameters(), 0.01, weight_decay=0.1)), EPOCHS)
 
 
 def test_a_model_of_which_only_biases_are_trained_is_no_failure() -> None:

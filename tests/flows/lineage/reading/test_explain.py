@@ -122,7 +122,12 @@ def test_the_run_of_a_commit_or_an_experiment_is_explained_without_what_came_lat
     unknown = small.run(*COMMAND, "--rev", "kept", "fitt", check=False)
     assert unknown.returncode == 2
     assert "unknown stage 'fitt' at kept; expected one of split, fit, score; did you mean 'fit'?" in unknown.stderr
-    assert "there is no revision 'none'" in small.run(*COMMAND, "--rev", "none", check=False).stderr
+    nowhere = small.run(*COMMAND, "--rev", "none", check=False)
+    assert (nowhere.returncode, "there is no revision 'none'" in nowhere.stderr) == (1, True)
+    (small.root / "dvc.lock").write_text("<<<<<<< HEAD\n")
+    small.run("git", "commit", "-qam", "Conflict")
+    damaged = small.run(*COMMAND, "--rev", "HEAD", check=False)
+    assert (damaged.returncode, "dvc.lock" in damaged.stderr) == (1, True)
 
 
 def test_all_stages_are_explained_and_errors_say_what_to_do(small: Small, tmp_path: Any) -> None:
