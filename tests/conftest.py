@@ -21,6 +21,15 @@ ROOT = Path(__file__).resolve().parent.parent
 STAGES = tuple(own_stages(ROOT))
 # Seen: 1 GB for a worker with torch, as much again for what a test starts (a Prefect server, a flow, stages with torch).
 WORKER_BYTES = 2_000_000_000
+# Files with a few tests that take a minute or more; of the others, the more slow tests a file has, the longer it takes.
+FEW_BUT_LONG = {
+    "test_crossfit.py",
+    "test_distributed.py",
+    "test_kills.py",
+    "test_large_data.py",
+    "test_mnist.py",
+    "test_worlds.py",
+}
 GATE = "import sys; from flows.gate import pass_gate; print(*(pass_gate(name) for name in sys.argv[1:]))"
 
 
@@ -54,7 +63,8 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take long, so that no worker is left with one of them at the end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])  # a stable sort: the order within a file stays
+    # A stable sort: the order within a file stays.
+    items.sort(key=lambda item: (item.path.name not in FEW_BUT_LONG, -slow[item.path]))
 
 
 FEW_CHECKS = "  checks: [integrity, learning, performance, gap, overtrained, overconfident]\n"
@@ -173,6 +183,8 @@ def _build_quick(root: Path) -> None:
     project.edit("params.yaml", "\nexplain:\n", f"\nexplain:\n{NO_METHODS}")
     for file in ("dvc.lock", "metrics/evaluation.json", "metrics/diagnosis.json"):
         (project.root / file).unlink(missing_ok=True)
+    for folder in ("tests", "docs"):  # half of the files, which each test would copy and each command of DVC walk through
+        shutil.rmtree(project.root / folder)
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "Start")
     project.run("git", "gc", "-q")  # one file in place of 700, and each test copies them

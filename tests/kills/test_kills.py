@@ -10,7 +10,7 @@ def test_a_killed_training_is_continued_and_ends_with_the_same_bytes() -> None:
     continued = 0
     with campaign(seed=5) as trials:
         for recipe in RECIPES:
-            outcome = trials.trial(recipe, kills=2, epochs=150)
+            outcome = trials.trial(recipe, kills=1, epochs=100)
             assert outcome.differing == [], outcome
             continued += outcome.continued
     assert continued > 0
