@@ -6,13 +6,14 @@ from tasks.diagnostics.crossfit import Comparison, compare
 from tasks.diagnostics.harms import harms
 from tasks.statistics.calibration import log_losses
 from tasks.statistics.halves import stratified_halves
-from tests.tasks.diagnostics.worlds import LIMITS, epochs, recorded, truth
+from tests.tasks.diagnostics.worlds import LIMITS, epochs, recorded, recorded_as_read, truth
 
 
 def compared(val_logits: np.ndarray, labels: np.ndarray, seed: int = 0, saved: int | None = None) -> Comparison:
     saved = len(val_logits) - 1 if saved is None else saved
-    result = compare(*recorded(val_logits, labels, seed), val_logits[saved], labels, saved)
+    result = compare(*recorded_as_read(val_logits, labels, seed, saved), val_logits[saved], labels, saved)
     assert isinstance(result, Comparison)
+    assert np.isfinite([result.scaled, result.scaled_spread, result.gain]).all()  # no epoch was read that has no scaled losses
     return result
 
 

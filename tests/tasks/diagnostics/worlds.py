@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.contracts.splits import Arrays
+from tasks.diagnostics.crossfit import strongest_rival
 from tasks.diagnostics.measured import Dynamics, Limits, Measured
 from tasks.statistics.answers import Answers, answers
 from tasks.statistics.arrays import Bools
@@ -50,6 +51,21 @@ def recorded(val_logits: Logits, labels: Labels, seed: int) -> tuple[Answers, Bo
     """What training keeps of the epochs' logits (E, V, K), with the halves (V,) that were scaled by each other."""
     half = stratified_halves(labels, generator(seed, HALVES))
     return stacked([answers(epoch, labels, half) for epoch in val_logits]), half
+
+
+def recorded_as_read(val_logits: Logits, labels: Labels, seed: int, saved: int) -> tuple[Answers, Bools]:
+    """As `recorded`, but only the epochs that a comparison with the saved one reads have scaled losses; those of the others are NaN.
+
+    A fit of the temperature takes longer than all else in thousands of comparisons, and of thirty epochs about three are read.
+    """
+    half = stratified_halves(labels, generator(seed, HALVES))
+    losses = np.stack([log_losses(epoch, labels) for epoch in val_logits])
+    scaled = np.full(losses.shape, np.nan)
+    chosen = {int(losses[:, choose].mean(axis=1).argmin()) for choose in (half, ~half)}
+    rivals = {strongest_rival(losses[:, choose], saved) for choose in (half, ~half)}
+    for epoch in {saved} | chosen | rivals:
+        scaled[epoch] = answers(val_logits[epoch], labels, half).scaled_loss
+    return Answers(losses, scaled, val_logits.argmax(axis=-1) == labels), half
 
 
 def repeated(logits: NDArray[np.float64], labels: Labels, count: int) -> Dynamics:
