@@ -9,10 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +29,18 @@ from tasks.core.errors import ParamsError, TrainingError
 from tasks.core.settings import load_yaml
 from tasks.learning import checkpoint
 from tasks.learning.checkpoint import Checkpoint
-from tasks.learning.distributed import Worker, await_all, file_digest, group, launch
+from tasks.learning.distributed import (
+    ADDRESS,
+    LOCAL_RANK,
+    PORT,
+    RANK,
+    WORLD_SIZE,
+    Worker,
+    await_all,
+    file_digest,
+    group,
+    launch,
+)
 from tasks.learning.loop import Learner
 from tasks.learning.position import CHECKPOINT_VARIABLE, Position
 from tasks.learning.sharded import Sharded
@@ -81,6 +92,8 @@ SHARDED = {
 # bf16 has 8 digits: the gradients of two halves are rounded otherwise than those of the whole.
 TOLERANCES = {"bf16": 1e-3}
 CHECKPOINT = "run.ckpt"
+PRINTED = "printed.txt"
+TRAIN = (sys.executable, "-m", "flows.stage", "train")
 TWO = ("epochs: 150 ", "devices: 2\n  epochs: 3 ")
 
 
@@ -112,8 +125,9 @@ def project(root: Path, stated: dict[str, Any]) -> Path:
 
 
 def train_each(roots: list[Path]) -> None:
-    """In each folder, as one of a group; from the folder's checkpoint, where it has one."""
-    with group(0, torch.device("cpu"), params_of("train", roots[0]).train.strategy) as joined:
+    """In each folder, as one of a group; from the folder's checkpoint, where it has one. Prints into the first folder."""
+    strategy = params_of("train", roots[0]).train.strategy
+    with (roots[0] / PRINTED).open("a") as said, redirect_stdout(said), group(0, torch.device("cpu"), strategy) as joined:
         for root in roots:
             os.environ.pop(CHECKPOINT_VARIABLE, None)
             if (root / CHECKPOINT).exists():
@@ -154,7 +168,11 @@ def gather(root: Path) -> None:
 
 
 def workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in command_of(child)]
+    """Spawned ones, and those that the server of the fixture `forked` has forked."""
+    own = psutil.Process()
+    direct = own.children()
+    commands = {child: command_of(child) for child in own.children(recursive=True)}
+    return [child for child, said in commands.items() if "spawn_main" in said or ("forkserver" in said and child not in direct)]
 
 
 def command_of(process: psutil.Process) -> str:
@@ -201,6 +219,7 @@ def test_two_processes_reach_the_weights_and_the_history_of_one(params_with: Par
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_two_processes_reach_what_one_does_with_every_strategy(tmp_path: Path) -> None:
     """All in one pair of processes, because a start takes longer than all the trainings."""
     roots = {name: project(tmp_path / name, stated) for name, stated in STRATEGIES.items()}
@@ -223,6 +242,7 @@ def test_two_processes_reach_what_one_does_with_every_strategy(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_two_processes_with_a_part_of_the_weights_each_reach_what_one_does(tmp_path: Path) -> None:
     alone, roots = {}, {}
     for name, stated in SHARDED.items():
@@ -241,6 +261,7 @@ def test_two_processes_with_a_part_of_the_weights_each_reach_what_one_does(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_only_the_first_process_is_given_all_weights_and_the_state_of_the_optimizer(tmp_path: Path) -> None:
     launch(gather, 2, tmp_path)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
@@ -258,10 +279,9 @@ def test_what_needs_all_weights_at_once_is_refused_with_a_part_of_them(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_processes_that_were_killed_and_continue_write_the_bytes_of_an_undisturbed_run(
-    tmp_path: Path, strategy: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_processes_that_were_killed_and_continue_write_the_bytes_of_an_undisturbed_run(tmp_path: Path, strategy: str) -> None:
     """Three, because two numbers have the same sum in either order."""
     stated = {
         "strategy": strategy,
@@ -276,35 +296,17 @@ def test_processes_that_were_killed_and_continue_write_the_bytes_of_an_undisturb
         launch(train_until_killed, 3, killed, 7)
     assert not (killed / MODEL).exists()
     launch(train_each, 3, [killed, undisturbed])
-    assert capfd.readouterr().out.count("train: continuing after step 7 (epoch 2, batch 2)") == 1
+    assert (killed / PRINTED).read_text().count("train: continuing after step 7 (epoch 2, batch 2)") == 1
     for file in (WEIGHTS, MODEL, HISTORY, DYNAMICS):
         assert (killed / file).read_bytes() == (undisturbed / file).read_bytes()
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_what_one_process_raises_is_the_error_of_the_stage(params_with: ParamsWith) -> None:
     root = processed(params_with(TWO, ("learning_rate: 0.01}", "learning_rate: 1.0e+30}")))
     with pytest.raises(TrainingError, match="try a tenth of it"):
         call("train", root)
-    assert not (root / "models").exists()
-    assert not workers()
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed_ends_all_with_one_message(params_with: ParamsWith) -> None:
-    root = processed(params_with(("epochs: 150 ", "devices: 2\n  epochs: 100000 ")))
-
-    def kill_one() -> None:
-        deadline = time.monotonic() + 60
-        while not (root / "dvclive").exists() and time.monotonic() < deadline:  # until an epoch has ended
-            time.sleep(0.1)
-        workers()[1].kill()
-
-    thread = threading.Thread(target=kill_one)
-    thread.start()
-    with pytest.raises(TrainingError, match="that train together was ended by SIGKILL"):
-        call("train", root)
-    thread.join()
     assert not (root / "models").exists()
     assert not workers()
 
@@ -359,19 +361,29 @@ def test_a_batch_has_an_example_for_each_device(params_with: ParamsWith) -> None
         call("train", root)
 
 
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def member(rank: int, port: int) -> dict[str, str]:
+    """What torchrun tells one of two processes, each on a machine of its own."""
+    return {RANK: str(rank), LOCAL_RANK: "0", WORLD_SIZE: "2", ADDRESS: "127.0.0.1", PORT: str(port)}
+
+
 def torchrun(node: int, port: int) -> list[str]:
     """One of two machines, with one process."""
     place = ["--nnodes", "2", "--node-rank", str(node), "--nproc-per-node", "1", "--master-addr", "127.0.0.1", "--master-port"]
-    return [sys.executable, "-m", "torch.distributed.run", *place, str(port), "-m", "flows.stage", "train"]
+    return [sys.executable, "-m", "torch.distributed.run", *place, str(port), *TRAIN[1:]]
 
 
 @pytest.mark.slow
 def test_two_nodes_under_torchrun_reach_the_weights_of_one_process(ran: Project) -> None:
     alone = trained(ran.root)
     ran.edit("params.yaml", "epochs: 3 ", "num_nodes: 2\n  epochs: 3 ")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     second = ran.start(*torchrun(1, port))
     try:
         first = ran.run(*torchrun(0, port))
@@ -395,12 +407,10 @@ def test_machines_whose_code_differs_are_told_before_they_train(ran: Project, tm
         file.write("# another version\n")
     with (other.root / "tasks/learning/imitation.py").open("a") as file:
         file.write("# which no training runs\n")
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    second = other.start(*torchrun(1, port))
+    port = free_port()
+    second = other.start("env", *(f"{name}={value}" for name, value in member(1, port).items()), *TRAIN)
     try:
-        first = ran.run(*torchrun(0, port), check=False)
+        first = ran.run(*TRAIN, check=False, **member(0, port))
         second.communicate(timeout=120)
     finally:
         second.kill()
@@ -415,7 +425,7 @@ def test_a_killed_process_fails_the_stage_which_leaves_no_output_and_no_process(
     stage = fresh.start(sys.executable, "-m", "flows.stage", "train")
     try:
         deadline = time.monotonic() + 120
-        while len(workers()) < 2 and time.monotonic() < deadline:
+        while not (fresh.root / "dvclive").exists() and time.monotonic() < deadline:  # until an epoch has ended
             time.sleep(0.1)
         started = workers()
         started[1].kill()

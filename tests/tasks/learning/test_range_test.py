@@ -331,6 +331,7 @@ def test_a_run_that_continues_from_its_checkpoint_ends_with_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_two_processes_find_one_rate_and_train_as_with_its_number(
     params_with: ParamsWith, capfd: pytest.CaptureFixture[str]
 ) -> None:
