@@ -103,8 +103,9 @@ def test_without_recorded_images_it_is_not_run() -> None:
 
 @pytest.mark.slow
 def test_how_often_shuffled_labels_are_called_memorised(tmp_path: Path) -> None:
-    runs = range(20)
+    """Measured: 20 of 20 and none of 20, of which the first ten are seen here."""
+    runs = range(10)
     memory = [found(trained(tmp_path / f"m{seed}", shuffled(splits(SIZES, seed), seed), seed, **LONG)) for seed in runs]
     true = [found(trained(tmp_path / f"t{seed}", splits(SIZES, seed), seed, **LONG)) for seed in runs]
-    assert sum(finding.status == "flag" for finding in memory) >= 19
+    assert all(finding.status == "flag" for finding in memory)
     assert not any(finding.status == "flag" for finding in true)

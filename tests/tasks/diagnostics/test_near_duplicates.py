@@ -179,18 +179,19 @@ def test_the_dimension_is_that_of_the_points_and_chance_brings_ratios_as_stated(
 
 @pytest.mark.slow
 def test_false_alarms_and_sensitivity_over_many_worlds() -> None:
-    """Measured: 0 of 100 clean worlds flagged, all pass; 20 of 20 with five noisy copies, 40 of 40 with groups flagged."""
-    clean = [found("near_duplicates", pictured(splits(SIZES, seed, (0.25, 0.1)[seed % 2]), seed)).status for seed in range(100)]
-    assert clean.count("flag") <= 2
-    assert clean.count("pass") >= 95
-    leaks = 0
-    for seed in range(20):
+    """Measured: 0 of 100 clean worlds flagged, all pass; 20 of 20 with five noisy copies, 40 of 40 with groups flagged.
+
+    The first half of each is seen here.
+    """
+    clean = [found("near_duplicates", pictured(splits(SIZES, seed, (0.25, 0.1)[seed % 2]), seed)).status for seed in range(50)]
+    assert clean == 50 * ["pass"]
+    leaks = []
+    for seed in range(10):
         data = splits(SIZES, seed)
-        leaks += found("near_duplicates", pictured(planted(data, noisy(data["test"].images[:5], 4)))).status == "flag"
-    groups = [found("near_duplicates", pictured(grouped(seed, size, 0.2))).status for seed in range(20) for size in (2, 4)]
-    print(f"clean {clean.count('flag')} flagged of 100; copies {leaks} of 20; groups {groups.count('flag')} of 40")
-    assert leaks >= 19
-    assert groups.count("flag") >= 38
+        leaks.append(found("near_duplicates", pictured(planted(data, noisy(data["test"].images[:5], 4)))).status)
+    assert leaks == 10 * ["flag"]
+    groups = [found("near_duplicates", pictured(grouped(seed, size, 0.2))).status for seed in range(10) for size in (2, 4)]
+    assert groups == 20 * ["flag"]
 
 
 @pytest.fixture(scope="module")

@@ -72,9 +72,8 @@ def test_overconfidence_under_such_a_rate_names_the_rate_before_the_temperature(
     ("settings", "noise", "unsteady"), [(DRIFT, 0.4, False), (JITTER, 0.25, True)], ids=["drift", "jitter"]
 )
 def test_how_often_the_two_are_told_apart(tmp_path: Path, settings: dict[str, Any], noise: float, *, unsteady: bool) -> None:
-    worlds = (trained(tmp_path / str(seed), splits((400, 800, 50), seed, noise), seed, **settings) for seed in range(20))
+    """Measured on 20: all of 19 and 16 flags have the right remedy; the first ten are seen here, with 9 and 8 flags."""
+    worlds = (trained(tmp_path / str(seed), splits((400, 800, 50), seed, noise), seed, **settings) for seed in range(10))
     flagged = [finding for finding in map(found, worlds) if finding.status == "flag"]
-    right = sum((RATE in finding.summary) == unsteady for finding in flagged)
-    print(f"{right} of {len(flagged)} flags with the right remedy")
-    assert len(flagged) >= 10
-    assert right >= 0.95 * len(flagged)
+    assert len(flagged) >= 5
+    assert all((RATE in finding.summary) == unsteady for finding in flagged)

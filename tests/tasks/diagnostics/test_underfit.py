@@ -142,6 +142,6 @@ def test_without_validation_it_is_not_run() -> None:
 def test_how_often_each_world_is_called_right(
     tmp_path: Path, data: Callable[[int], dict[Any, Arrays]], settings: dict[str, Any], *, flagged: bool
 ) -> None:
-    """Measured: 20 of 20 in each."""
-    worlds = (trained(tmp_path / str(seed), data(seed), seed, **settings) for seed in range(20))
-    assert sum((found(world).status == "flag") == flagged for world in worlds) >= 19
+    """Measured: 20 of 20 in each, of which the first ten are seen here."""
+    worlds = (trained(tmp_path / str(seed), data(seed), seed, **settings) for seed in range(10))
+    assert [world.seed for world in worlds if (found(world).status == "flag") != flagged] == []
