@@ -30,7 +30,7 @@ def wrong(world: World, runs: Sequence[Outcome]) -> list[str]:
 @pytest.mark.parametrize("name", QUICK)
 def test_a_world_gets_its_flags_and_no_other_one(name: str) -> None:
     world = next(world for world in WORLDS if world.name == name)
-    runs = list(campaign([name], (100, 101), jobs=1))
+    runs = list(campaign([name], (100,), jobs=1))
     assert wrong(world, runs) == []
     assert all(is_right(outcome, world) for outcome in runs)
 
