@@ -7,15 +7,19 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from filelock import FileLock
 
 from flows.parameters.checking import own_stages
+
+if TYPE_CHECKING:
+    from tests.faults.world import World
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = tuple(own_stages(ROOT))
@@ -161,7 +165,7 @@ def _ran(_quick: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     return built_once(tmp_path_factory, "ran", lambda root: _build_ran(root, _quick))
 
 
-def built_once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]) -> Project:
+def built_once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[[Path], object]) -> Project:
     """A project that the first worker builds and all use."""
     base = tmp_path_factory.getbasetemp()
     folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -209,6 +213,25 @@ def fresh(_quick: Project, tmp_path: Path) -> Project:
 def ran(_ran: Project, tmp_path: Path) -> Project:
     """A repository after `dvc repro`, everything committed."""
     return Project(Path(shutil.copytree(_ran.root, tmp_path / "ran")))
+
+
+@pytest.fixture(scope="session")
+def _world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.faults.world import build  # which imports this module
+
+    return built_once(tmp_path_factory, "world", lambda root: build(root, {})).root
+
+
+@pytest.fixture
+def world(_world: Path, tmp_path: Path) -> "Iterator[World]":
+    """The small pipeline of tests/faults, everything run and committed; its processes end with the test."""
+    from tests.faults.world import World
+
+    world = World(Path(shutil.copytree(_world, tmp_path / "world")))
+    try:
+        yield world
+    finally:
+        world.end()
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ class Params(Section):
 def {name}(params: Params, root: Path) -> None:
     """Multiply the numbers of the inputs; write each output in its turn."""
     settings = params.{name}
+    print("{name}: working", flush=True)  # the inputs are sealed now: a test may wait for this
     numbers = [int(line) for file in {inputs!r} for line in (root / file).read_text().split()]
     for position, file in enumerate({outputs!r}):
         time.sleep(settings.seconds / {count})
