@@ -216,18 +216,18 @@ def ran(_ran: Project, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def _world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _diamond(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.faults.world import build  # which imports this module
 
-    return built_once(tmp_path_factory, "world", lambda root: build(root, {})).root
+    return built_once(tmp_path_factory, "diamond", lambda root: build(root, {})).root
 
 
 @pytest.fixture
-def world(_world: Path, tmp_path: Path) -> "Iterator[World]":
-    """The small pipeline of tests/faults, everything run and committed; its processes end with the test."""
+def diamond(_diamond: Path, tmp_path: Path) -> "Iterator[World]":
+    """The small pipeline of tests/faults/world.py, everything run and committed; its processes end with the test."""
     from tests.faults.world import World
 
-    world = World(Path(shutil.copytree(_world, tmp_path / "world")))
+    world = World(Path(shutil.copytree(_diamond, tmp_path / "diamond")))
     try:
         yield world
     finally:

@@ -15,7 +15,7 @@ import pytest
 
 from flows.processes.locks import read_holder
 from tests.conftest import GATE, STAGES, Project
-from tests.faults.world import STAGES as SMALL_STAGES
+from tests.faults.world import STAGES as DIAMOND_STAGES
 from tests.faults.world import World
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ DOORS = {
     "dvc": ("dvc", "repro", "train"),
     "flow": (sys.executable, "-c", GATE, "download", "preprocess", "train"),
 }
-SMALL_DOORS = {"dvc": ("dvc", "repro", "left"), "flow": (sys.executable, "-c", GATE, "left")}  # of the small pipeline
+LEFT_DOORS = {"dvc": ("dvc", "repro", "left"), "flow": (sys.executable, "-c", GATE, "left")}  # of the small pipeline
 
 
 @pytest.fixture
@@ -80,10 +80,10 @@ class TrainingRun:
         pytest.fail("did not end on SIGINT")
 
 
-def start_left(world: World, door: str, seconds: int, log: Path) -> "subprocess.Popen[bytes]":
+def start_left(diamond: World, door: str, seconds: int, log: Path) -> "subprocess.Popen[bytes]":
     """A run that is in the middle of the small pipeline's stage `left`, whose inputs are sealed, for some seconds more."""
-    Project(world.root).edit("params.yaml", "left: {seconds: 0.3,", f"left: {{seconds: {seconds},")
-    run = world.start_command(log, *SMALL_DOORS[door])
+    Project(diamond.root).edit("params.yaml", "left: {seconds: 0.3,", f"left: {{seconds: {seconds},")
+    run = diamond.start_command(log, *LEFT_DOORS[door])
     deadline = time.monotonic() + 60
     while "left: working\n" not in log.read_text():
         assert run.poll() is None, log.read_text()
@@ -169,10 +169,10 @@ def test_force_on_a_frozen_stage_records_nothing_new(ran: Project) -> None:
 
 
 @pytest.mark.parametrize(("door", "file"), [("dvc", "params.yaml"), ("flow", "tasks/left.py"), ("dvc", "work/odd.txt")])
-def test_an_edit_in_the_middle_of_a_run_is_refused(world: World, tmp_path: Path, door: str, file: str) -> None:
-    before = (world.root / "dvc.lock").read_bytes()
-    run = start_left(world, door, 3, tmp_path / "log")
-    path = world.root / file
+def test_an_edit_in_the_middle_of_a_run_is_refused(diamond: World, tmp_path: Path, door: str, file: str) -> None:
+    before = (diamond.root / "dvc.lock").read_bytes()
+    run = start_left(diamond, door, 3, tmp_path / "log")
+    path = diamond.root / file
     edited = path.with_suffix(".edited")
     # As long as before, and every file can still be read: a parameter of the stage, and the last byte of code or data.
     edited.write_bytes(path.read_bytes().replace(b"factor: 2", b"factor: 3")[:-1] + b" ")
@@ -180,22 +180,22 @@ def test_an_edit_in_the_middle_of_a_run_is_refused(world: World, tmp_path: Path,
     code, printed = run.wait(60), (tmp_path / "log").read_text()
     assert code != 0
     assert re.search(r"left: changed while it ran: .*" + re.escape(file), printed), printed
-    assert (world.root / "dvc.lock").read_bytes() == before
-    assert not (world.root / "work/left.txt").exists()
-    assert not (world.root / "lineage/left.json").exists()
+    assert (diamond.root / "dvc.lock").read_bytes() == before
+    assert not (diamond.root / "work/left.txt").exists()
+    assert not (diamond.root / "lineage/left.json").exists()
 
 
-@pytest.mark.parametrize("door", SMALL_DOORS)
-def test_a_failing_stage_leaves_the_lock_and_the_previous_outputs(world: World, door: str) -> None:
-    project, before = Project(world.root), world.record()
+@pytest.mark.parametrize("door", LEFT_DOORS)
+def test_a_failing_stage_leaves_the_lock_and_the_previous_outputs(diamond: World, door: str) -> None:
+    project, before = Project(diamond.root), diamond.record()
     project.edit("params.yaml", "left: {seconds: 0.3,", "left: {seconds: -1,")
-    failed = project.run(*SMALL_DOORS[door], check=False)
+    failed = project.run(*LEFT_DOORS[door], check=False)
     assert failed.returncode != 0
     assert "sleep length must be non-negative" in failed.stderr
     assert project.text("dvc.lock").encode() == before["dvc.lock"]
     project.edit("params.yaml", "left: {seconds: -1,", "left: {seconds: 0.3,")
     assert project.gate("left") == {"left": "restored"}
-    assert world.record() == before
+    assert diamond.record() == before
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -218,41 +218,41 @@ def test_an_interrupt_ends_the_run_and_leaves_the_lock(training: "tuple[Project,
     assert project.text("dvc.lock") == before
 
 
-def test_the_second_door_waits_and_then_says_what_for(world: World, tmp_path: Path) -> None:
-    start_left(world, "dvc", 60, tmp_path / "log")
+def test_the_second_door_waits_and_then_says_what_for(diamond: World, tmp_path: Path) -> None:
+    start_left(diamond, "dvc", 60, tmp_path / "log")
     script = "from flows.gate import pass_gate; pass_gate('left', wait_seconds=2)"
-    second = Project(world.root).run(sys.executable, "-c", script, check=False)
+    second = Project(diamond.root).run(sys.executable, "-c", script, check=False)
     assert second.returncode != 0
     assert "left: waiting for another run to finish" in second.stdout
     assert "still busy after 2 s; nothing was changed" in second.stderr
 
 
-def test_dvc_ends_with_a_clear_message_while_the_flow_runs_a_stage(world: World, tmp_path: Path) -> None:
-    start_left(world, "flow", 60, tmp_path / "log")
-    second = Project(world.root).run("dvc", "repro", "left", check=False)
+def test_dvc_ends_with_a_clear_message_while_the_flow_runs_a_stage(diamond: World, tmp_path: Path) -> None:
+    start_left(diamond, "flow", 60, tmp_path / "log")
+    second = Project(diamond.root).run("dvc", "repro", "left", check=False)
     assert second.returncode != 0
     assert "is busy, it is being blocked by" in second.stderr
 
 
-def test_two_doors_at_once_never_corrupt_the_lock(world: World, tmp_path: Path) -> None:
-    project = Project(world.root)
+def test_two_doors_at_once_never_corrupt_the_lock(diamond: World, tmp_path: Path) -> None:
+    project = Project(diamond.root)
     project.edit("params.yaml", "seed: 1", "seed: 2")  # every stage has to run
-    undisturbed = World(Path(shutil.copytree(world.root, tmp_path / "undisturbed")))
+    undisturbed = World(Path(shutil.copytree(diamond.root, tmp_path / "undisturbed")))
     assert undisturbed.run("dvc", "repro").returncode == 0
 
-    doors = [project.start(sys.executable, "-c", GATE, *SMALL_STAGES), project.start("dvc", "repro")]
+    doors = [project.start(sys.executable, "-c", GATE, *DIAMOND_STAGES), project.start("dvc", "repro")]
     printed = ["".join(door.communicate(timeout=300)) for door in doors]
     flow, dvc = (door.returncode for door in doors)
     assert flow == 0, printed[0]  # the gate waits
     assert dvc == 0 or "busy" in printed[1], printed[1]
     project.run("dvc", "repro")
-    assert world.record() == undisturbed.record()
+    assert diamond.record() == undisturbed.record()
 
 
-def test_two_gates_at_once_do_the_work_once(world: World) -> None:
-    project = Project(world.root)
+def test_two_gates_at_once_do_the_work_once(diamond: World) -> None:
+    project = Project(diamond.root)
     project.edit("params.yaml", "seed: 1", "seed: 2")  # every stage has to run
-    doors = [project.start(sys.executable, "-c", GATE, *SMALL_STAGES) for _ in range(2)]
+    doors = [project.start(sys.executable, "-c", GATE, *DIAMOND_STAGES) for _ in range(2)]
     printed = [door.communicate(timeout=300) for door in doors]
     assert [door.returncode for door in doors] == [0, 0], printed
     outcomes = [out.splitlines()[-1].split() for out, _ in printed]

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import pytest
 from flows.lineage.lock import Locked
 from flows.lineage.record import Sealed, check_record, differences
 from flows.processes.locks import is_held
+from flows.server import TEMPORARY, prefect_server
 from tests.conftest import ROOT, Project
-from tests.faults.world import GATE, PARAMS, World, build
+from tests.faults.world import GATE, PARAMS, World
 
 pytestmark = pytest.mark.slow
 
@@ -28,14 +29,10 @@ DOORS = {"dvc": ["dvc", "repro", "left"], "gate": [sys.executable, "-c", GATE, "
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> "Iterator[World]":
-    world = build(tmp_path / "world", {})
-    (world.root / "params.yaml").write_text(SLOWER)
-    try:
-        yield world
-    finally:
-        for process in world.processes():
-            process.kill()
+def world(diamond: World) -> World:
+    """The small pipeline with a stage that works for long enough."""
+    (diamond.root / "params.yaml").write_text(SLOWER)
+    return diamond
 
 
 @pytest.fixture(params=["work/odd.txt", "tasks/left.py", "work/left.txt"])
@@ -142,7 +139,9 @@ def test_after_plain_dvc_the_gate_runs_it_again_and_says_why(world: World, file:
 
 @pytest.mark.prefect
 def test_after_plain_dvc_the_flow_runs_it_again_and_says_why(world: World) -> None:
-    assert_run_again_by([sys.executable, "-m", "flows.cli", "run", "left"], world, "tasks/left.py")
+    with prefect_server(options=TEMPORARY) as url:
+        world.variables["PREFECT_API_URL"] = url
+        assert_run_again_by([sys.executable, "-m", "flows.cli", "run", "left"], world, "tasks/left.py")
 
 
 def assert_run_again_by(command: list[str], world: World, file: str) -> None:

@@ -21,7 +21,7 @@ from flows.processes.locks import held_stages, read_holder
 from flows.processes.watch import is_running
 from flows.server import prefect_server
 from tests.conftest import Project
-from tests.faults.world import PARAMS, World, build, command
+from tests.faults.world import PARAMS, World, command
 
 pytestmark = pytest.mark.slow
 
@@ -36,26 +36,12 @@ LATER = PARAMS.replace("seed: 1", "seed: 3")
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build(tmp_path_factory.mktemp("template") / "world", {})
-
-
-@pytest.fixture(scope="module")
-def expected(template: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def expected(_diamond: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What an undisturbed run with the later parameters records."""
-    world = World(Path(shutil.copytree(template.root, tmp_path_factory.mktemp("expected") / "world")))
+    world = World(Path(shutil.copytree(_diamond, tmp_path_factory.mktemp("expected") / "world")))
     (world.root / "params.yaml").write_text(LATER)
     assert world.run(*command("dvc")).returncode == 0
     return world.record()
-
-
-@pytest.fixture
-def world(template: World, tmp_path: Path) -> "Iterator[World]":
-    world = World(Path(shutil.copytree(template.root, tmp_path / "world")))
-    try:
-        yield world
-    finally:
-        world.end()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -69,36 +55,36 @@ def still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if is_running(process)]
 
 
-def run_later(world: World, door: str) -> "subprocess.CompletedProcess[str]":
+def run_later(diamond: World, door: str) -> "subprocess.CompletedProcess[str]":
     """The later run; where a kill tore a file of DVC's, plain `dvc repro` needs `goodfit doctor`, and the gate does not."""
-    done = world.run(*command(door))
+    done = diamond.run(*command(door))
     if done.returncode and door == "dvc":
-        doctor = world.run("python", "-m", "flows.cli", "doctor")
+        doctor = diamond.run("python", "-m", "flows.cli", "doctor")
         assert doctor.stdout.strip() != "nothing to repair", done.stdout
-        done = world.run(*command(door))
+        done = diamond.run(*command(door))
     return done
 
 
 @pytest.mark.parametrize("moment", range(2))
 @pytest.mark.parametrize(("door", "number"), [(door, number) for door in ("dvc", "gate") for number in SIGNALS])
 def test_the_later_run_stands_when_the_leader_alone_was_ended(
-    world: World, expected: dict[str, bytes], door: str, number: signal.Signals, moment: int
+    diamond: World, expected: dict[str, bytes], door: str, number: signal.Signals, moment: int
 ) -> None:
-    (world.root / "params.yaml").write_text(EARLIER.replace(LONG, "seconds: 4") if moment else EARLIER)
-    leader = world.start(door, world.root.parent / "log")
+    (diamond.root / "params.yaml").write_text(EARLIER.replace(LONG, "seconds: 4") if moment else EARLIER)
+    leader = diamond.start(door, diamond.root.parent / "log")
     time.sleep(random.Random(f"{door}{number}{moment}").uniform(0.2, 6))  # any moment of the run
-    earlier = world.processes()
+    earlier = diamond.processes()
     leader.send_signal(number)
     if door == "dvc":
         leader.wait()  # plain DVC takes a zombie for a process that runs
-    (world.root / "params.yaml").write_text(LATER)
+    (diamond.root / "params.yaml").write_text(LATER)
     started = time.monotonic()
-    done = run_later(world, door)
+    done = run_later(diamond, door)
     leader.wait()
     assert done.returncode == 0, done.stdout
     wait_until(lambda: not still_running(earlier), BOUND_SECONDS - min(time.monotonic() - started, BOUND_SECONDS - 0.1))
-    assert world.record() == expected
-    assert not list(world.root.rglob(".*.partial"))
+    assert diamond.record() == expected
+    assert not list(diamond.root.rglob(".*.partial"))
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +111,16 @@ def ask(url: str, path: str, **body: Any) -> Any:
         time.sleep(0.2)
 
 
-def start_worker(world: World, log: Path) -> "subprocess.Popen[bytes]":
+def start_worker(diamond: World, log: Path) -> "subprocess.Popen[bytes]":
     """A worker that starts the earlier run, for which it has overrides; tests/flows/test_deployments.py deploys prefect.yaml itself."""
-    url = world.variables["PREFECT_API_URL"]
+    url = diamond.variables["PREFECT_API_URL"]
     deployed = ask(
         url,
         "deployments/",
         name=log.parent.name,
         flow_id=ask(url, "flows/", name="training")["id"],
         entrypoint="flows.training.training",
-        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(world.root)}}],
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(diamond.root)}}],
         work_pool_name=POOL,
     )
     overrides = ["seed=2", "left.seconds=60"]
@@ -144,7 +130,7 @@ def start_worker(world: World, log: Path) -> "subprocess.Popen[bytes]":
         parameters={"overrides": overrides},
         idempotency_key=log.parent.name,
     )
-    return world.start_command(log, "prefect", "worker", "start", "--pool", POOL, "--type", "process")
+    return diamond.start_command(log, "prefect", "worker", "start", "--pool", POOL, "--type", "process")
 
 
 @pytest.mark.prefect
@@ -152,48 +138,48 @@ def start_worker(world: World, log: Path) -> "subprocess.Popen[bytes]":
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("leader", ["flow", "worker"])
 def test_the_later_run_stands_when_the_flow_or_its_worker_alone_was_ended(
-    world: World, prefect: dict[str, str], expected: dict[str, bytes], leader: str, number: signal.Signals
+    diamond: World, prefect: dict[str, str], expected: dict[str, bytes], leader: str, number: signal.Signals
 ) -> None:
-    world.variables |= prefect
-    log = world.root.parent / "log"
+    diamond.variables |= prefect
+    log = diamond.root.parent / "log"
     if leader == "flow":
-        (world.root / "params.yaml").write_text(EARLIER)
-        process = world.start("flow", log)
+        (diamond.root / "params.yaml").write_text(EARLIER)
+        process = diamond.start("flow", log)
     else:
-        process = start_worker(world, log)
-    wait_until(lambda: bool(world.stage_processes()), 120)
+        process = start_worker(diamond, log)
+    wait_until(lambda: bool(diamond.stage_processes()), 120)
     time.sleep(random.Random(f"{leader}{number}").uniform(0, 6))  # any moment while its stages run
-    earlier = world.processes()
+    earlier = diamond.processes()
     process.send_signal(number)
     ended = time.monotonic()
 
     changes: list[str] = []
     if leader == "flow":
-        (world.root / "params.yaml").write_text(LATER)
+        (diamond.root / "params.yaml").write_text(LATER)
     else:
         changes = ["-S", "seed=3"]  # the file holds the overrides of the run that was ended, and they are put back
-    later = world.start_command(log.with_name("later"), sys.executable, "-m", "flows.cli", "run", *changes)
+    later = diamond.start_command(log.with_name("later"), sys.executable, "-m", "flows.cli", "run", *changes)
     wait_until(lambda: not still_running(earlier), FLOW_BOUND_SECONDS[leader] - (time.monotonic() - ended))
     assert later.wait(120) == 0, log.read_text() + log.with_name("later").read_text()
-    assert (world.root / "params.yaml").read_text() == LATER
-    assert world.record() == expected
-    assert not list(world.root.rglob(".*.partial"))
+    assert (diamond.root / "params.yaml").read_text() == LATER
+    assert diamond.record() == expected
+    assert not list(diamond.root.rglob(".*.partial"))
 
 
 @pytest.mark.parametrize("door", ["dvc", "gate"])
 def test_an_orphan_ends_within_the_bound_behind_a_shell_that_the_kernel_does_not_end(
-    world: World, expected: dict[str, bytes], door: str, tmp_path: Path
+    diamond: World, expected: dict[str, bytes], door: str, tmp_path: Path
 ) -> None:
     """Then the parent is the shell: only the watching thread sees that the leader has ended, as on systems other than Linux."""
     shell = tmp_path / "sh"
     shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
     shell.chmod(0o755)
-    world.variables["SHELL"] = str(shell)
-    (world.root / "params.yaml").write_text(EARLIER)
-    leader = world.start(door, tmp_path / "log")
-    wait_until(lambda: "left" in held_stages(world.root))
-    wait_until(lambda: (holder := read_holder(world.root, "left")) is not None and holder.process.is_alive())
-    holder = read_holder(world.root, "left")
+    diamond.variables["SHELL"] = str(shell)
+    (diamond.root / "params.yaml").write_text(EARLIER)
+    leader = diamond.start(door, tmp_path / "log")
+    wait_until(lambda: "left" in held_stages(diamond.root))
+    wait_until(lambda: (holder := read_holder(diamond.root, "left")) is not None and holder.process.is_alive())
+    holder = read_holder(diamond.root, "left")
     assert holder is not None
     assert holder.leader is not None
     assert holder.leader.pid == leader.pid
@@ -201,44 +187,44 @@ def test_an_orphan_ends_within_the_bound_behind_a_shell_that_the_kernel_does_not
     leader.kill()
     leader.wait()
     wait_until(lambda: not holder.process.is_alive(), BOUND_SECONDS)
-    (world.root / "params.yaml").write_text(LATER)
-    assert world.run(*command(door)).returncode == 0
-    assert world.record() == expected
+    (diamond.root / "params.yaml").write_text(LATER)
+    assert diamond.run(*command(door)).returncode == 0
+    assert diamond.record() == expected
 
 
-def test_the_next_stage_ends_an_orphan_that_holds_the_lock(world: World, expected: dict[str, bytes], tmp_path: Path) -> None:
+def test_the_next_stage_ends_an_orphan_that_holds_the_lock(diamond: World, expected: dict[str, bytes], tmp_path: Path) -> None:
     """A stopped process cannot watch anything; it is ended from outside."""
-    (world.root / "params.yaml").write_text(EARLIER)
+    (diamond.root / "params.yaml").write_text(EARLIER)
     shell = tmp_path / "sh"
     shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
     shell.chmod(0o755)
-    world.variables["SHELL"] = str(shell)
-    leader = world.start("dvc", tmp_path / "log")
-    wait_until(lambda: (holder := read_holder(world.root, "left")) is not None and holder.process.is_alive())
-    holder = read_holder(world.root, "left")
+    diamond.variables["SHELL"] = str(shell)
+    leader = diamond.start("dvc", tmp_path / "log")
+    wait_until(lambda: (holder := read_holder(diamond.root, "left")) is not None and holder.process.is_alive())
+    holder = read_holder(diamond.root, "left")
     assert holder is not None
     os.kill(holder.process.pid, signal.SIGSTOP)
     leader.kill()
     leader.wait()
-    (world.root / "params.yaml").write_text(LATER)
-    done = world.run(*command("dvc"))
+    (diamond.root / "params.yaml").write_text(LATER)
+    done = diamond.run(*command("dvc"))
     assert done.returncode == 0, done.stdout
     assert f"left: ended process {holder.process.pid}, which was left over from a run that has ended" in done.stdout
     assert not holder.process.is_alive()
-    assert world.record() == expected
+    assert diamond.record() == expected
 
 
-def test_a_stage_waits_for_one_that_a_person_started_and_then_gives_up(world: World) -> None:
-    (world.root / "params.yaml").write_text(EARLIER.replace(LONG, "seconds: 100"))
+def test_a_stage_waits_for_one_that_a_person_started_and_then_gives_up(diamond: World) -> None:
+    (diamond.root / "params.yaml").write_text(EARLIER.replace(LONG, "seconds: 100"))
     by_hand = (sys.executable, "-m", "flows.stage", "left")
-    first = subprocess.Popen(by_hand, cwd=world.root, stdout=subprocess.DEVNULL)
+    first = subprocess.Popen(by_hand, cwd=diamond.root, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: read_holder(world.root, "left") is not None)
+        wait_until(lambda: read_holder(diamond.root, "left") is not None)
         script = (
             "import flows.stage as stage, functools; from flows.processes.locks import stage_lock;"
             "stage.stage_lock = functools.partial(stage_lock, wait_seconds=1); stage.run_stage('left')"
         )
-        second = world.run(sys.executable, "-c", script)
+        second = diamond.run(sys.executable, "-c", script)
     finally:
         first.kill()
         first.wait()
