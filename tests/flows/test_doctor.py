@@ -15,7 +15,7 @@ import pytest
 from flows.doctor import mend
 from flows.processes.rwlock import mend_rwlock
 from tests.conftest import GATE, Project
-from tests.faults.world import World, build, command
+from tests.faults.world import World, command
 
 pytestmark = pytest.mark.slow
 
@@ -191,28 +191,23 @@ def test_another_pipeline_needs_no_params_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_orphan_is_ended_and_a_stage_that_a_person_runs_is_left_alone(tmp_path: Path) -> None:
-    world = build(tmp_path / "world", {})
-    params = (world.root / "params.yaml").read_text()
-    (world.root / "params.yaml").write_text(params.replace("seconds: 0.3", "seconds: 100"))
+def test_an_orphan_is_ended_and_a_stage_that_a_person_runs_is_left_alone(diamond: World, tmp_path: Path) -> None:
+    params = (diamond.root / "params.yaml").read_text()
+    (diamond.root / "params.yaml").write_text(params.replace("seconds: 0.3", "seconds: 100"))
     shell = tmp_path / "sh"
     shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
     shell.chmod(0o755)
-    world.variables["SHELL"] = str(shell)  # between DVC and the stage, so that the kernel does not end the stage
-    try:
-        leader = world.start("dvc", tmp_path / "log")
-        orphan = wait_for_stage(world)
-        assert mend(world.root)[0].startswith(f"left: process {orphan.pid}, started by process {leader.pid}")
-        orphan.send_signal(signal.SIGSTOP)  # it cannot watch its leader
-        leader.kill()
-        leader.wait()
-        assert mend(world.root)[0].startswith(f"left: ended process {orphan.pid}, which was left over")
-        assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
-        (world.root / "params.yaml").write_text(params)
-        assert world.run(*command("dvc")).returncode == 0
-    finally:
-        for process in world.processes():
-            process.kill()
+    diamond.variables["SHELL"] = str(shell)  # between DVC and the stage, so that the kernel does not end the stage
+    leader = diamond.start("dvc", tmp_path / "log")
+    orphan = wait_for_stage(diamond)
+    assert mend(diamond.root)[0].startswith(f"left: process {orphan.pid}, started by process {leader.pid}")
+    orphan.send_signal(signal.SIGSTOP)  # it cannot watch its leader
+    leader.kill()
+    leader.wait()
+    assert mend(diamond.root)[0].startswith(f"left: ended process {orphan.pid}, which was left over")
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+    (diamond.root / "params.yaml").write_text(params)
+    assert diamond.run(*command("dvc")).returncode == 0
 
 
 def wait_for_stage(world: World) -> psutil.Process:
@@ -241,28 +236,29 @@ def unfinished(root: Path, half: bool) -> list[Path]:
 @pytest.mark.parametrize(("half", "said"), [(False, "NoneType"), (True, "outs")])
 def test_entries_of_the_run_cache_that_were_not_finished_are_removed(ran: Project, half: bool, said: str) -> None:
     folders = unfinished(ran.root, half)
-    ran.edit("params.yaml", "most_wrong: 24 ", "most_wrong: 23 ")
-    ran.gate("report")
+    unset, edited = "min_accuracy_lower_bound: null ", "min_accuracy_lower_bound: 0.1 "
+    ran.edit("params.yaml", unset, edited)
+    ran.gate("gates")
     for folder in folders:  # DVC makes one for the stage in the state that the next line brings back
         folder.mkdir(parents=True, exist_ok=True)
     unfinished(ran.root, half)
-    ran.edit("params.yaml", "most_wrong: 23 ", "most_wrong: 24 ")
-    assert said in ran.run("dvc", "repro", "report", check=False).stderr  # DVC's own door stops at it
+    ran.edit("params.yaml", edited, unset)
+    assert said in ran.run("dvc", "repro", "gates", check=False).stderr  # DVC's own door stops at it
     assert all("an entry of DVC's run-cache that was not finished" in line for line in mend(ran.root))
-    ran.repro("report")
+    ran.repro("gates")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("half", [False, True])
 def test_the_gate_recovers_from_entries_that_were_not_finished(ran: Project, half: bool) -> None:
     unfinished(ran.root, half)
-    (ran.root / "report/index.html").unlink()
-    (ran.root / "lineage/report.json").unlink()
+    (ran.root / "results/gates.json").unlink()
+    (ran.root / "lineage/gates.json").unlink()
     ran.run("git", "rm", "-q", "--cached", "dvc.lock")
     (ran.root / "dvc.lock").unlink()
-    done = ran.run(sys.executable, "-c", GATE, "report")
+    done = ran.run(sys.executable, "-c", GATE, "gates")
     assert "an entry of DVC's run-cache that was not finished" in done.stdout
-    assert (ran.root / "report/index.html").exists()
+    assert (ran.root / "results/gates.json").exists()
 
 
 def test_temporary_files_of_dvc_beside_the_outputs_are_removed(ran: Project) -> None:

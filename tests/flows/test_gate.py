@@ -16,6 +16,7 @@ import pytest
 from flows.graph import read_graph
 from flows.lineage.record import check_record
 from tests.conftest import Project
+from tests.faults.world import World
 
 pytestmark = pytest.mark.slow
 
@@ -203,6 +204,14 @@ def test_the_failure_of_another_command_has_its_last_lines(foreign: Project) -> 
 # The stage's output, progress and errors.
 
 
+@pytest.fixture
+def long(diamond: World) -> Project:
+    """A pipeline whose stage `left` works for a minute, and prints a line before that."""
+    project = Project(diamond.root)
+    project.edit("params.yaml", "left: {seconds: 0.3,", "left: {seconds: 60,")
+    return project
+
+
 def test_lines_and_progress_arrive_while_the_stage_runs(ran: Project) -> None:
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 400 ")
     script = """
@@ -226,45 +235,45 @@ def test_lines_and_progress_arrive_while_the_stage_runs(ran: Project) -> None:
 
 
 def test_a_failing_stage_gives_its_own_message(ran: Project) -> None:
-    ran.edit("params.yaml", "learning_rate: 0.01}", "learning_rate: 1.0e+30}")
+    ran.edit("params.yaml", "min_accuracy_lower_bound: null ", "min_accuracy_lower_bound: 0.999 ")
     script = """
     from tasks.core.errors import GoodfitError
-    try: pass_gate('train', output=lambda line: None)
+    try: pass_gate('gates', output=lambda line: None)
     except GoodfitError as error: print(repr(str(error)))
     """
     said = gate(ran, script).stdout.splitlines()[-1]
-    assert "train: the loss is" in said
+    assert "gates: gates.min_accuracy_lower_bound is 0.999, and the interval of the test accuracy " in said
     assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # bash becomes the command; dash waits for it and reports 137
 def test_a_stage_that_was_killed_is_named_with_the_signal_and_leaves_no_output(
-    ran: Project, shell: str, monkeypatch: pytest.MonkeyPatch
+    long: Project, shell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHELL", shell)
-    ran.edit("params.yaml", "epochs: 3 ", "epochs: 100000 ")
     script = """
     import os, signal
     from pathlib import Path
     from flows.processes.locks import read_holder
-    def kill(event): os.kill(read_holder(Path(), 'train').process.pid, signal.SIGKILL)
-    pass_gate('train', output=lambda line: None, progress=kill)
+    def kill(line):  # a shell that waits says afterwards that it was killed
+        if 'working' in line: os.kill(read_holder(Path(), 'left').process.pid, signal.SIGKILL)
+    pass_gate('left', output=kill)
     """
-    done = gate(ran, script, check=False)
+    done = gate(long, script, check=False)
     assert done.returncode == 1
-    assert "train: `python -m flows.stage train` was ended by SIGKILL" in done.stderr
-    assert not (ran.root / "models/model.safetensors").exists()
+    assert "left: `python -m flows.stage left` was ended by SIGKILL" in done.stderr
+    assert not (long.root / "work/left.txt").exists()
 
 
-def test_stages_are_ended_in_order_and_no_other_starts_until_allowed(ran: Project) -> None:
-    ran.edit("params.yaml", "epochs: 3 ", "epochs: 100000 ")
+def test_stages_are_ended_in_order_and_no_other_starts_until_allowed(long: Project) -> None:
     script = """
     import threading, time
     from flows.gate import allow_stages, end_stages
     outcome = []
     begun = threading.Event()
+    def output(line): print(line); begun.set()
     def run():
-        try: outcome.append(pass_gate('train', output=print, progress=lambda event: begun.set()))
+        try: outcome.append(pass_gate('left', output=output))
         except KeyboardInterrupt: outcome.append('interrupted')
     thread = threading.Thread(target=run)
     thread.start()
@@ -274,22 +283,22 @@ def test_stages_are_ended_in_order_and_no_other_starts_until_allowed(ran: Projec
     allow_stages()
     print(outcome)
     """
-    printed = gate(ran, script).stdout
+    printed = gate(long, script).stdout
     assert printed.splitlines()[-1] == "['interrupted', 'interrupted']"
-    assert "interrupted: train wrote nothing" in printed
-    assert not (ran.root / "models/model.safetensors").exists()
+    assert "interrupted: left wrote nothing" in printed
+    assert not (long.root / "work/left.txt").exists()
 
 
 def test_outside_of_the_gate_dvc_starts_commands_as_it_always_does(ran: Project) -> None:
     script = """
     import dvc.stage.run, threading
     original = dvc.stage.run.cmd_run
-    pass_gate('report')
+    pass_gate('gates')
     from dvc.repo import Repo
-    with Repo('.') as repo: repo.reproduce('report', single_item=True, force=True)
+    with Repo('.') as repo: repo.reproduce('gates', single_item=True, force=True)
     """
     assert gate(ran, script).returncode == 0
-    doors = [json.loads(line)["door"] for line in ran.text(".dvc/tmp/goodfit/journal.jsonl").splitlines() if '"report"' in line]
+    doors = [json.loads(line)["door"] for line in ran.text(".dvc/tmp/goodfit/journal.jsonl").splitlines() if '"gates"' in line]
     assert doors == ["dvc", "dvc"], "the second was started by DVC itself, and wrote its own line"
 
 
@@ -310,36 +319,33 @@ Stage.save = edited
 """
 
 
-@pytest.fixture(params=["tasks/report.py", "results/calibration.csv", "report/index.html"])
+@pytest.fixture(params=["tasks/gates.py", "results/diagnosis.json", "results/gates.json"])
 def file(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 def test_the_gate_refuses_a_record_that_differs_from_the_seal(ran: Project, file: str) -> None:
-    ran.edit("params.yaml", "most_wrong: 24 ", "most_wrong: 12 ")
+    ran.edit("params.yaml", "min_accuracy_lower_bound: null ", "min_accuracy_lower_bound: 0.1 ")
     before = ran.text("dvc.lock")
     runs = set((ran.root / ".dvc/cache/runs").rglob("*"))
-    done = gate(ran, EDIT_IN_THE_MOMENT.format(file=file) + "\npass_gate('report')", check=False)
+    done = gate(ran, EDIT_IN_THE_MOMENT.format(file=file) + "\npass_gate('gates')", check=False)
     assert done.returncode == 1, done.stdout
     assert (
-        f"report: what DVC was about to record is not what the stage read and wrote: {file}; nothing was recorded"
-        in done.stderr
+        f"gates: what DVC was about to record is not what the stage read and wrote: {file}; nothing was recorded" in done.stderr
     )
     assert ran.text("dvc.lock") == before
     assert {path for path in (ran.root / ".dvc/cache/runs").rglob("*") if path.is_file()} <= runs
-    assert not (ran.root / "report/index.html").exists()
+    assert not (ran.root / "results/gates.json").exists()
 
 
 def test_what_plain_dvc_recorded_against_the_seal_is_found_by_the_next_command(ran: Project, file: str) -> None:
     assert check_record(ran.root) == []
-    ran.edit("params.yaml", "most_wrong: 24 ", "most_wrong: 12 ")
-    script = (
-        EDIT_IN_THE_MOMENT.format(file=file) + "\nfrom dvc.cli import main; import sys; sys.exit(main(['repro', 'report']))"
-    )
+    ran.edit("params.yaml", "min_accuracy_lower_bound: null ", "min_accuracy_lower_bound: 0.1 ")
+    script = EDIT_IN_THE_MOMENT.format(file=file) + "\nfrom dvc.cli import main; import sys; sys.exit(main(['repro', 'gates']))"
     ran.run(sys.executable, "-c", script)
     (line,) = check_record(ran.root)
-    assert line.startswith(f"report: dvc.lock does not record what the stage read and wrote ({file})")
-    assert "`dvc repro -f report` runs it again" in line
+    assert line.startswith(f"gates: dvc.lock does not record what the stage read and wrote ({file})")
+    assert "`dvc repro -f gates` runs it again" in line
 
 
 def test_a_statement_that_is_not_checked_out_is_said_to_be_so(ran: Project) -> None:

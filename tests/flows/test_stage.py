@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.stages import call
 from flows.declaration import Declaration, DeclarationError, read_declaration, read_params
 from flows.lineage.digest import digest_paths
 from flows.sealing import Seal, seal
@@ -189,11 +190,11 @@ def test_a_stage_that_fails_exits_with_1_a_message_and_no_partial_output(ran: Pr
 
 @pytest.mark.slow
 def test_outputs_of_a_stage_that_fails_late_are_removed(ran: Project) -> None:
-    (ran.root / "lineage/.train.json.partial").mkdir()  # the statement cannot be written: the last step fails
-    done = ran.run(*STAGE, "train", check=False)
+    (ran.root / "lineage/.download.json.partial").mkdir()  # the statement cannot be written: the last step fails
+    done = ran.run(*STAGE, "download", check=False)
     assert done.returncode == 1
-    assert not (ran.root / "models/model.safetensors").exists()
-    assert not (ran.root / "lineage/train.json").exists()
+    assert not (ran.root / "data/raw").exists()
+    assert not (ran.root / "lineage/download.json").exists()
 
 
 def test_params_are_checked_before_anything_runs(fresh: Project) -> None:
@@ -216,22 +217,34 @@ def test_a_wrong_call_says_so(fresh: Project, arguments: tuple[str, ...], code: 
 @pytest.mark.slow
 def test_a_full_disk_is_an_error_of_one_line_and_leaves_no_output(ran: Project) -> None:
     before = ran.text("dvc.lock")
-    limited = ran.run("bash", "-c", "ulimit -f 20; exec python -m flows.stage train", check=False)  # files of at most 20 KiB
+    limited = ran.run(
+        "bash", "-c", "ulimit -f 20; exec python -m flows.stage preprocess", check=False
+    )  # files of at most 20 KiB
     assert limited.returncode == 1
     assert "Traceback" not in limited.stderr
     assert "File too large" in limited.stderr
-    assert not (ran.root / "models/model.safetensors").exists()
-    assert not list(ran.root.glob("models/.*.partial"))
+    assert not (ran.root / "data/processed/train.safetensors").exists()
+    assert not list(ran.root.glob("data/processed/.*.partial"))
     assert ran.text("dvc.lock") == before
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("file", ["models/model.json", "data/processed/dataset.json", "results/dynamics.safetensors"])
-def test_a_damaged_artifact_is_an_error_of_one_line(ran: Project, file: str) -> None:
-    path = ran.root / file
+def damage(path: Path) -> None:
     path.unlink()
     path.write_text("{}")
+
+
+@pytest.mark.slow
+def test_a_damaged_artifact_is_an_error_of_one_line(ran: Project) -> None:
+    damage(ran.root / "models/model.json")
     done = ran.run(*STAGE, "diagnose", check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert f"{file} is" in done.stderr
+    assert "models/model.json is" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["data/processed/dataset.json", "results/dynamics.safetensors"])
+def test_each_damaged_artifact_is_named(ran: Project, file: str) -> None:
+    damage(ran.root / file)
+    with pytest.raises(ArtifactError, match=f"{file} is"):
+        call("diagnose", ran.root)
