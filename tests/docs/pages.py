@@ -74,10 +74,10 @@ def commands(text: str) -> list[Command]:
     return found
 
 
-def follow(page: Path, project: Project) -> list[str]:
-    """Do what the page says, from top to bottom; return one line for each difference."""
+def follow(page: Path, project: Project, **variables: str) -> list[str]:
+    """Do what the page says, from top to bottom, with these variables in the environment; return one line for each difference."""
     complaints: list[str] = []
-    variables = {"PYTHONPATH": str(project.root), "COLUMNS": "160"}
+    variables = {"PYTHONPATH": str(project.root), "COLUMNS": "160"} | variables
     for block in blocks(page.read_text(encoding="utf-8")):
         place = f"{page.name}:{block.line}"
         if block.file:
