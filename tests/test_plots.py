@@ -68,6 +68,15 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def shown(_ran: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A run with the page of `dvc plots show`, which the tests only look at."""
+    project = Project(Path(shutil.copytree(_ran.root, tmp_path_factory.mktemp("plots") / "ran")))
+    project.run(sys.executable, "-m", "flows.plots")
+    project.run("dvc", "plots", "show")
+    return project
+
+
 def drawn(browser: Any, address: Path) -> dict[str, str]:
     """The text of each plot by its title, from a browser in which every request to the network fails and is an error."""
     complaints: list[str] = []
@@ -88,34 +97,30 @@ def drawn(browser: Any, address: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_every_plot_is_drawn_without_a_network(ran: Project, browser: Any) -> None:
-    ran.run(sys.executable, "-m", "flows.plots")
-    ran.run("dvc", "plots", "show")
-    plots = drawn(browser, ran.root / "dvc_plots/index.html")
+def test_every_plot_is_drawn_without_a_network(browser: Any, shown: Project) -> None:
+    plots = drawn(browser, shown.root / "dvc_plots/index.html")
     assert tuple(plots) == PLOTS
 
 
 @pytest.mark.slow
-def test_each_cell_of_the_confusion_shows_its_number(ran: Project, browser: Any) -> None:
-    ran.run(sys.executable, "-m", "flows.plots")
-    ran.run("dvc", "plots", "show")
+def test_each_cell_of_the_confusion_shows_its_number(browser: Any, shown: Project) -> None:
     tab = browser.new_page()
     try:
-        tab.goto((ran.root / "dvc_plots/index.html").as_uri())
+        tab.goto((shown.root / "dvc_plots/index.html").as_uri())
         plot = tab.locator("svg.marks", has_text="Confusion of the test set")
         plot.wait_for(timeout=60_000)
-        shown = [int(text) for text in plot.locator(".mark-text.child_layer_1_marks text").all_text_contents()]
+        numbers = [int(text) for text in plot.locator(".mark-text.child_layer_1_marks text").all_text_contents()]
     finally:
         tab.close()
-    counted = Counter(ran.text("results/confusion.csv").splitlines()[1:])
-    assert sorted(shown) == sorted(counted.values())
+    counted = Counter(shown.text("results/confusion.csv").splitlines()[1:])
+    assert sorted(numbers) == sorted(counted.values())
 
 
 @pytest.mark.slow
 def test_two_revisions_are_drawn_side_by_side(ran: Project, browser: Any) -> None:
     ran.run(sys.executable, "-m", "flows.plots")
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
-    ran.repro()
+    ran.repro("evaluate")
     ran.run("dvc", "plots", "diff", "HEAD")
     plots = drawn(browser, ran.root / "dvc_plots/index.html")
     assert tuple(plots) == PLOTS
@@ -123,16 +128,14 @@ def test_two_revisions_are_drawn_side_by_side(ran: Project, browser: Any) -> Non
 
 
 @pytest.mark.slow
-def test_the_reliability_has_its_diagonal_and_no_line_between_bins(ran: Project, browser: Any) -> None:
-    ran.run(sys.executable, "-m", "flows.plots")
-    ran.run("dvc", "plots", "show")
+def test_the_reliability_has_its_diagonal_and_no_line_between_bins(browser: Any, shown: Project) -> None:
     tab = browser.new_page()
     try:
-        tab.goto((ran.root / "dvc_plots/index.html").as_uri())
+        tab.goto((shown.root / "dvc_plots/index.html").as_uri())
         plot = tab.locator("svg.marks", has_text="Reliability")
         plot.wait_for(timeout=60_000)
         lines = plot.locator(".mark-line path")
-        bins = len(ran.text("results/calibration.csv").splitlines()) - 1
+        bins = len(shown.text("results/calibration.csv").splitlines()) - 1
         assert lines.count() == 1, "the diagonal is the only line"
         assert lines.first.get_attribute("stroke-dasharray") == "4,4"
         assert plot.locator(".mark-symbol.layer_2_marks path").count() == bins

@@ -46,7 +46,7 @@ def test_metrics_on_other_images_are_compared_as_independent() -> None:
 def test_a_run_is_compared_with_the_committed_one_and_with_a_branch(ran: Project) -> None:
     ran.run("git", "branch", "first")
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 5 ")
-    ran.repro()
+    ran.repro("evaluate")
     found = json.loads(ran.run("goodfit", "lineage", "diff", "--json").stdout)
     assert found["params"] == [{"name": "train.epochs", "before": 3, "after": 5}]
     assert (found["data"], found["code"], found["environment"]) == ([], [], [])

@@ -178,18 +178,18 @@ def test_a_real_stage_has_its_line_of_the_journal(ran: Project) -> None:
     assert "(tasks/core/hints.py)" in ran.run(*COMMAND, "download").stdout  # its statement names the files of code
     ran.run("git", "checkout", "-q", "tasks")
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 4 ")
-    found = json.loads(ran.run(*COMMAND, "report", "train", "--json").stdout)
+    found = json.loads(ran.run(*COMMAND, "evaluate", "train", "--json").stdout)
     by_name = {stage["stage"]: stage["now"] for stage in found["stages"]}
     assert by_name["train"]["outcome"] == "runs"
     change = {"kind": "parameter", "name": "params.yaml: train.epochs", "before": 3, "after": 4}
     assert by_name["train"]["causes"] == [change]
-    assert by_name["report"]["roots"] == [{"stage": "train"} | change]
-    assert "train" in ran.repro()
-    found = json.loads(ran.run(*COMMAND, "report", "train", "--json").stdout)
+    assert by_name["evaluate"]["roots"] == [{"stage": "train"} | change]
+    assert "train" in ran.repro("evaluate")
+    found = json.loads(ran.run(*COMMAND, "evaluate", "train", "--json").stdout)
     by_name = {stage["stage"]: stage for stage in found["stages"]}
-    assert {name: stage["now"]["outcome"] for name, stage in by_name.items()} == {"train": "unchanged", "report": "unchanged"}
+    assert {name: stage["now"]["outcome"] for name, stage in by_name.items()} == {"train": "unchanged", "evaluate": "unchanged"}
     assert by_name["train"]["last"]["causes"] == [change]
-    assert {"stage": "train"} | change in by_name["report"]["last"]["roots"]
+    assert {"stage": "train"} | change in by_name["evaluate"]["last"]["roots"]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CHANGED, Outcome.DEPENDS])

@@ -208,15 +208,16 @@ def test_says_what_is_missing(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_real_runs_and_experiments_have_the_metrics_that_they_wrote(ran: Project) -> None:
-    ran.run("dvc", "exp", "run", "-n", "longest", "-S", "train.epochs=6", "evaluate", "diagnose")
+    ran.run("dvc", "exp", "run", "-n", "narrower", "-S", "evaluate.confidence=0.9", "evaluate")
     wrote = json.loads(ran.text(EVALUATION))
     verdict = json.loads(ran.text(DIAGNOSIS))["verdict"]
     ran.run("git", "checkout", "-q", "params.yaml", "dvc.lock", "metrics")
     before = json.loads(ran.text(EVALUATION))
     table = runs(ran.root).set_index("revision")
-    assert list(table["metrics.evaluation.accuracy"]) == [wrote["accuracy"], before["accuracy"]]
-    assert table.loc["longest", "params.train.epochs"] == 6
-    assert table.loc["longest", "verdict"] == verdict
+    assert wrote["accuracy_ci_low"] > before["accuracy_ci_low"]
+    assert list(table["metrics.evaluation.accuracy_ci_low"]) == [wrote["accuracy_ci_low"], before["accuracy_ci_low"]]
+    assert table.loc["narrower", "params.evaluate.confidence"] == 0.9
+    assert table.loc["narrower", "verdict"] == verdict
     assert list(table["experiment"]) == [True, False]
 
 
