@@ -123,6 +123,7 @@ def test_an_experiment_chooses_drops_and_adds_options_through_dvc(ran: Project) 
         "dvc",
         "exp",
         "run",
+        "train",
         "-S",
         "train.optimizer.name=sgd",
         "-S",

@@ -1,4 +1,4 @@
-"""The folder of checks as a registry: what a new or an edited file makes run again."""
+"""The folder of checks as a registry; what a new or an edited file makes run again is in tests/flows/test_only_what_changed.py."""
 
 import ast
 from pathlib import Path
@@ -7,22 +7,8 @@ import pytest
 
 from tasks.core.components import Component
 from tasks.diagnostics.catalogue import CHECKS, REQUIRED
-from tests.conftest import Project
 
 FOLDER = Path("tasks/diagnostics/checks")
-NEW = '''
-from tasks.core.settings import Section
-
-VERDICT, PRECEDENCE, REQUIRED = "unused", 1, False
-
-
-class Settings(Section):
-    """No options."""
-
-
-def check(measured, limits, settings):
-    raise RuntimeError("this check is not listed")
-'''
 
 
 @pytest.mark.parametrize("name", Component("tasks.diagnostics.checks").names())
@@ -53,17 +39,3 @@ def test_default_checks_have_an_order_without_ties() -> None:
     modules = [Component("tasks.diagnostics.checks").choose({"name": name}).module for name in CHECKS]
     order = [module.PRECEDENCE for module in modules if module.VERDICT]
     assert len(order) == len(set(order))
-
-
-@pytest.mark.slow
-def test_a_new_check_that_is_not_listed_reruns_nothing(ran: Project) -> None:
-    (ran.root / FOLDER / "unused.py").write_text(NEW, encoding="utf-8")
-    assert ran.is_clean()
-    assert ran.repro() == set()
-
-
-@pytest.mark.slow
-def test_an_edited_check_reruns_the_diagnosis_and_what_reads_it_and_not_the_evaluation(ran: Project) -> None:
-    file = ran.root / FOLDER / "gap.py"
-    file.write_text(file.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
-    assert ran.repro() == {"diagnose", "report", "gates"}
