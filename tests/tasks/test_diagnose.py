@@ -131,18 +131,20 @@ def test_a_new_check_is_one_new_file(tmp_path: Path, splits: dict[SplitName, Spl
     shutil.copytree("tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "tasks/diagnostics/checks/always.py").write_text(ALWAYS, encoding="utf-8")
     write_project(tmp_path, splits, even(4, N))
-    run = (
-        "import sys; from pathlib import Path; from tasks.core.settings import validate; from tasks.diagnose import Params, diagnose\n"
-        "options = {'checks': sys.argv[1:]} if sys.argv[1:] else {}\n"
-        "diagnose(validate(Params, {'seed': 0, 'threads': 1, 'diagnose': options}), Path())\n"
-    )
+    imports = "import sys, pathlib; from tasks.core.settings import validate; from tasks.diagnose import Params, diagnose"
+
+    def run(code: str, *arguments: str) -> str:
+        command = [sys.executable, "-c", f"{imports}; {code}", *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
     def findings(*checks: str) -> tuple[str, list[str]]:
-        subprocess.run([sys.executable, "-c", run, *checks], cwd=tmp_path, check=True, capture_output=True)
+        options = "{'seed': 0, 'threads': 1, 'diagnose': {'checks': sys.argv[1:]}}"
+        run(f"diagnose(validate(Params, {options}), pathlib.Path())", *checks)
         diagnosis = read_diagnosis(tmp_path)
         return diagnosis.verdict, [finding.code for finding in diagnosis.findings]
 
-    assert findings()[1] == list(CHECKS)
+    default = "validate(Params, {'seed': 0, 'threads': 1, 'diagnose': {}}).diagnose.checks"
+    assert run(f"print(*(check.name for check in {default}))").split() == list(CHECKS)
     assert findings(*CORE) == ("inconclusive", CORE)
     splits["train"].images[7] = splits["test"].images[31]
     write_project(tmp_path, splits, even(4, N))

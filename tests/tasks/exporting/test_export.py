@@ -1,7 +1,9 @@
 """Exported models: the answers of the module, for any number of images, in bytes that name no place and no time."""
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,25 +63,23 @@ def test_the_onnx_file_is_valid_and_names_its_input_and_output() -> None:
     )
 
 
-EXPORT = """
-import hashlib, sys
-from tests.tasks.compression.project import subject
-from tasks.exporting.bundle import bundle
-given = subject({"name": "cnn", "channels": [4], "hidden": 8})
-for content in bundle("original", {}, given.module, given).files.values():
-    print(hashlib.sha256(content).hexdigest(), content.count(b".py"), *(content.count(place.encode()) for place in sys.argv[1:]))
-"""
+def written(places: Sequence[str]) -> list[list[object]]:
+    """Of each file of a model: its SHA-256, and how often it names a file of Python and each of these places."""
+    given = subject({"name": "cnn", "channels": [4], "hidden": 8})
+    return [
+        [hashlib.sha256(content).hexdigest(), *(content.count(text.encode()) for text in (".py", *places))]
+        for content in bundle("original", {}, given.module, given).files.values()
+    ]
 
 
 @pytest.mark.slow
 def test_another_process_in_another_folder_writes_the_same_bytes_without_a_path_in_them(tmp_path: Path) -> None:
     places = [str(ROOT), sys.prefix, str(tmp_path)]
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}){EXPORT}", *places]
-    first, second = (
-        subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout for folder in (ROOT, tmp_path)
-    )
-    assert first == second
-    assert [line.split()[1:] for line in first.splitlines()] == [["0"] * 4] * 2
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {__name__} import written; print(written(sys.argv[1:]))"
+    other = subprocess.run([sys.executable, "-c", code, *places], cwd=tmp_path, capture_output=True, text=True, check=True)
+    here = written(places)
+    assert other.stdout == f"{here}\n"
+    assert [counts for _, *counts in here] == [[0] * 4] * 2
 
 
 class Branching(nn.Module):

@@ -8,8 +8,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from flows.lineage.export.formats import model_card
-from flows.lineage.export.recorded import Recorded
+from flows.lineage.export.recorded import Recorded, read_recorded
 from flows.lineage.statement import flat, shown
+from tasks.contracts.statement import Statement
 from tests.conftest import Project
 
 pytestmark = pytest.mark.slow
@@ -63,12 +64,21 @@ def test_the_same_record_gives_the_same_bytes_in_another_folder(recorded: Record
     assert (tmp_path / "here.md").read_bytes() == (tmp_path / "there.md").read_bytes()
 
 
-def test_metrics_of_another_file_than_the_model_say_so(ran: Project, tmp_path: Path) -> None:
-    ran.edit("params.yaml", "methods: [] ", "methods: [quantize] ")
-    ran.edit("params.yaml", "model: models/model.safetensors ", "model: models/compressed/quantize/model.onnx ")
-    ran.repro("gates")
-    ran.run("goodfit", "lineage", "export", "--format", "model-card", "-o", str(tmp_path / "README.md"))
+def test_metrics_of_another_file_than_the_model_say_so(recorded: Recorded, tmp_path: Path) -> None:
+    scored = "models/compressed/quantize/model.onnx"
+    document = json.loads((recorded.root / "lineage/evaluate.json").read_text())
+    document["predicate"]["buildDefinition"]["internalParameters"]["resolvedParameters"]["evaluate"]["model"] = scored
+    evaluate = Statement.model_validate_json(json.dumps(document))
+    model_card.export(
+        Recorded(recorded.root, {**recorded.stages, "evaluate": evaluate}, recorded.own), str(tmp_path / "README.md")
+    )
     card: Any = ModelCard.load(tmp_path / "README.md")
-    assert all(result.metric_name.endswith(" of models/compressed/quantize/model.onnx") for result in card.data.eval_results)
-    assert "`models/compressed/quantize/model.onnx`, on 539 test images:" in card.text
-    assert "no commit anchors this record" in card.text
+    assert all(result.metric_name.endswith(f" of {scored}") for result in card.data.eval_results)
+    assert f"`{scored}`, on 539 test images:" in card.text
+
+
+def test_a_record_that_is_not_committed_says_that_nothing_anchors_it(ran: Project, tmp_path: Path) -> None:
+    with (ran.root / "dvc.lock").open("a") as lock:
+        lock.write("\n")
+    model_card.export(read_recorded(ran.root), str(tmp_path / "README.md"))
+    assert "no commit anchors this record" in (tmp_path / "README.md").read_text()
