@@ -152,19 +152,6 @@ def test_the_gate_recovers_from_a_torn_dvc_lock_and_says_so(ran: Project, torn: 
     assert ran.text("dvc.lock") == recorded
 
 
-@pytest.mark.slow
-def test_the_flow_recovers_from_a_torn_dvc_lock_and_a_dry_run_changes_nothing(ran: Project) -> None:
-    recorded = ran.text("dvc.lock")
-    (ran.root / "dvc.lock").write_text("stages: {train: ")
-    planned = ran.run("python", "-m", "flows.cli", "run", "--dry-run", check=False)
-    assert planned.returncode == 1
-    assert "dvc.lock cannot be read" in planned.stderr
-    assert ran.text("dvc.lock") == "stages: {train: "
-    done = ran.run("python", "-m", "flows.cli", "run", "report")
-    assert "dvc.lock was torn" in done.stdout
-    assert ran.text("dvc.lock") == recorded
-
-
 def test_a_dvc_lock_with_a_conflict_is_named_and_left_alone(ran: Project) -> None:
     conflict = "<<<<<<< HEAD\nstages: {}\n=======\nstages:\n>>>>>>> other\n"
     (ran.root / "dvc.lock").write_text(conflict)

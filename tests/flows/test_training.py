@@ -155,6 +155,11 @@ def test_runs_once_and_then_finds_nothing_to_do(fresh: Project, server: Server) 
     ends = {name: task["end_time"] for name, task in tasks.items()}
     for name, before in read_graph(fresh.root).items():
         assert all(tasks[name]["start_time"] >= ends[other] for other in before), name
+    line = re.compile(r"train: 3 epochs, kept [123], ")
+    deadline = time.monotonic() + 30  # the log is sent in batches
+    while not any(map(line.match, server.log_of(run))):
+        assert time.monotonic() < deadline, server.log_of(run)
+        time.sleep(0.5)
     used = re.findall(r"^(\w+) +ran +([\d.]+) s +(\d+) MB peak memory$", first.stdout, re.MULTILINE)
     assert [name for name, _, _ in used] == list(STAGES)
 
@@ -183,19 +188,6 @@ def test_runs_once_and_then_finds_nothing_to_do(fresh: Project, server: Server) 
 
 @pytest.mark.slow
 @pytest.mark.prefect
-def test_what_a_stage_prints_is_in_the_log_of_the_run(fresh: Project, server: Server) -> None:
-    printed = fresh.run("dvc", "repro", "train").stdout
-    (line,) = [line for line in printed.splitlines() if line.startswith("train: 3 epochs")]
-    run_flow(fresh, server, "train", "--force")
-    run = server.last_run()
-    deadline = time.monotonic() + 30  # the log is sent in batches
-    while line not in server.log_of(run):
-        assert time.monotonic() < deadline, server.log_of(run)
-        time.sleep(0.5)
-
-
-@pytest.mark.slow
-@pytest.mark.prefect
 def test_overrides_run_what_they_change_and_come_back_restored(ran: Project, server: Server) -> None:
     params, lock = load_yaml(ran.root / "params.yaml"), ran.text("dvc.lock")
     changed = run_flow(ran, server, "train", "-S", "train.epochs=2")
@@ -215,25 +207,6 @@ def test_overrides_run_what_they_change_and_come_back_restored(ran: Project, ser
     forced = run_flow(ran, server, "preprocess", "--force")
     assert outcomes(forced) == {"download": "ran", "preprocess": "ran"}
     assert ran.text("dvc.lock") == lock
-
-
-@pytest.mark.slow
-@pytest.mark.prefect
-def test_two_runs_with_overrides_at_once_both_train_on_their_own(ran: Project, server: Server) -> None:
-    logs = [ran.root.parent / f"{epochs}.log" for epochs in (2, 4)]
-    runs = []
-    for epochs, log in zip((2, 4), logs, strict=True):
-        with log.open("w") as file:
-            command = [sys.executable, "-m", "flows.cli", "run", "train", "-S", f"train.epochs={epochs}"]
-            variables = environment() | server.variables
-            runs.append(subprocess.Popen(command, cwd=ran.root, env=variables, stdout=file, stderr=file))
-    codes = [run.wait(300) for run in runs]
-    printed = [log.read_text() for log in logs]
-    assert codes == [0, 0], "\n".join(printed)
-    for epochs, text in zip((2, 4), printed, strict=True):
-        assert f"train: {epochs} epochs" in text
-    (first,) = [epochs for epochs, text in zip((2, 4), printed, strict=True) if "waiting for process " not in text]
-    assert sum(f"has ended; it left train.epochs={first} in params.yaml" in text for text in printed) == 1
 
 
 @pytest.mark.slow
@@ -311,8 +284,17 @@ def test_a_server_that_is_not_there_is_named(fresh: Project, tmp_path: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.prefect
-def test_a_temporary_server_is_announced_and_ends(ran: Project, tmp_path: Path) -> None:
-    done = ran.run(sys.executable, "-m", "flows.training", PREFECT_HOME=str(tmp_path / "prefect"))
+def test_a_run_recovers_from_a_torn_dvc_lock_and_its_temporary_server_ends(ran: Project, tmp_path: Path) -> None:
+    recorded = ran.text("dvc.lock")
+    (ran.root / "dvc.lock").write_text("stages: {train: ")
+    command = (sys.executable, "-m", "flows.cli", "run")
+    planned = ran.run(*command, "--dry-run", check=False)
+    assert planned.returncode == 1
+    assert "dvc.lock cannot be read" in planned.stderr
+    assert ran.text("dvc.lock") == "stages: {train: ", "a dry run changes nothing"
+    done = ran.run(*command, PREFECT_HOME=str(tmp_path / "prefect"))
+    assert "dvc.lock was torn" in done.stdout
+    assert ran.text("dvc.lock") == recorded
     assert outcomes(done) == ALL_UNCHANGED
     assert done.stderr.startswith("starting a temporary Prefect server")
     assert not answers(server_in(done.stderr))
@@ -525,6 +507,25 @@ def reporting(other: Project) -> Project:
     (other.root / "report.py").write_text(REPORTING)
     other.edit("dvc.yaml", "cmd: python -c", "cmd: python report.py && python -c")
     return other
+
+
+@pytest.mark.slow
+@pytest.mark.prefect
+def test_two_runs_with_overrides_at_once_both_run_on_their_own(reporting: Project, server: Server) -> None:
+    logs = [reporting.root.parent / f"{n}.log" for n in (2, 4)]
+    runs = []
+    for n, log in zip((2, 4), logs, strict=True):
+        with log.open("w") as file:
+            command = ["goodfit", "run", "prepare", "-S", f"n={n}"]
+            variables = environment() | server.variables
+            runs.append(subprocess.Popen(command, cwd=reporting.root, env=variables, stdout=file, stderr=file))
+    codes = [run.wait(300) for run in runs]
+    printed = [log.read_text() for log in logs]
+    assert codes == [0, 0], "\n".join(printed)
+    for n, text in zip((2, 4), printed, strict=True):
+        assert f"prepared {n}" in text
+    (first,) = [n for n, text in zip((2, 4), printed, strict=True) if "waiting for process " not in text]
+    assert sum(f"has ended; it left n={first} in params.yaml" in text for text in printed) == 1
 
 
 @pytest.mark.slow
