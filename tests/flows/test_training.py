@@ -155,7 +155,7 @@ def test_runs_once_and_then_finds_nothing_to_do(fresh: Project, server: Server) 
     ends = {name: task["end_time"] for name, task in tasks.items()}
     for name, before in read_graph(fresh.root).items():
         assert all(tasks[name]["start_time"] >= ends[other] for other in before), name
-    line = re.compile(r"train: 3 epochs, kept [123], ")
+    line = re.compile(r"train: 3 epochs, kept [123] \(")
     deadline = time.monotonic() + 30  # the log is sent in batches
     while not any(map(line.match, server.log_of(run))):
         assert time.monotonic() < deadline, server.log_of(run)
@@ -292,10 +292,10 @@ def test_a_run_recovers_from_a_torn_dvc_lock_and_its_temporary_server_ends(ran: 
     assert planned.returncode == 1
     assert "dvc.lock cannot be read" in planned.stderr
     assert ran.text("dvc.lock") == "stages: {train: ", "a dry run changes nothing"
-    done = ran.run(*command, PREFECT_HOME=str(tmp_path / "prefect"))
+    done = ran.run(*command, "report", PREFECT_HOME=str(tmp_path / "prefect"))
     assert "dvc.lock was torn" in done.stdout
     assert ran.text("dvc.lock") == recorded
-    assert outcomes(done) == ALL_UNCHANGED
+    assert set(outcomes(done).values()) == {"unchanged"}
     assert done.stderr.startswith("starting a temporary Prefect server")
     assert not answers(server_in(done.stderr))
 
