@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from flows.cli import parser
 from tests.conftest import ROOT, STAGES, Project
+from tests.flows.conftest import InProcess
 
 GOODFIT = ("python", "-m", "flows.cli")
 
@@ -58,9 +60,10 @@ def test_help_lists_every_command_with_one_line(fresh: Project) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_a_command_shows_an_example(fresh: Project, command: str) -> None:
-    printed = goodfit(fresh, *command.split(), "--help").stdout
-    assert f"example:\n  goodfit {command}" in printed
+def test_the_help_of_a_command_shows_an_example(tmp_path: Path, in_process: InProcess, command: str) -> None:
+    done = in_process(tmp_path, *command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert f"example:\n  goodfit {command}" in done.stdout.decode()
 
 
 def test_the_version_is_that_of_the_package(fresh: Project) -> None:

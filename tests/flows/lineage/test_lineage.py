@@ -42,30 +42,30 @@ def test_an_untouched_repository_is_proven(ran: Project) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_statement_is_in_toto_with_slsa_provenance(ran: Project, stage: str) -> None:
+def test_every_statement_is_in_toto_with_slsa_provenance(ran: Project) -> None:
     from google.protobuf import json_format
     from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
     from in_toto_attestation.v1.resource_descriptor_pb2 import ResourceDescriptor
     from in_toto_attestation.v1.statement import Statement
 
-    document = json.loads(ran.text(f"lineage/{stage}.json"))
-    subjects = [json_format.ParseDict(subject, ResourceDescriptor()) for subject in document["subject"]]
-    Statement(subjects, document["predicateType"], document["predicate"]).validate()
-    provenance = json_format.ParseDict(document["predicate"], Provenance())  # refuses a field that the schema does not have
-    assert provenance.build_definition.build_type
-    assert provenance.run_details.builder.id
+    for stage in STAGES:
+        document = json.loads(ran.text(f"lineage/{stage}.json"))
+        subjects = [json_format.ParseDict(subject, ResourceDescriptor()) for subject in document["subject"]]
+        Statement(subjects, document["predicateType"], document["predicate"]).validate()
+        provenance = json_format.ParseDict(document["predicate"], Provenance())  # refuses a field that the schema does not have
+        assert provenance.build_definition.build_type, stage
+        assert provenance.run_details.builder.id, stage
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_statement_names_every_input_and_output_of_dvc_yaml(ran: Project, stage: str) -> None:
+def test_a_statement_names_every_input_and_output_of_dvc_yaml(ran: Project) -> None:
     from flows.declaration import read_declaration
 
-    declared, statement = read_declaration(ran.root, stage), read_statement(ran.root, stage)
-    own = f"lineage/{stage}.json"
-    assert statement.inputs == digest_paths(ran.root, declared.deps)
-    assert statement.outputs == digest_paths(ran.root, [out for out in declared.outs if out != own])
-    assert set(statement.params) == {key.partition(".")[0] for key in declared.params}
+    for stage in STAGES:
+        declared, statement = read_declaration(ran.root, stage), read_statement(ran.root, stage)
+        own = f"lineage/{stage}.json"
+        assert statement.inputs == digest_paths(ran.root, declared.deps), stage
+        assert statement.outputs == digest_paths(ran.root, [out for out in declared.outs if out != own]), stage
+        assert set(statement.params) == {key.partition(".")[0] for key in declared.params}, stage
 
 
 def test_statements_hold_no_path_host_user_or_time_of_this_machine(ran: Project) -> None:
