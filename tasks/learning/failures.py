@@ -1,7 +1,7 @@
 """A training that cannot succeed says so at once: where it stands, what is wrong, and the likely remedy."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import starmap
 
@@ -74,11 +74,11 @@ class Watch:
         if current_rate(self.optimizer) < LOWERED * self.optimizer.param_groups[0]["initial_lr"]:
             return False
         pairs = list(zip(self._before, self._trained(), strict=True))
-        if all(before.equal(weight) for before, weight in pairs):
+        if all(starmap(_same, pairs)):
             return scores.train_loss >= at.first_loss
-        matrices = [(before, weight) for before, weight in pairs if weight.dim() > 1]
         accuracies = [*(epoch.train_accuracy for epoch in at.history), scores.train_accuracy]
-        return bool(matrices) and all(starmap(_only_shrunk, matrices)) and max(accuracies) <= self.largest_class
+        matrices = [(before, weight) for before, weight in pairs if weight.dim() > 1]
+        return max(accuracies) <= self.largest_class and bool(matrices) and all(starmap(_only_shrunk, matrices))
 
     def _trained(self) -> list[nn.Parameter]:
         return [weight for weight in self.model.parameters() if weight.requires_grad]
@@ -87,10 +87,21 @@ class Watch:
         return LOWER_RATE.format(rate=current_rate(self.optimizer))
 
 
+def _same(before: Tensor, weight: nn.Parameter) -> bool:
+    return _whole(before).equal(_whole(weight.detach()))
+
+
 def _only_shrunk(before: Tensor, weight: nn.Parameter) -> bool:
     """Whether a weight is what it was, or a multiple of that."""
-    factor = (before * weight).sum() / (before * before).sum()
-    return before.equal(weight) or torch.allclose(weight, before * factor, rtol=1e-4, atol=0)
+    before, after = (_whole(tensor.detach()) for tensor in (before, weight))
+    factor = (before * after).sum() / (before * before).sum()
+    return before.equal(after) or torch.allclose(after, before * factor, rtol=1e-4, atol=0)
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """One that is divided among processes, gathered in each: of its own part alone, each could come to another answer."""
+    gather: Callable[[], Tensor] | None = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
 
 
 @contextmanager
