@@ -18,8 +18,8 @@ import pytest
 from flows.deployments import deployment, main
 from flows.server import free_port
 from tasks.core.settings import load_yaml
-from tests.conftest import ROOT, Project, built_once, environment
-from tests.faults.world import STAGES, build
+from tests.conftest import ROOT, Project, environment
+from tests.faults.world import STAGES, World
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -146,10 +146,9 @@ class Served:
 
 
 @pytest.fixture
-def served(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Served]:
+def served(diamond: World, tmp_path: Path) -> Iterator[Served]:
     """The small pipeline, all of it run, with the deployment of prefect.yaml."""
-    built = built_once(tmp_path_factory, "world", lambda root: build(root, {}))
-    project = Project(Path(shutil.copytree(built.root, tmp_path / "world")))
+    project = Project(diamond.root)
     shutil.copy2(ROOT / "prefect.yaml", project.root)
     home = tmp_path / "prefect"
     home.mkdir()
