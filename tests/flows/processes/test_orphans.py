@@ -153,12 +153,12 @@ def test_the_later_run_stands_when_the_flow_or_its_worker_alone_was_ended(
     process.send_signal(number)
     ended = time.monotonic()
 
-    changes: list[str] = []
     if leader == "flow":
         (diamond.root / "params.yaml").write_text(LATER)
-    else:
-        changes = ["-S", "seed=3"]  # the file holds the overrides of the run that was ended, and they are put back
-    later = diamond.start_command(log.with_name("later"), sys.executable, "-m", "flows.cli", "run", *changes)
+        later = diamond.start("gate", log.with_name("later"))
+    else:  # the file holds the overrides of the run that was ended, and the flow puts them back
+        words = (sys.executable, "-m", "flows.cli", "run", "-S", "seed=3")
+        later = diamond.start_command(log.with_name("later"), *words)
     wait_until(lambda: not still_running(earlier), FLOW_BOUND_SECONDS[leader] - (time.monotonic() - ended))
     assert later.wait(120) == 0, log.read_text() + log.with_name("later").read_text()
     assert (diamond.root / "params.yaml").read_text() == LATER
@@ -236,7 +236,7 @@ def test_a_stage_waits_for_one_that_a_person_started_and_then_gives_up(diamond: 
 def test_dvc_killed_alone_in_a_long_training_does_not_undo_the_next_run(ran: Project) -> None:
     """As it was reported: the orphan ended its 1500 epochs, found other parameters, and removed the later run's model."""
     ran.edit("params.yaml", "epochs: 3 ", "epochs: 1500 ")
-    leader = ran.start("dvc", "repro")
+    leader = ran.start("dvc", "repro", "train")
     try:
         wait_until(lambda: (holder := read_holder(ran.root, "train")) is not None and holder.process.is_alive(), 120)
         holder = read_holder(ran.root, "train")
@@ -246,10 +246,10 @@ def test_dvc_killed_alone_in_a_long_training_does_not_undo_the_next_run(ran: Pro
     finally:
         leader.kill()
     ran.edit("params.yaml", "epochs: 1500 ", "epochs: 40 ")
-    ran.run("dvc", "repro")
+    ran.run("dvc", "repro", "train")
     assert not holder.process.is_alive()
     recorded, outputs = ran.text("dvc.lock"), ran.outputs()
     time.sleep(BOUND_SECONDS)  # nothing may come any more: there is no condition to wait for
     assert ran.text("dvc.lock") == recorded
     assert ran.outputs() == outputs
-    assert ran.is_clean()
+    assert ran.run("dvc", "status", "train").stdout.strip() == "Data and pipelines are up to date."
