@@ -248,21 +248,25 @@ def test_a_failing_stage_gives_its_own_message(ran: Project) -> None:
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # bash becomes the command; dash waits for it and reports 137
 def test_a_stage_that_was_killed_is_named_with_the_signal_and_leaves_no_output(
-    long: Project, shell: str, monkeypatch: pytest.MonkeyPatch
+    diamond: World, shell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHELL", shell)
+    project = Project(diamond.root)
+    project.edit("params.yaml", "split: {seconds: 0.1}", "split: {seconds: 2}")  # half of it after the first of two outputs
     script = """
-    import os, signal
+    import os, signal, time
     from pathlib import Path
     from flows.processes.locks import read_holder
-    def kill(line):  # a shell that waits says afterwards that it was killed
-        if 'working' in line: os.kill(read_holder(Path(), 'left').process.pid, signal.SIGKILL)
-    pass_gate('left', output=kill)
+    def kill(line):
+        if 'working' not in line: return  # a shell that waits says afterwards that it was killed
+        while not Path('work/odd.txt').exists(): time.sleep(0.01)
+        os.kill(read_holder(Path(), 'split').process.pid, signal.SIGKILL)
+    pass_gate('split', output=kill)
     """
-    done = gate(long, script, check=False)
+    done = gate(project, script, check=False)
     assert done.returncode == 1
-    assert "left: `python -m flows.stage left` was ended by SIGKILL" in done.stderr
-    assert not (long.root / "work/left.txt").exists()
+    assert "split: `python -m flows.stage split` was ended by SIGKILL" in done.stderr
+    assert not (project.root / "work/odd.txt").exists()
 
 
 def test_stages_are_ended_in_order_and_no_other_starts_until_allowed(long: Project) -> None:
