@@ -10,7 +10,7 @@ import pytest
 from flows.evaluations import as_json, as_text, setting
 from flows.lineage.reading.family import COLUMNS, UNRECORDED, Family
 from tests.conftest import ROOT
-from tests.flows.test_diagnose_command import diagnose
+from tests.flows.conftest import InProcess
 
 NAN = float("nan")
 FAMILY = Family(
@@ -94,6 +94,7 @@ def test_the_yaml_keeps_the_other_checks_and_their_options(project: Path, stated
     assert setting(FAMILY, project) == (wanted and f"diagnose:\n  checks: {wanted}")
 
 
-def test_other_options_beside_it_are_a_usage_error(tmp_path: Path) -> None:
+def test_other_options_beside_it_are_a_usage_error(tmp_path: Path, in_process: InProcess) -> None:
     for others in (("--history", "x.csv"), ("--label-candidates", "3"), ("--fail-on", "any")):
-        assert "drop " in diagnose(tmp_path, "--evaluations", *others, code=2).stderr
+        refused = in_process(tmp_path, "diagnose", "--evaluations", *others)
+        assert (refused.returncode, b"drop " in refused.stderr) == (2, True)
