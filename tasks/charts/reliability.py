@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from tasks.charts.figure import ACCENT, INK, MUTED, drawing, to_svg
-from tasks.statistics.calibration import Bin, calibration, calibration_error
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tasks.statistics.calibration import Bin
 
 FEW = 5  # a bin with fewer images gets a hollow point and no interval, which would span most of the chart
 
@@ -20,22 +21,26 @@ class Scaled:
     """How confidence and accuracy compare once the logits are divided by a temperature."""
 
     temperature: float
-    bins: Sequence[Bin]
+    bins: "Sequence[Bin]"
 
     @property
-    def drawn(self) -> list[Bin]:
+    def drawn(self) -> "list[Bin]":
         """The bins with enough images for a point."""
         return [row for row in self.bins if row.n >= FEW]
 
     @property
     def error(self) -> float:
         """The expected calibration error."""
+        from tasks.statistics.calibration import calibration_error
+
         return calibration_error(self.bins)
 
 
 def scaled(predictions: "pd.DataFrame", temperature: float, bins: int) -> Scaled:
     """The predictions on test after temperature scaling, which changes no predicted class: in so many bins of confidence."""
     import numpy as np
+
+    from tasks.statistics.calibration import calibration
 
     probabilities = predictions.filter(regex=r"^probability_\d+$").to_numpy(dtype=np.float64)
     confidence = 1 / ((probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)).sum(axis=1)

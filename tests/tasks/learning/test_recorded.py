@@ -35,6 +35,19 @@ def trained(
     return model.state_dict(), history
 
 
+def assert_unrecorded(
+    weights: dict[str, Tensor],
+    history: list[Any],
+    layers: Callable[[], list[nn.Module]],
+    stated: dict[str, Any],
+    make: Callable[[Learner], Learner],
+) -> None:
+    """What a run ended with is, to the bit, what one ends with that records no step."""
+    expected, expected_history = trained(layers, stated, make, record=False)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert history == expected_history
+
+
 @pytest.fixture
 def early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recorded in the second epoch, not after hundreds of steps."""
@@ -87,9 +100,7 @@ def test_replayed_steps_end_with_the_bits_of_steps_that_run(
 
     monkeypatch.setattr(recorded, "compiled", counting)
     weights, history = trained(layers, stated, make, record=True)
-    expected, expected_history = trained(layers, stated, make, record=False)
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    assert history == expected_history
+    assert_unrecorded(weights, history, layers, stated, make)
     assert SAYS not in capsys.readouterr().out
     # Three full batches an epoch: all but the first four steps and what is left over of the fifth's kind.
     assert len(replayed) >= 3 * EPOCHS - 4
@@ -123,9 +134,7 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_so_once(
     printed = capsys.readouterr().out
     assert printed.count(SAYS) == 1
     assert reason in printed
-    expected, expected_history = trained(lambda: [layer()], SGD, unchanged, record=False)
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    assert history == expected_history
+    assert_unrecorded(weights, history, lambda: [layer()], SGD, unchanged)
 
 
 @pytest.mark.usefixtures("early")
@@ -138,9 +147,7 @@ def test_a_rate_that_moves_at_every_step_is_followed_or_said_to_prevent_recordin
 
     weights, history = trained(lambda: [nn.ReLU()], stated, falling, record=True)
     assert capsys.readouterr().out.count("no step is recorded while the learning rate changes") == said
-    expected, expected_history = trained(lambda: [nn.ReLU()], stated, falling, record=False)
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    assert history == expected_history
+    assert_unrecorded(weights, history, lambda: [nn.ReLU()], stated, falling)
 
 
 @pytest.mark.usefixtures("early")
@@ -162,9 +169,7 @@ def test_a_rate_that_settles_after_a_warm_up_is_recorded(
     weights, history = trained(lambda: [nn.ReLU()], SGD, warming, record=True)
     assert capsys.readouterr().out.count("no step is recorded while") == 1
     assert made
-    expected, expected_history = trained(lambda: [nn.ReLU()], SGD, warming, record=False)
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    assert history == expected_history
+    assert_unrecorded(weights, history, lambda: [nn.ReLU()], SGD, warming)
 
 
 @pytest.mark.usefixtures("early")
@@ -180,9 +185,7 @@ def test_a_recording_with_other_bits_is_not_relied_on(
     monkeypatch.setattr(recorded, "compiled", wrong)
     weights, history = trained(lambda: [nn.Dropout(0.5)], SGD, unchanged, record=True)
     assert "its recording computes other bits" in capsys.readouterr().out
-    expected, expected_history = trained(lambda: [nn.Dropout(0.5)], SGD, unchanged, record=False)
-    assert all(torch.equal(weights[name], expected[name]) for name in expected)
-    assert history == expected_history
+    assert_unrecorded(weights, history, lambda: [nn.Dropout(0.5)], SGD, unchanged)
 
 
 @pytest.mark.usefixtures("early")
