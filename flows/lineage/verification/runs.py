@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from flows.lineage.digest import digest_file, directory_md5
 from flows.lineage.lock import Locked, LockFileError, parse_entry
 from flows.lineage.statement import flat, statement_path
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
 from flows.lineage.verification.subject import Subject, same
-from flows.processes.run_cache import Entry, entries
-from flows.repository import object_path
+from flows.parameters.checking import COMMAND, own_stages
+from flows.processes.run_cache import Entry, entries, remove_entry
+from flows.repository import cache_folder, object_path
 from tasks.contracts.statement import Digest, Statement
+from tasks.core.errors import GoodfitError
 
 SOURCE = "the run-cache"
 
@@ -22,14 +25,47 @@ def check_runs(subject: Subject) -> Iterator[Mismatch]:
     """
     commands = {subject.declarations[name].command: name for name in subject.chain}
     for entry in entries(subject.cache):
-        where = entry.file.relative_to(subject.root) if entry.file.is_relative_to(subject.root) else entry.file
+        where = _shown(subject.root, entry)
         if entry.content is None:
-            subject.notes.append(Note(where.as_posix(), "is not a whole entry of DVC's run-cache: `goodfit doctor` removes it"))
+            subject.notes.append(Note(where, "is not a whole entry of DVC's run-cache: `goodfit doctor` removes it"))
             continue
         name = commands.get(str(entry.content.get("cmd")))
         if name is not None:
             for expected, found in _differences(subject, name, entry):
-                yield Mismatch(name, where.as_posix(), ExitCode.MISMATCH, expected, found, SOURCE)
+                yield Mismatch(name, where, ExitCode.MISMATCH, expected, found, SOURCE)
+
+
+def remove_contradicted(root: Path) -> list[str]:
+    """Remove the entries that say otherwise of a stage than the statement that they bring back; say which.
+
+    Plain `dvc repro` writes one where a file changes between the stage's end and DVC's hashing. It would later bring back results
+    of other inputs. The caller holds DVC's lock for the repository, so that no entry is being written.
+    """
+    commands = {f"{COMMAND}{name}": name for name in own_stages(root)}
+    cache, lines = cache_folder(root), []
+    for entry in entries(cache):
+        name = commands.get(str((entry.content or {}).get("cmd")))
+        wrong = _contradicted(cache, name, entry) if name else []
+        if wrong:
+            remove_entry(entry.file)
+            lines.append(
+                f"removed {_shown(root, entry)}, an entry of DVC's run-cache that does not record what stage '{name}' read and "
+                f"wrote ({', '.join(wrong)})"
+            )
+    return lines
+
+
+def _contradicted(cache: Path, name: str, entry: Entry) -> list[str]:
+    try:
+        locked = parse_entry("entry", entry.content)
+        statement = _cached_statement(cache, name, locked)
+    except GoodfitError:  # not as DVC writes it, which `goodfit lineage verify` tells
+        return []
+    return [what for what, _, _ in _contradictions(locked, statement)] if statement else []
+
+
+def _shown(root: Path, entry: Entry) -> str:
+    return (entry.file.relative_to(root) if entry.file.is_relative_to(root) else entry.file).as_posix()
 
 
 def _differences(subject: Subject, name: str, entry: Entry) -> Iterator[tuple[str, str]]:
@@ -43,7 +79,7 @@ def _differences(subject: Subject, name: str, entry: Entry) -> Iterator[tuple[st
     statement = _statement(subject, name, locked)
     if statement is not None:
         yield from (
-            (f"{recorded} of {what}", f"{stated} in the statement that it brings back; remove the file")
+            (f"{recorded} of {what}", f"{stated} in the statement that it brings back; `goodfit doctor` removes it")
             for what, recorded, stated in _contradictions(locked, statement)
         )
 
@@ -54,7 +90,12 @@ def _statement(subject: Subject, name: str, locked: Locked) -> Statement | None:
     md5, here = locked.outs.get(own), subject.files.digests.get(own)
     if here is not None and here.md5 == md5 and name in subject.statements:
         return subject.statements[name]  # the same bytes, which have been read
-    file = object_path(subject.cache, md5) if md5 else None
+    return _cached_statement(subject.cache, name, locked)
+
+
+def _cached_statement(cache: Path, name: str, locked: Locked) -> Statement | None:
+    md5 = locked.outs.get(statement_path(name).as_posix())
+    file = object_path(cache, md5) if md5 else None
     if file is None or not file.is_file() or digest_file(file).md5 != md5:
         return None  # a damaged object is told where it is one of dvc.lock's
     try:

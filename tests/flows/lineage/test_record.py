@@ -70,14 +70,18 @@ def run_and_edit_in_the_moment(world: World, door: str, file: str) -> tuple[int,
     return run.returncode, printed
 
 
+def cached_runs(world: World) -> set[Path]:
+    return {path for path in (world.root / ".dvc/cache/runs").rglob("*") if path.is_file()}
+
+
 def test_the_gate_refuses_the_record_and_takes_back_what_dvc_stored(world: World, file: str) -> None:
     before = (world.root / "dvc.lock").read_bytes()
-    runs = {path for path in (world.root / ".dvc/cache/runs").rglob("*") if path.is_file()}
+    runs = cached_runs(world)
     code, printed = run_and_edit_in_the_moment(world, "gate", file)
     assert code == 1, printed
     assert f"left: what DVC was about to record is not what the stage read and wrote: {file}; nothing was recorded" in printed
     assert (world.root / "dvc.lock").read_bytes() == before
-    assert {path for path in (world.root / ".dvc/cache/runs").rglob("*") if path.is_file()} == runs
+    assert cached_runs(world) == runs
     assert not (world.root / "work/left.txt").exists()
 
 
@@ -92,13 +96,22 @@ def test_the_run_after_a_refusal_needs_nobodys_help(world: World) -> None:
 
 def test_after_plain_dvc_the_next_command_finds_it_and_names_the_cure(world: World, file: str) -> None:
     assert check_record(world.root) == []
+    runs = cached_runs(world)
     code, printed = run_and_edit_in_the_moment(world, "dvc", file)
     assert code == 0, printed
+    (wrong,) = cached_runs(world) - runs
     (line,) = check_record(world.root)
     assert line.startswith("left: ")
     assert f"dvc.lock does not record what the stage read and wrote ({file})" in line
     assert "`dvc repro -f left` runs it again" in line
-    assert line in world.run("python", "-m", "flows.cli", "doctor").stdout.splitlines()
+    verified = world.run("python", "-m", "flows.cli", "lineage", "verify").stdout
+    assert f"{wrong.relative_to(world.root)}: the run-cache has " in verified
+    assert "in the statement that it brings back; `goodfit doctor` removes it" in verified
+    removed, told = world.run("python", "-m", "flows.cli", "doctor").stdout.splitlines()
+    assert removed.startswith(f"removed {wrong.relative_to(world.root)}, an entry of DVC's run-cache that does not record")
+    assert removed.endswith(f"put {file})")  # input or output
+    assert told == line
+    assert cached_runs(world) == runs, "it would bring back results of other inputs later"
     done = world.run("dvc", "repro", "-f", "left")
     assert done.returncode == 0, done.stdout
     assert check_record(world.root) == []
@@ -145,13 +158,17 @@ def test_after_plain_dvc_the_flow_runs_it_again_and_says_why(world: World) -> No
 
 
 def assert_run_again_by(command: list[str], world: World, file: str) -> None:
+    runs = cached_runs(world)
     code, printed = run_and_edit_in_the_moment(world, "dvc", file)
     assert code == 0, printed
     assert len(check_record(world.root)) == 1
+    wrong = cached_runs(world) - runs
+    assert len(wrong) == 1
     done = world.run(*command)
     assert done.returncode == 0, done.stdout
     assert f"left: dvc.lock does not record what the stage read and wrote ({file})" in " ".join(done.stdout.split())
     assert check_record(world.root) == []
+    assert cached_runs(world) & wrong == set(), "it would bring back results of other inputs later"
     again = world.run(*command)
     assert "does not record" not in again.stdout
 
