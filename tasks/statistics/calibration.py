@@ -25,6 +25,16 @@ def log_losses(logits: NDArray[np.floating], labels: Ints) -> Floats:
     return result
 
 
+def frequency_losses(known: Ints, labels: Ints, classes: int) -> Floats:
+    """Log-loss (N,) in nats of stating for each of `labels` (N,) how frequent its class is in `known`, of K classes.
+
+    One example is added to each class, so that none has an infinite loss.
+    """
+    counts = np.bincount(known, minlength=classes) + 1
+    result: Floats = -np.log(counts / counts.sum())[labels]
+    return result
+
+
 def fit_temperature(logits: NDArray[np.floating], labels: Ints) -> float:
     """The temperature T > 0 with the lowest log-loss of logits / T (Guo et al. 2017, section 4.2).
 

@@ -168,10 +168,16 @@ def _uncovered(outcomes: Sequence[Outcome]) -> list[str]:
     """Intervals that hold the truth less often than an interval that is right, by more than chance explains."""
     lines = []
     for name in INTERVALS:
-        found = [outcome.intervals[name].holds for outcome in outcomes if name in outcome.intervals]
+        by_world: dict[str, list[bool]] = {}
+        for outcome in outcomes:
+            if name in outcome.intervals:
+                by_world.setdefault(outcome.world, []).append(outcome.intervals[name].holds)
+        found = [holds for own in by_world.values() for holds in own]
         if found and wilson(sum(found), len(found), CONFIDENCE)[1] < COVERED:
+            worst = min(by_world, key=lambda world: sum(by_world[world]) / len(by_world[world]))
             lines.append(
-                f"- The interval “{name}” holds the truth in {sum(found) / len(found):.3f} of the runs; expected: {COVERED}."
+                f"- The interval “{name}” holds the truth in {sum(found) / len(found):.3f} of the runs; expected: {COVERED}. "
+                f"Least often: {worst}, {sum(by_world[worst])} of {len(by_world[worst])}."
             )
     return lines
 

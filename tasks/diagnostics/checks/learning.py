@@ -171,10 +171,8 @@ def _learned(measured: "Measured", limits: "Limits", settings: Settings) -> Lear
 
 
 def _gain(measured: "Measured", split: str, confidence: float) -> Gain:
-    """Over the class frequencies of train, with one example added to each class, so that none has an infinite loss."""
-    import numpy as np
-
-    from tasks.statistics.calibration import log_losses
+    """Over the class frequencies of train."""
+    from tasks.statistics.calibration import frequency_losses, log_losses
     from tasks.statistics.comparisons import mean_difference
 
     known = measured.train.labels
@@ -184,8 +182,7 @@ def _gain(measured: "Measured", split: str, confidence: float) -> Gain:
         logits, labels = measured.val_logits, measured.val.labels
     else:
         logits, labels = measured.test_logits, measured.test.labels
-    counts = np.bincount(known, minlength=logits.shape[-1]) + 1
-    reference = -np.log(counts / counts.sum())[labels]
+    reference = frequency_losses(known, labels, logits.shape[-1])
     return Gain(mean_difference(reference - log_losses(logits, labels), confidence), float(reference.mean()))
 
 

@@ -9,6 +9,7 @@ from tasks.diagnostics.words import level, percent, percent_interval, points
 
 if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
+    from tasks.statistics.arrays import Floats
 
 VERDICT = "underfit"
 PRECEDENCE = 30
@@ -26,6 +27,11 @@ QUESTION = Question(
 )
 
 
+# Of the way from the majority class to no error: a model that is shown to have come less far, and whose probabilities are worse than
+# the class frequencies, is not known to be of use, though it is better than that class. A run that diverged ends like that.
+LEAST_WAY = 0.2
+
+
 class Settings(Section):
     """No options."""
 
@@ -36,13 +42,14 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     flag: the advantage over that class is shown to be negligible: its upper limit (one-sided, at alpha) is below `harm_accuracy`
     times the share of examples that this class gets wrong. It is a share of those, not of all examples: where the baseline gets 2 %
     wrong, no model can be better by more than 2 % of all. pass: otherwise, better than that class (McNemar, one-sided, at alpha).
-    inconclusive: neither; the test set is too small to tell.
+    inconclusive: neither, as the test set is too small to tell; or accuracy and log-loss say the opposite. The latter is where the
+    log-loss is shown to be above that of the class frequencies of train and the advantage is shown to be below `LEAST_WAY`.
 
     The interval of the log-loss is in metrics/evaluation.json and not repeated here. Costs a few milliseconds.
     """
     import numpy as np
 
-    from tasks.statistics.calibration import log_losses
+    from tasks.statistics.calibration import frequency_losses, log_losses
     from tasks.statistics.comparisons import advantage_limit, detectable, paired_errors
     from tasks.statistics.intervals import wilson
 
@@ -54,11 +61,11 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     advantage = paired_errors(majority_wrong, wrong, limits.confidence)
     gains, losses = int((majority_wrong & ~wrong).sum()), int((wrong & ~majority_wrong).sum())
     at_most, matters = advantage_limit(gains, losses, n, 1 - limits.alpha), limits.harm_accuracy * (1 - majority)
-    status: Status = "inconclusive"
-    if at_most < matters:
-        status = "flag"
-    elif advantage.p_value <= limits.alpha:
-        status = "pass"
+    own = log_losses(measured.test_logits, labels)
+    guessed = frequency_losses(measured.train.labels, labels, measured.test_logits.shape[-1])
+    better, short = advantage.p_value <= limits.alpha, at_most < LEAST_WAY * (1 - majority)
+    opposed = better and short and _is_shown_above_zero(own - guessed, limits)
+    status: Status = "flag" if at_most < matters else "pass" if better and not opposed else "inconclusive"
     mde = detectable(advantage.error, limits.alpha, limits.power)
     known = f"{percent(accuracy)} ({percent_interval(low, high, limits.confidence)})"
     baseline = f"the majority-class baseline of {percent(majority)}"
@@ -67,16 +74,19 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         "pass": f"Test accuracy is {known} on {n} test images; majority-class baseline: {percent(majority)}.",
         "flag": f"Test accuracy is {known}, not meaningfully better than {baseline}: it is {bound}, by a score test on {n} test "
         "images. Fix: train longer, change the learning rate, or use a larger model.",
+        "opposed": f"Test accuracy is {known}, better than {baseline}, but the log-loss of {own.mean():.3f} nats is worse than the "
+        f"{guessed.mean():.3f} nats of the class frequencies, on {n} test images. Whether this model is of use is not shown.",
         "inconclusive": f"Test accuracy is {known}, but {n} test images are too few to show whether that beats {baseline}: it is "
         f"{bound}, and the smallest detectable advantage is {points(mde)}. Use a larger test set.",
     }
     return QUESTION.answer(
         status,
-        summaries[status],
+        summaries["opposed" if opposed and status != "flag" else status],
         n,
         Estimate(accuracy, low, high, p_value=advantage.p_value, mde=mde, reference=majority),
         evidence={
-            "log_loss": float(log_losses(measured.test_logits, labels).mean()),
+            "log_loss": float(own.mean()),
+            "log_loss_of_class_frequencies": float(guessed.mean()),
             "majority_class_baseline": majority,
             "advantage_over_baseline": advantage.estimate,
             "advantage_over_baseline_ci": [advantage.low, advantage.high],
@@ -85,6 +95,12 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         },
         remedy=_remedy() if status == "flag" else None,
     )
+
+
+def _is_shown_above_zero(differences: "Floats", limits: "Limits") -> bool:
+    from tasks.statistics.comparisons import mean_difference
+
+    return len(differences) > 1 and mean_difference(differences, limits.confidence).p_value <= limits.alpha
 
 
 def _bound(at_most: float) -> str:

@@ -454,6 +454,29 @@ def test_four_test_rows_cannot_show_that_a_model_is_underfit() -> None:
     assert findings["performance"].status == "inconclusive"
 
 
+def test_a_model_that_is_hardly_accurate_and_states_probabilities_worse_than_none_does_not_pass() -> None:
+    """As a run that diverged ends: 13.9 % of ten classes are right, and the log-loss is hundreds of nats."""
+    worlds = [measured_of_ten_classes(right) for right in (0.14, 0.8)]
+    hardly, accurate = (performance.check(world, LIMITS, performance.Settings()) for world in worlds)
+    assert hardly.status == "inconclusive"
+    assert (hardly.p_value or 0) < LIMITS.alpha
+    assert "better than the majority-class baseline of" in hardly.summary
+    assert "nats is worse than the 2.30" in hardly.summary
+    loss, guessed = (float(str(accurate.evidence[name])) for name in ("log_loss", "log_loss_of_class_frequencies"))
+    assert loss > guessed
+    assert accurate.status == "pass"  # overconfident, which is for other checks to say
+
+
+def measured_of_ten_classes(right: float) -> Measured:
+    """A model that is wholly sure of each answer, of which this share is right."""
+    random = np.random.default_rng(0)
+    logits, labels = truth(200, 10, random)
+    world = measured(epochs(logits, 2, 0.1, random), labels, n=5000)
+    frequent = replace(world.test, labels=random.integers(0, 10, 5000))
+    answered = np.where(random.random(5000) < right, frequent.labels, (frequent.labels + random.integers(1, 10, 5000)) % 10)
+    return replace(world, test=frequent, test_logits=300 * np.eye(10, dtype=np.float32)[answered])
+
+
 def test_gap_describes_and_never_flags() -> None:
     world = clean()
     memorised = np.where(np.arange(3) == world.train.labels[:, None], 30, 0).astype(np.float32)
