@@ -45,6 +45,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     Where the training loss jumps up and down between the best epoch and the saved one, the learning rate is too high, as in the check
     overtrained, and that is named first: temperature scaling corrects the probabilities and not the cause.
 
+    Guo et al. 2017 show that log-loss can rise by overconfidence alone, while the error rate does not (section 3); the temperature is
+    theirs (section 4.2). Cross-fitting and tests are those of `overtrained` (Chernozhukov et al. 2018; McNemar 1947; Holm 1979).
+
     Cost: that of `overtrained`, which is made once for both; a flag adds that of `scaling`.
     """
     from tasks.diagnostics.scaling import scaling

@@ -45,6 +45,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     inconclusive: neither, as the test set is too small to tell; or accuracy and log-loss say the opposite. The latter is where the
     log-loss is shown to be above that of the class frequencies of train and the advantage is shown to be below `LEAST_WAY`.
 
+    The interval of the accuracy is that of Wilson 1927. The test is the exact, binomial form of McNemar 1947: of the b + c images that
+    only one of the two gets right, b ~ Binomial(b + c, 1/2). The upper limit is the score limit of Tango 1998 (section 3).
+
     The interval of the log-loss is in metrics/evaluation.json and not repeated here. Costs a few milliseconds.
     """
     import numpy as np

@@ -63,8 +63,12 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     The first is cross-fitted (`tasks.statistics.selection.optimism`) and counts only where validation chose the saved epoch. The
     second also shows what earlier runs chose on these validation images, but a test set that is drawn otherwise looks alike.
     pass: the second is shown to be smaller, or the first is, where validation chose the saved epoch and no more evaluations are stated
-    than this run has epochs. Hoeffding's ceiling √(ln(2m / δ) / 2n), δ = alpha, is evidence only: it does not hold where an evaluation
-    was chosen by the score of an earlier one, as in tuning.
+    than this run has epochs. The ceiling √(ln(2m / δ) / 2n), δ = alpha (Hoeffding 1963, theorem 2, with a union bound), is evidence
+    only: it does not hold where an evaluation was chosen by the score of an earlier one, as in tuning (Dwork et al. 2015, The reusable
+    holdout). So is the optimism of as many equal, independent runs, from the expected largest normal number (Blom 1958).
+
+    The standard error of the first is that of the jackknife (Efron & Stein 1981); the interval of the second is that of Newcombe 1998
+    (method 10). That a best score is optimistic: Cawley & Talbot 2010.
 
     What this cannot see: tuning runs and other experiments on the same validation images, unless `evaluations` states their number,
     which can be counted (flows/evaluations.py). It does not read the history itself: a finding follows from the inputs of its stage.

@@ -71,11 +71,12 @@ class Levels(NamedTuple):
 def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding:
     """Compare each true class, each predicted class and each value of the metadata with the rest of the test set.
 
-    flag: Fisher's exact test (1935) rejects "not worse than the rest" at `alpha` after Holm's adjustment over all slices, and the
-    slice is behind by at least `gap`. pass: otherwise, if for each slice the interval excludes a difference of `gap`. inconclusive:
-    some slices are too small for that.
+    flag: Fisher's exact test (Fisher 1935, The logic of inductive inference) rejects "not worse than the rest" at `alpha` after the
+    adjustment of Holm 1979 over all slices, and the slice is behind by at least `gap`. pass: otherwise, if for each slice the interval
+    (Newcombe 1998, method 10) excludes a difference of `gap`. inconclusive: some slices are too small for that.
 
-    The interval holds for all slices at once, but the largest of several estimates tends to be too large.
+    The interval holds for all slices at once (Bonferroni's inequality: Dunn 1961), but the largest of several estimates tends to be too
+    large.
 
     Cost: none to speak of.
     """

@@ -1,6 +1,7 @@
 """The folder of checks as a registry; what a new or an edited file makes run again is in tests/flows/test_only_what_changed.py."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ def test_every_check_is_a_component_and_its_finding_bears_its_name(name: str) ->
     assert (check.VERDICT is None) == (check.PRECEDENCE is None)
     assert check.VERDICT is not None or not check.REQUIRED
     assert callable(check.check)
+
+
+@pytest.mark.parametrize("name", Component("tasks.diagnostics.checks").names())
+def test_every_check_says_where_its_method_is_from(name: str) -> None:
+    check = Component("tasks.diagnostics.checks").choose({"name": name}).module.check
+    cited = re.search(r"[A-Z][a-z]+( et al\.|[^.:;]{0,40}) \(?(18|19|20)\d\d\b", check.__doc__ or "")
+    assert cited, "no author and year in its docstring"
 
 
 @pytest.mark.parametrize("name", Component("tasks.diagnostics.checks").names())
