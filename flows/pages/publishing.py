@@ -14,7 +14,7 @@ from flows.pages.metrics import Metric, Previous, metric_files, metrics, read_me
 from flows.pages.progress import duration
 from flows.pages.usage import Usage, memory
 from flows.parameters.checking import own_stages
-from tasks.contracts.findings import SUMMARY, Diagnosis, read_diagnosis
+from tasks.contracts.findings import SUMMARY, Diagnosis, Remedy, read_diagnosis
 from tasks.core.errors import GoodfitError
 
 REPORT = Path("report/index.html")
@@ -109,9 +109,9 @@ def summary(root: Path, run: Run, found: Results) -> str:
         parts.append((f"Measured on {found.examples} test examples." if found.examples else "") + compared)
     if found.diagnosis:
         parts.append("**Flags:** " + (", ".join(found.diagnosis.flags) or "none"))
-        remedies = [item.remedy.action for item in found.diagnosis.findings if item.status == "flag" and item.remedy]
-        if remedies:
-            parts.append("**What to do**\n\n" + "\n".join(f"- {action}" for action in remedies))
+        advice = [_advice(item.remedy) for item in found.diagnosis.findings if item.status == "flag" and item.remedy]
+        if advice:
+            parts.append("**What to do**\n\n" + "\n".join(f"- {remedy}" for remedy in advice))
     if found.report:
         # No link: browsers open no file:// address from a page that came over http, and the file may lie on another machine.
         parts.append(f"**Report:** `{found.report.as_posix()}` in `{root}` on {socket.gethostname()}")
@@ -119,6 +119,15 @@ def summary(root: Path, run: Run, found: Results) -> str:
         parts.append(f"**Parameters:** {run.note}")
     parts.append("## Stages\n\n" + _table(stage_rows(run)))
     return "\n\n".join(parts)
+
+
+def _advice(remedy: Remedy) -> str:
+    """What to do, what it is expected to bring, and what that rests on."""
+    gain = ""
+    if remedy.expected_gain is not None:
+        between = f" ({_interval(*remedy.ci)})" if remedy.ci else ""
+        gain = f" Expected gain: {_rounded(remedy.expected_gain)} {remedy.unit}{between}."
+    return f"{remedy.action}{gain} Basis: {remedy.grounds}"
 
 
 def metric_rows(found: Sequence[Metric]) -> list[dict[str, str]]:

@@ -18,6 +18,9 @@ ALSO = "Also flagged:"  # begins the line of the headline that names the other f
 Status = Literal["pass", "flag", "inconclusive", "not_run", "info"]
 # "nats": log-loss, with the natural logarithm. "fraction": in [0, 1], or a difference of two such; shown in percent.
 Unit = Literal["nats", "fraction"]
+# What the gain of a remedy, or the advice without one, rests on.
+Basis = Literal["records", "pilot", "literature"]
+BASES: dict[Basis, str] = {"records": "the records of this run", "pilot": "a pilot run", "literature": "the literature"}
 # What was seen, by name; the report shows each name with its underscores as spaces.
 Evidence = dict[str, str | int | float | list[int] | list[str] | list[float]]
 
@@ -31,7 +34,13 @@ class Remedy(BaseModel):
     expected_gain: float | None
     ci: tuple[float, float] | None
     unit: Unit | None  # of the gain
-    source: str
+    basis: Basis | None = None  # None only where it was written before remedies stated it
+    source: str  # which records, which pilot run or which literature, and how the gain was found
+
+    @property
+    def grounds(self) -> str:
+        """What it rests on, in words: the kind of source, and the source."""
+        return f"{BASES[self.basis]}. {self.source}" if self.basis else self.source
 
 
 class Finding(BaseModel):

@@ -52,15 +52,18 @@ class Scaling:
     def remedy(self) -> Remedy:
         """What to do; a gain is promised only where the interval is above zero."""
         if self.unfitted is not None:
-            action, source = f"Do not use temperature scaling. {self.unfitted}", "Validation: fit of the temperature."
+            action, source = f"Do not use temperature scaling. {self.unfitted}", "The fit of the temperature on validation."
         else:
             action = f"Temperature scaling: divide the logits by T = {self.temperature:.2f} before the softmax."
-            source = SOURCE if self.promised else "Validation: the interval of the gain includes zero, so no gain is promised."
+            source = (
+                SOURCE if self.promised else "On validation the interval of the gain includes zero, so no gain is promised."
+            )
         return Remedy(
             action=action,
             expected_gain=self.gain.estimate if self.promised else None,
             ci=(self.gain.low, self.gain.high) if self.promised else None,
             unit="nats" if self.promised else None,
+            basis="records",
             source=source,
         )
 

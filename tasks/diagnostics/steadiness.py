@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LEAST_RISES = 0.25
 LOWER_RATE = "lower train.optimizer.learning_rate, or let it fall towards the end (train.schedule: {name: cosine})"
 SEEN = "The training loss jumped up and down as well, which overfitting does not do: the learning rate is too high."
-SOURCE = "Records: the training loss rose and fell between the best epoch and the saved one."
+SOURCE = "The training loss rose and fell between the best epoch and the saved one."
 
 
 def rises_since_best(measured: "Measured", comparison: "Comparison") -> float | None:

@@ -143,7 +143,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def as_text(diagnosis: Diagnosis) -> str:
-    """The verdict and its headline, then two lines for each finding: status, title and estimate, and what it says."""
+    """The verdict and its headline, then for each finding its status, title and estimate, what it says, and what a remedy rests on."""
     verdict = diagnosis.verdict.replace("_", " ")
     return "\n".join([f"Verdict: {verdict}. {diagnosis.headline}", *(_lines(finding) for finding in diagnosis.findings)])
 
@@ -154,7 +154,8 @@ def _lines(finding: Finding) -> str:
     shown = f": {estimate}{MARKS[finding.unit]}" if estimate else ""
     between = f" ({low} to {high})" if low and high else ""
     status = finding.status.replace("_", " ")
-    return f"  {status:<13}{finding.title}{shown}{between}\n{'':<15}{finding.summary}"
+    said = [finding.summary, *([f"Basis: {finding.remedy.grounds}"] if finding.remedy else [])]
+    return "\n".join([f"  {status:<13}{finding.title}{shown}{between}", *(f"{'':<15}{line}" for line in said)])
 
 
 def _spelled(number: float, unit: str) -> str:

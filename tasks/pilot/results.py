@@ -118,7 +118,8 @@ def data_limited(kept: Mapping[str, Kept], seed: int, limits: Limits) -> Finding
         expected_gain=expected,
         ci=(low, high),
         unit="nats",
-        source="Extrapolated by a power law from trainings on parts of the data (a pilot run).",
+        basis="pilot",
+        source="Extrapolated by a power law from trainings on parts of the data.",
     )
     return DATA_LIMITED.answer(
         status,  # type: ignore[arg-type]

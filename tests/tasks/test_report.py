@@ -215,7 +215,8 @@ def diagnosis(tests: int) -> Diagnosis:
         expected_gain=0.042,
         ci=(0.019, 0.066),
         unit="nats",
-        source="cross-fitted difference",
+        basis="records",
+        source="Cross-fitted difference.",
     )
     return Diagnosis(
         verdict="overtrained",
@@ -239,7 +240,9 @@ def diagnosis(tests: int) -> Diagnosis:
 
 def suspicious_diagnosis(tests: int) -> Diagnosis:
     """Leaked images, an exact copy and two near duplicates, and wrong labels; every check has a picture to show."""
-    keep = Remedy(action="Keep copies in one split.", expected_gain=None, ci=None, unit=None, source="Distances.")
+    keep = Remedy(
+        action="Keep copies in one split.", expected_gain=None, ci=None, unit=None, basis="literature", source="Distances."
+    )
     candidates = {"rows": [7, 10, 13], "given_classes": [0, 1, 1], "suggested_classes": [1, 0, 0], "margin": [-9.5, -1.25, 0.5]}
     found = diagnosis(tests)
     return found.model_copy(update={
@@ -364,7 +367,7 @@ def test_shows_findings_with_status_estimate_and_remedy(tmp_path: Path) -> None:
         "−0.0031\u202fnats",
         "−0.0190 to 0.0128",
         "Stop early: restore epoch 18",
-        "Expected gain: 0.042\u202fnats (0.019 to 0.066). Source: cross-fitted difference",
+        "Expected gain: 0.042\u202fnats (0.019 to 0.066). Basis: the records of this run. Cross-fitted difference.",
         "smallest that matters: 0.050\u202fnats",
     ):
         assert part in text
@@ -375,7 +378,7 @@ def test_says_what_to_do_next_and_each_flag_once_at_the_top(tmp_path: Path) -> N
     top = text[: text.index('<section id="findings">')]
     assert top.count("Keep copies in one split") == 1
     assert "Fix:" not in text
-    assert "Basis: Distances." in top
+    assert "Basis: the literature. Distances." in top
     assert "Also flagged:" not in text
     assert '<a class="chip" href="#check-label_noise">' in top
     assert 'class="chip" href="#check-near_duplicates"' not in top, "the verdict stands above"

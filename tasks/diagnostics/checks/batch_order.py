@@ -67,5 +67,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
+        basis="records",
         source="The labels of the training images, in the order of the first ten epochs.",
     )

@@ -160,5 +160,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
+        basis="records",
         source="Identical hashes of the pixel bytes.",
     )

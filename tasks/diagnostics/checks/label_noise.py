@@ -211,5 +211,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
+        basis="records",
         source="Share of wrong labels on validation and test; what correcting them gains is not in the records.",
     )

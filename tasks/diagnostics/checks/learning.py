@@ -268,7 +268,8 @@ def _remedy(cause: Cause, measured: "Measured") -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: the learning rates and the training losses of the epochs.",
+        basis="records",
+        source="The learning rates and the training losses of the epochs.",
     )
 
 

@@ -124,5 +124,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Literature: membership advantage grows with the generalization gap (Yeom et al. 2018, Theorem 2).",
+        basis="literature",
+        source="Membership advantage grows with the generalization gap (Yeom et al. 2018, Theorem 2).",
     )

@@ -172,5 +172,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: accuracies of the saved weights on train, validation and test.",
+        basis="records",
+        source="Accuracies of the saved weights on train, validation and test.",
     )

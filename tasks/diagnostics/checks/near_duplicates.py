@@ -314,5 +314,5 @@ def _remedy(grouped: "bool | np.bool_") -> Remedy:
         if grouped
         else "Keep all copies of an image in one split, and train again."
     )
-    source = "Records: the leaked rows that the evidence names are those to be kept together."
-    return Remedy(action=action, expected_gain=None, ci=None, unit=None, source=source)
+    source = "The leaked rows that the evidence names are those to be kept together."
+    return Remedy(action=action, expected_gain=None, ci=None, unit=None, basis="records", source=source)

@@ -186,13 +186,14 @@ def _remedy(replay: "Replay | None") -> Remedy:
     action = f"Early stopping: set {_setting()}."
     if replay is None:
         source = "The recorded epochs do not show how much it brings."
-        return Remedy(action=action, expected_gain=None, ci=None, unit=None, source=source)
+        return Remedy(action=action, expected_gain=None, ci=None, unit=None, basis="records", source=source)
     return Remedy(
         action=action,
         expected_gain=replay.gain.estimate,
         ci=(replay.gain.low, replay.gain.high),
         unit="nats",
-        source="Recorded epochs: the rule was replayed on one half of the validation set and scored on the other. It stops at "
+        basis="records",
+        source="The rule was replayed on the recorded epochs with one half of the validation set and scored on the other. It stops at "
         f"{' and '.join(f'epoch {epoch}' for epoch in sorted(set(replay.stopped)))}.",
     )
 
@@ -204,7 +205,8 @@ def _regularise() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: the saved epoch was chosen by the lowest validation loss.",
+        basis="records",
+        source="The saved epoch was chosen by the lowest validation loss.",
     )
 
 
@@ -215,5 +217,6 @@ def _lower_rate() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
+        basis="records",
         source=SOURCE,
     )

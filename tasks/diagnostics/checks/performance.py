@@ -116,5 +116,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
+        basis="records",
         source="The accuracy on test is not meaningfully better than the majority-class baseline.",
     )

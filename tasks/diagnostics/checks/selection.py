@@ -157,5 +157,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Optimism of the validation accuracy in the records; it is an error of the number reported, not of the model.",
+        basis="records",
+        source="Optimism of the validation accuracy; it is an error of the number reported, not of the model.",
     )

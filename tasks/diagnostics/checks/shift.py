@@ -279,5 +279,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: the images and labels of train and test. No training shows yet what this would bring.",
+        basis="records",
+        source="The images and labels of train and test. No training shows yet what this would bring.",
     )

@@ -197,5 +197,6 @@ def _remedy(worst: Slice) -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: the test accuracy of each slice. No training shows yet what such images would bring.",
+        basis="records",
+        source="The test accuracy of each slice. No training shows yet what such images would bring.",
     )

@@ -179,5 +179,6 @@ def _remedy(found: Recalls, unknown: "Bools", settings: Settings, limits: "Limit
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: the number of test images of each class; the width of the Wilson interval at that number (Wilson 1927).",
+        basis="records",
+        source="The number of test images of each class; the width of the Wilson interval at that number (Wilson 1927).",
     )

@@ -186,5 +186,6 @@ def _remedy() -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: a simple reference, fitted on the same training images, is more accurate on validation.",
+        basis="records",
+        source="A simple reference, fitted on the same training images, is more accurate on validation.",
     )

@@ -133,5 +133,6 @@ def _remedy(epochs: int) -> Remedy:
         expected_gain=None,
         ci=None,
         unit=None,
-        source="Records: the validation loss of the epochs. How far it falls on is not known before it is tried.",
+        basis="records",
+        source="The validation loss of the epochs. How far it falls on is not known before it is tried.",
     )

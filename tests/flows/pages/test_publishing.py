@@ -11,6 +11,8 @@ import pytest
 from flows.pages.metrics import Metric, Previous, metric_files, metrics, previous_metrics, read_metrics
 from flows.pages.publishing import Results, Run, choice_tags, metric_rows, results, stage_rows, summary
 from flows.pages.usage import Usage, memory, usage_since
+from tasks.contracts.findings import Diagnosis, Remedy
+from tasks.diagnostics.question import Question
 from tests.conftest import ROOT
 
 EVALUATION = {"n": 539, "accuracy": 0.9629, "accuracy_ci_low": 0.9434, "accuracy_ci_high": 0.9759, "ece": 0.029}
@@ -104,6 +106,19 @@ def test_the_summary_has_the_metrics_the_report_the_overrides_and_each_stage(roo
     assert "**Parameters:** `train.epochs=2`" in page
     assert "| evaluate | ran | 2.8 s | 690 MB |" in page
     assert "| report | unchanged |" in page
+
+
+def test_the_summary_says_what_each_remedy_is_expected_to_bring_and_on_what_that_rests(root: Path) -> None:
+    stop = Remedy(action="Stop early.", expected_gain=0.04, ci=(0.02, 0.06), unit="nats", basis="pilot", source="Three seeds.")
+    private = Remedy(
+        action="Add noise.", expected_gain=None, ci=None, unit=None, basis="literature", source="Yeom et al. 2018."
+    )
+    question = Question("gap", "Gap", "", "", "", "nats")
+    found = [question.answer("flag", "", 1, remedy=remedy) for remedy in (stop, private)]
+    diagnosis = Diagnosis(verdict="overtrained", headline="", flags=[], answered=[], findings=found, confidence=0.95)
+    page = summary(root, Run({"diagnose": "ran"}, {}, NOTHING), Results([], None, diagnosis, None))
+    assert "- Stop early. Expected gain: 0.0400 nats (0.0200 to 0.0600). Basis: a pilot run. Three seeds.\n" in page
+    assert "- Add noise. Basis: the literature. Yeom et al. 2018.\n" in page
 
 
 def test_only_a_stage_that_ran_used_time_and_memory() -> None:

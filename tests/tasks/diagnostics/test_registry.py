@@ -37,6 +37,14 @@ def test_checking_parameters_imports_nothing_heavy(name: str) -> None:
     assert not any(module.startswith("tasks.statistics") for module in imported)
 
 
+def test_every_remedy_states_the_kind_of_its_source() -> None:
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in Path("tasks").rglob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    remedies = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Remedy"]
+    assert len(remedies) > len(CHECKS) / 2
+    assert all("basis" in {keyword.arg for keyword in call.keywords} for call in remedies)
+
+
 def test_a_good_fit_needs_the_checks_that_say_so_whether_they_are_listed_or_not() -> None:
     component = Component("tasks.diagnostics.checks")
     assert set(CHECKS) <= set(component.names())

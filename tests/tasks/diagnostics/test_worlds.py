@@ -510,6 +510,13 @@ def test_terminal_text_has_the_headline_and_then_status_title_estimate_and_summa
     assert f"Test performance: {100 * (findings['performance'].estimate or 0):.1f} % (" in lines[4]
 
 
+def test_terminal_text_says_what_a_remedy_rests_on() -> None:
+    lines = as_text(diagnosed(overtrained())[0]).splitlines()
+    (place,) = (number for number, line in enumerate(lines) if line.startswith("  flag "))
+    assert "Fix: early stopping" in lines[place + 1]
+    assert lines[place + 2].strip().startswith("Basis: the records of this run. The rule was replayed on the recorded epochs")
+
+
 def test_same_seed_gives_the_same_findings() -> None:
     assert diagnosed(clean())[0] == diagnosed(clean())[0]
 

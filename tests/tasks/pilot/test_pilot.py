@@ -141,6 +141,7 @@ def test_early_stopping_is_shown_to_help_where_the_recipe_overfits(kept: dict[st
     assert [finding.code for finding in found.findings] == ["seed_variance", "data_limited"]
     assert found.findings[1].status == "flag"  # 160 images are far too few
     assert found.findings[1].remedy is not None
+    assert found.findings[1].remedy.basis == "pilot"
 
 
 def test_all_trainings_answer_for_every_seed_and_image(kept: dict[str, Kept]) -> None:
