@@ -133,8 +133,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         evidence=_evidence(learned, measured, limits),
         remedy=_remedy(cause, measured) if status == "flag" else None,
         # A model that comes near the frequencies and can do no better does no harm of its own: that a simple reference learns, or that
-        # the loss still falls, says more about why. One that never came below them is broken.
-        minor=learned.nothing and not (learned.worse or learned.lost or learned.never_below),
+        # the loss still falls, says more about why. One that never came below them, or that came below and rose again, is broken.
+        minor=learned.nothing and cause != "too high" and not (learned.worse or learned.never_below),
     )
 
 

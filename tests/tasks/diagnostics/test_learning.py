@@ -9,8 +9,11 @@ import pytest
 
 from tasks.contracts.findings import Finding
 from tasks.contracts.splits import Arrays
+from tasks.core.errors import TrainingError
+from tasks.diagnose import Diagnose
 from tasks.diagnostics.checks import learning
 from tasks.diagnostics.measured import Measured
+from tasks.diagnostics.verdict import examine
 from tests.tasks.diagnostics.trained import splits, trained
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, measured, truth
 
@@ -48,7 +51,8 @@ def test_a_run_that_diverged_from_the_start_did_not_learn_and_is_told_to_lower_t
     assert (finding.ci_high or 0) < -1
 
 
-def test_the_digits_that_ended_near_chance_are_called_diverged_not_overconfident(tmp_path: Path) -> None:
+def test_the_digits_at_far_too_high_a_rate_did_not_learn_or_their_training_stops(tmp_path: Path) -> None:
+    """At a rate of 1 the loss first falls below that of the class frequencies and then rises again, at 5 it never gets there."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -56,10 +60,13 @@ def test_the_digits_that_ended_near_chance_are_called_diverged_not_overconfident
     images, labels = (16 * digits.images).clip(0, 255).astype(np.uint8)[:, None], digits.target.astype(np.int64)
     parts = dict(zip(("train", "val", "test"), np.split(order, [755, 1257]), strict=True))
     data: Data = {name: Arrays(images[rows], labels[rows], rows) for name, rows in parts.items()}
-    for rate in (1.0, 5.0):  # at 20 and above, training itself stops with an error
-        finding = found(trained(tmp_path / str(rate), data, epochs=10, **adam(rate)))
-        assert finding.status == "flag"
-        assert finding.summary.startswith("The run diverged")
+    for rate in (1.0, 5.0):
+        diagnosis = examine(Diagnose().checks, trained(tmp_path / str(rate), data, epochs=10, **adam(rate)), LIMITS)
+        assert diagnosis.verdict == "did_not_learn"
+        assert diagnosis.headline.startswith("The run diverged: ")
+        assert f"Fix: lower train.optimizer.learning_rate (it reached {rate:g})" in diagnosis.headline
+    with pytest.raises(TrainingError, match=r"it is 50 \(train\.optimizer\.learning_rate\); try a tenth of it"):
+        trained(tmp_path / "50", data, epochs=10, **adam(50.0))
 
 
 def fallen(seed: int, n: int = 400) -> Measured:
