@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from tasks.charts.figure import HEAT, INK, LINE, MUTED, ON_HEAT, drawing, shorten, to_svg
+from tasks.charts.figure import HEAT, INK, LINE, MUTED, drawing, shorten, to_svg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,13 +62,13 @@ def _shares(counts: "NDArray[np.int64]") -> "NDArray[np.float64]":
 
 
 def _shades(counts: "NDArray[np.int64]") -> "NDArray[np.uint8]":
-    """RGBA (K, K, 4): the more errors, the more opaque; every error is visible."""
+    """RGBA (K, K, 4): the more errors, the more opaque. Every error is visible, and a count can be read on the strongest shade."""
     import numpy as np
 
     shares = _shares(counts)
     shades = np.zeros((*counts.shape, 4))
     shades[..., :3] = HEAT
-    shades[..., 3] = np.where(shares > 0, 0.12 + 0.84 * shares, 0)
+    shades[..., 3] = np.where(shares > 0, 0.12 + 0.66 * shares, 0)
     shades[np.diag_indices(len(counts))] = (0.5, 0.53, 0.57, 0.18)
     return np.asarray(np.rint(shades * 255), np.uint8)
 
@@ -92,10 +92,9 @@ def _name_axes(axes: Any, classes: Sequence[str]) -> None:
 
 
 def _annotate(axes: Any, counts: "NDArray[np.int64]") -> None:
-    shares = _shares(counts)
     size = 9 if len(counts) <= 12 else 6.5
     for actual, row in enumerate(counts):
         for predicted, count in enumerate(row):
             if count:
-                colour = MUTED if actual == predicted else ON_HEAT if shares[actual, predicted] > 0.6 else INK
+                colour = MUTED if actual == predicted else INK
                 axes.text(predicted, actual, f"{count}", ha="center", va="center", color=colour, fontsize=size)

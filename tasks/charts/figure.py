@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-INK, MUTED, LINE, ACCENT, ON_HEAT = "#111821", "#5b6471", "#d9dde3", "#1f5fbf", "#fefefe"
-ROLES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)", ACCENT: "var(--accent)", ON_HEAT: "var(--on-heat)"}
+INK, MUTED, LINE, ACCENT = "#111821", "#5b6471", "#d9dde3", "#1f5fbf"
+ROLES = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)", ACCENT: "var(--accent)"}
 HEAT = (0.70, 0.29, 0.0)  # errors: drawn over the page's own background with an opacity, so it needs no dark twin
 
 STYLE = {

@@ -779,6 +779,29 @@ def test_has_headings_in_order_and_a_name_for_every_picture_and_chart(browser: A
         context.close()
 
 
+def test_prints_all_of_its_content_on_white_whatever_the_screen_shows(browser: Any, tmp_path: Path) -> None:
+    page(write_results(tmp_path, [f"class {number}" for number in range(40)], suspicious=True, smaller=True))
+    context = browser.new_context(viewport={"width": 718, "height": 1000}, color_scheme="dark")  # the width of A4 with margins
+    try:
+        tab = context.new_page()
+        tab.goto((tmp_path / REPORT).as_uri())
+        seen = "all => all.filter(one => one.checkVisibility({contentVisibilityAuto: true, opacityProperty: true})).length"
+        folded = tab.locator("details > *:not(summary)").count()
+        assert tab.eval_on_selector_all("details > *:not(summary)", seen) == 0 < folded
+        tab.emulate_media(media="print")
+        assert tab.eval_on_selector_all("details > *:not(summary)", seen) == folded
+        for part in ("section", ".card", ".finding", "table", "svg", "img"):
+            assert tab.eval_on_selector_all(part, seen) == tab.locator(part).count() > 0, part
+        white = "all => all.filter(one => getComputedStyle(one).backgroundColor != 'rgb(255, 255, 255)').length"
+        assert tab.eval_on_selector_all("body, .card:not(.plain), .top", white) == 0
+        assert tab.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        cut = "all => all.filter(one => one.scrollHeight > one.clientHeight || one.scrollWidth > one.clientWidth).length"
+        assert tab.eval_on_selector_all(".scroll", cut) == 0
+        assert not tab.locator("nav").is_visible()
+    finally:
+        context.close()
+
+
 def test_is_cheap_to_import() -> None:
     import subprocess
     import sys
