@@ -1,11 +1,12 @@
 """The one way in which goodfit calls Git: a repository may be anybody's, so its hooks, monitors and replaced objects do not count.
 
-Filters and the programs that check signatures are those of Git's settings, as for every command of Git; no clone brings any.
+No clone brings settings, but a repository that was handed over as a folder has its own `.git/config`. What it says about signatures and
+filters does not count either: those of the user's and the machine's settings, and of the environment, do.
 """
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tasks.core.errors import GoodfitError
@@ -30,6 +31,17 @@ VARIABLES = {
     "GIT_OPTIONAL_LOCKS": "0",  # a command that only reads must not be in the way of one that writes
     # `git replace` shows other bytes under the hash of a commit, and a hash is what a record is proven by.
     "GIT_NO_REPLACE_OBJECTS": "1",
+}
+# Settings that start programs or say whose signature is good. Git cannot leave those of a repository out, but later ones replace them.
+DISTRUSTED = ("gpg.", "filter.")
+# What Git takes where nothing is set; where it takes nothing, an empty value is the same.
+UNSET = {
+    "gpg.format": "openpgp",
+    "gpg.program": "gpg",
+    "gpg.openpgp.program": "gpg",
+    "gpg.x509.program": "gpgsm",
+    "gpg.ssh.program": "ssh-keygen",
+    "gpg.mintrustlevel": "undefined",
 }
 
 
@@ -63,8 +75,64 @@ def git(folder: Path, *arguments: str, given: bytes = b"", variables: Mapping[st
         NoRepositoryError: `folder` lies in no Git repository.
         GitError: the command fails otherwise.
     """
+    return _git(folder, arguments, given, variables).stdout
+
+
+def git_messages(folder: Path, *arguments: str) -> str:
+    """What a command of Git says on standard error although it succeeds; raises what `git` raises."""
+    return _git(folder, arguments).stderr.decode(errors="replace")
+
+
+def distrusted_settings(folder: Path) -> list[str]:
+    """The names of the repository's own settings that do not count here, as Git writes them: in lower case, but for the middle.
+
+    Raises:
+        GitError: as `git`; there is an error in the settings.
+    """
+    return list(dict.fromkeys(name for name, _, trusted in _settings(folder, os.environ) if not trusted))
+
+
+def _git(
+    folder: Path, arguments: Sequence[str], given: bytes = b"", variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    variables = os.environ if variables is None else variables
+    return _called(folder, arguments, given, {**variables, **_replacing(folder, variables)})
+
+
+def _replacing(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """Variables that put the user's settings, or none, in the place of those of the repository that do not count.
+
+    Not `-c`, which ends the name at the first `=`: there may be one within it.
+    """
+    settings = _settings(folder, variables)
+    repositorys = {name: UNSET.get(name, "") for name, _, trusted in settings if not trusted}
+    if not repositorys:
+        return {}
+    own = [(name, value) for name, value, trusted in settings if trusted]
+    first = int(variables.get("GIT_CONFIG_COUNT") or 0)
+    replacing = {"GIT_CONFIG_COUNT": str(first + len(repositorys) + len(own))}
+    for number, (name, value) in enumerate((*repositorys.items(), *own), first):
+        replacing |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return replacing
+
+
+def _settings(folder: Path, variables: Mapping[str, str]) -> list[tuple[str, str, bool]]:
+    """Name and value of each setting of the `DISTRUSTED` kinds, and whether it is from outside of the repository."""
+    listed = _called(folder, ("config", "--list", "--show-scope", "--null"), b"", variables).stdout
+    scopes, settings = listed.split(b"\0")[:-1:2], listed.split(b"\0")[1::2]
+    found = []
+    for scope, setting in zip(scopes, settings, strict=True):
+        name, separator, value = setting.decode(errors="surrogateescape").partition("\n")
+        if name.startswith(DISTRUSTED):
+            found.append((name, value if separator else "true", scope not in {b"local", b"worktree"}))
+    return found
+
+
+def _called(
+    folder: Path, arguments: Sequence[str], given: bytes, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *(part for setting in SETTINGS for part in ("-c", setting)), *arguments]
-    environment = {**(os.environ if variables is None else variables), **VARIABLES}
+    environment = {**variables, **VARIABLES}
     try:
         done = subprocess.run(command, cwd=folder, env=environment, input=given, capture_output=True, check=False)
     except FileNotFoundError:
@@ -83,7 +151,7 @@ def git(folder: Path, *arguments: str, given: bytes = b"", variables: Mapping[st
             "`git fsck`, and the free disk space",
             done.stdout,
         )
-    return done.stdout
+    return done
 
 
 def git_text(folder: Path, *arguments: str, given: str = "") -> str:

@@ -123,3 +123,31 @@ def test_no_program_is_started_to_fetch_what_is_missing(repository: Project, tmp
     mark.unlink()
     assert git_or_none(repository.root, "cat-file", "blob", blob) is None
     assert not mark.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the programs are scripts of a shell")
+@pytest.mark.parametrize("name", ["own", "a=b"])
+@pytest.mark.parametrize("kind", ["clean", "smudge", "process"])
+def test_no_filter_of_the_repository_is_started(
+    repository: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    """Unlike those of the user's own settings, such as the filter of Git LFS."""
+    mark = tmp_path / "started"
+    script = program(tmp_path / "filter", mark)
+    (repository.root / ".git/info/attributes").write_text(f"file filter={name}\n")
+    repository.run("git", "config", f"filter.{name}.{kind}", f"{script}; cat")
+    repository.run("git", "config", f"filter.{name}.required", "true")
+    commands = [("hash-object", "--stdin", "--path=file"), ("checkout-index", "--all", "--force", f"--prefix={tmp_path}/out/")]
+    for command in commands:
+        repository.run("git", *command, check=False)
+    assert mark.exists(), "Git itself starts it"
+    mark.unlink()
+    for command in commands:
+        git(repository.root, *command)
+    assert not mark.exists()
+    user = tmp_path / "user"
+    repository.run("git", "config", f"--file={user}", f"filter.{name}.{kind}", f"{script}; cat")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(user))
+    for command in commands:
+        git_or_none(repository.root, *command)
+    assert mark.exists()
