@@ -4,23 +4,28 @@ Files, statements and dvc.lock that agree with each other are `consistent`: whoe
 others have, a signed tag or a signature cannot be changed with them.
 """
 
-from collections.abc import Iterator
+import re
 from pathlib import Path
 
-from flows.git import GitError, NoGitError, git
+from flows.git import GitError, NoGitError, distrusted_settings, git, git_messages
 from flows.lineage.lock import LOCK_FILE
 from flows.lineage.verification.committed import blob_in, comes_before
 from flows.lineage.verification.outcome import Anchor
 from tasks.core.errors import GoodfitError
 
-SIGNATURES = {"G": "signed by {}", "U": "signed by {}, whose key is not known to be trusted here"}
-BAD = {
+SIGNATURES = {  # by the letters of Git's `%G?`
+    "G": "signed by {}",
+    "U": "signed by {}, whose key is not known to be trusted here",
     "B": "whose signature is NOT VALID",
     "R": "signed with a key that was revoked",
     "X": "signed, and the signature has expired",
     "Y": "signed with a key that has expired",
-    "E": "signed with a key that is not here, so that the signature cannot be checked",
+    "E": "whose signature cannot be checked here, since its key, or the program that checks it, is missing",
 }
+GOOD_TAG = re.compile(
+    r'^(?:\[GNUPG:\] GOODSIG \S+ (?P<gpg>.+)|Good "git" signature for (?P<ssh>.+) with \S+ key \S+)$', re.MULTILINE
+)
+UNKNOWN_KEY = re.compile(r"^\[GNUPG:\] TRUST_(UNDEFINED|NEVER)\b", re.MULTILINE)
 
 
 def anchors(root: Path, revision: str, lock: bytes) -> tuple[list[Anchor], str]:
@@ -83,25 +88,71 @@ def _described(root: Path, commit: str) -> str:
 
 
 def _signature(root: Path, commit: str) -> str:
-    letter, _, who = (_git(root, "show", "-s", "--format=%G?%x09%GS", commit) or "N").partition("\t")
-    if letter in SIGNATURES:
-        return SIGNATURES[letter].format(who or "an unnamed key")
-    tag = next(_signed_tags(root, commit), None)
-    vouched = f"in the signed tag {tag}" if tag else BAD.get(letter, "which is not signed")
-    return f"{vouched}, {BAD[letter]}" if tag and letter in BAD else vouched
+    """Who signed a commit, or a tag of a commit that comes after it, by the settings of whoever verifies."""
+    shown = _git(root, "show", "-s", "--format=%G?%x09%GF%x09%GS", commit) or "N"
+    letter, key, who = (*shown.split("\t", 2), "", "")[:3]
+    if letter == "N" and _has_signature(root, commit):
+        letter = "E"  # Git could not start the check, as where gpg is not installed
+    who = who or (f"the key {key}" if key else "an unnamed key")
+    said = SIGNATURES[letter].format(who) if letter in SIGNATURES else ""
+    if letter == "G":
+        return said
+    tagged, is_good = _in_tag(root, commit)
+    told = ", ".join(filter(None, [said, tagged])) or "which is not signed"
+    return told if is_good or not (said or tagged) else told + _distrusted(root)
 
 
-def _signed_tags(root: Path, commit: str) -> Iterator[str]:
-    """Tags with a good signature, of a commit whose history holds this one."""
+def _has_signature(root: Path, commit: str) -> bool:
+    header = (_git(root, "cat-file", "commit", commit) or "").partition("\n\n")[0]
+    return "\ngpgsig" in header
+
+
+def _in_tag(root: Path, commit: str) -> tuple[str, bool]:
+    """A signed tag of a commit whose history holds this one, with who signed it, and whether the signature is good; none is empty."""
     form = "--format=%(refname)%09%(if)%(contents:signature)%(then)signed%(end)"
     listed = _git(root, "for-each-ref", form, "--contains", commit, "--sort=creatordate", "refs/tags") or ""
+    bad = ""
     for line in listed.split("\n"):  # `splitlines` also splits within a name
         tag, _, signed = line.partition("\t")
-        if signed and _git(root, "verify-tag", tag) is not None:
-            # These lines are signed; what Git finds by itself is not.
-            tagged = (_git(root, "cat-file", "tag", tag) or "").split("\n")
-            if tagged[1:2] == ["type commit"] and comes_before(root, commit, tagged[0].removeprefix("object ")):
-                yield tag.removeprefix("refs/tags/")
+        if not signed:
+            continue
+        name, signer = tag.removeprefix("refs/tags/"), _signer(root, tag)
+        if signer is None:
+            bad = bad or f"in the tag {name}, whose signature is not valid or cannot be checked here"
+            continue
+        # These lines are signed; what Git finds by itself is not.
+        tagged = (_git(root, "cat-file", "tag", tag) or "").split("\n")
+        if tagged[1:2] == ["type commit"] and comes_before(root, commit, tagged[0].removeprefix("object ")):
+            return f"in the tag {name} {signer}", True
+    return bad, False
+
+
+def _signer(root: Path, tag: str) -> str | None:
+    """Who signed a tag; None where the signature is not good.
+
+    Git has no format for it before 2.43; these are the lines that gpg and gpgsm write for programs, and the one of ssh-keygen.
+    """
+    try:
+        said = git_messages(root, "verify-tag", "--raw", tag)
+    except NoGitError:
+        raise
+    except GitError:
+        return None
+    found = GOOD_TAG.search(said)
+    who = (found["gpg"] or found["ssh"]) if found else "an unnamed key"
+    return SIGNATURES["U" if UNKNOWN_KEY.search(said) else "G"].format(who)
+
+
+def _distrusted(root: Path) -> str:
+    """What to do where the repository's own settings say how a signature is checked."""
+    # gpg.format is about new signatures alone.
+    names = [name for name in distrusted_settings(root) if name.startswith("gpg.") and name != "gpg.format"]
+    if not names:
+        return ""
+    return (
+        f" (the repository's own settings do not count here, since whoever hands a repository over can write them: {', '.join(names)}; "
+        "set your own with `git config --global`)"
+    )
 
 
 def _git(root: Path, *arguments: str, given: bytes = b"") -> str | None:

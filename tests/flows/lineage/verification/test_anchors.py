@@ -1,5 +1,6 @@
 """Which commit a dvc.lock belongs to, and who signed it: real repositories of Git, real keys of SSH."""
 
+import os
 import shutil
 import zlib
 from pathlib import Path
@@ -47,20 +48,28 @@ class Repository(Project):
         (file / name[2:]).write_bytes(zlib.compress(f"{kind} {len(content)}\0".encode() + content))
 
     def use_key(self) -> None:
-        """Sign with a new key of SSH, which is the one that is allowed."""
-        key = self.root.parent / "key"
-        self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "auditor", "-f", str(key))
-        (self.root.parent / "allowed").write_text(f"auditor@example.org {key.with_suffix('.pub').read_text()}")
-        for name, value in (
-            ("gpg.format", "ssh"),
-            ("user.signingkey", str(key)),
-            ("gpg.ssh.allowedSignersFile", str(self.root.parent / "allowed")),
-        ):
-            self.run("git", "config", name, value)
+        """Sign with a new key of SSH, which is the one that whoever verifies allows."""
+        self.sign_with("auditor")
+        self.allow("auditor", "--global")
+
+    def sign_with(self, name: str) -> None:
+        key = self.root.parent / name
+        self.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(key))
+        self.run("git", "config", "gpg.format", "ssh")
+        self.run("git", "config", "user.signingkey", str(key))
+
+    def allow(self, name: str, whose: str) -> None:
+        """Let a key count as that of `name@example.org`, by the settings of whoever verifies or by the repository's own."""
+        allowed = self.root.parent / f"allowed {name}"
+        allowed.write_text(f"{name}@example.org {(self.root.parent / f'{name}.pub').read_text()}")
+        file = os.environ["GIT_CONFIG_GLOBAL"]
+        self.run("git", "config", whose, "gpg.ssh.allowedSignersFile", str(allowed), GIT_CONFIG_GLOBAL=file)
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A new one, with settings of whoever verifies that are not those of who runs the tests."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "settings"))
     root = tmp_path / "repository"
     root.mkdir()
     made = Repository(root)
@@ -181,13 +190,79 @@ def test_a_signed_commit_names_who_signed(repository: Repository) -> None:
 
 
 @needs_ssh
+@pytest.mark.parametrize("options", [["commit", "--amend", "-qS", "-m", "Run"], ["tag", "-sm", "Audited", "audited"]])
+def test_the_settings_of_the_repository_do_not_say_whose_signature_is_good(repository: Repository, options: list[str]) -> None:
+    """A repository that is handed over as a folder: its own settings call the forger's key that of somebody else."""
+    repository.commit("one")
+    repository.sign_with("forger")
+    repository.run("git", *options)
+    (repository.root.parent / "ceo.pub").write_bytes((repository.root.parent / "forger.pub").read_bytes())
+    repository.allow("ceo", "--local")
+    assert repository.run("git", f"verify-{options[0]}", "audited" if options[0] == "tag" else "HEAD"), "Git itself believes it"
+    said = repository.said()
+    assert "ceo" not in said
+    assert "key is not known to be trusted here" in said or "whose signature is not valid or cannot be checked here" in said
+    assert "do not count here" in said
+    assert ": gpg.ssh.allowedsignersfile; set your own with `git config --global`)" in said
+    repository.allow("forger", "--global")
+    assert repository.said().endswith("signed by forger@example.org")
+
+
+@needs_ssh
+@pytest.mark.parametrize("setting", ["gpg.ssh.program", "gpg.format"])
+def test_no_program_of_the_repository_checks_a_signature(repository: Repository, setting: str) -> None:
+    repository.use_key()
+    repository.commit("one", "-S")
+    mark = repository.root.parent / "started"
+    fake = repository.root.parent / "fake"
+    fake.write_text(f"#!/bin/sh\ntouch '{mark}'\necho 'Good \"git\" signature for ceo@example.org with ED25519 key x'\n")
+    fake.chmod(0o755)
+    repository.run("git", "config", setting, str(fake) if setting == "gpg.ssh.program" else "x509")
+    assert repository.said().endswith(", signed by auditor@example.org")
+    assert not mark.exists()
+
+
+def test_a_signature_that_no_program_can_check_is_said(repository: Repository) -> None:
+    repository.commit("one")
+    plain = repository.run("git", "cat-file", "commit", "HEAD").stdout
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n aGVsbG8=\n -----END PGP SIGNATURE-----\n"
+    (repository.root.parent / "signed").write_text(plain.replace("\n\n", f"\n{signature}\n", 1))
+    made = repository.run("git", "hash-object", "-t", "commit", "-w", str(repository.root.parent / "signed")).stdout.strip()
+    repository.run("git", "reset", "-q", "--hard", made)
+    repository.run("git", "config", "--global", "gpg.program", "nowhere", GIT_CONFIG_GLOBAL=os.environ["GIT_CONFIG_GLOBAL"])
+    assert "whose signature cannot be checked here" in repository.said()
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg makes the keys")
+def test_a_tag_that_gpg_signed_names_who_signed(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = repository.root.parent / "gpg"
+    home.mkdir(mode=0o700)
+    monkeypatch.setenv("GNUPGHOME", str(home))
+    protection = ("--batch", "--quiet", "--passphrase", "")
+    repository.run("gpg", *protection, "--quick-gen-key", "Anna Auditor <anna@example.org>", "ed25519", "sign")
+    repository.run("git", "config", "user.signingkey", "anna@example.org")
+    repository.commit("one")
+    repository.run("git", "tag", "-sm", "Audited", "audited")
+    try:
+        assert repository.said().endswith(", in the tag audited signed by Anna Auditor <anna@example.org>")
+        trust = "".join(
+            f"{line.split(':')[0]}:2:\n" for line in repository.run("gpg", "--export-ownertrust").stdout.split("\n")[2:-1]
+        )
+        (home / "trust").write_text(trust)
+        repository.run("gpg", "--quiet", "--import-ownertrust", str(home / "trust"))
+        assert repository.said().endswith("<anna@example.org>, whose key is not known to be trusted here")
+    finally:
+        repository.run("gpgconf", "--kill", "gpg-agent")
+
+
+@needs_ssh
 def test_a_signed_tag_vouches_for_the_commits_before_it_and_not_for_a_rewritten_one(repository: Repository) -> None:
     """The consistent forgery of files, dvc.lock and commit: the tag still has the commit that was audited."""
     repository.use_key()
     audited = repository.commit("one")
     repository.run("git", "tag", "unsigned")
     repository.run("git", "tag", "-s", "-m", "Audited", "audited")
-    assert repository.said().endswith(", in the signed tag audited")
+    assert repository.said().endswith(", in the tag audited signed by auditor@example.org")
     rewritten = repository.commit("forged", "--amend")
     assert repository.said().startswith(f"commit {rewritten} of ")
     assert repository.said().endswith(", which is not signed")
