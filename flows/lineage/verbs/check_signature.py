@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.lineage.arguments import given_path
+from flows.lineage.arguments import given, given_path
 
 if TYPE_CHECKING:
     from flows.lineage.signing.signature import Wrong
@@ -19,7 +19,8 @@ TEXT = (
 )
 EXAMPLE = (
     "  goodfit lineage check-signature --public-key release.pub\n"
-    "  goodfit lineage check-signature --public-key auditor.pub --result result.json"
+    "  goodfit lineage check-signature --public-key auditor.pub --result result.json\n"
+    "  goodfit lineage check-signature --public-key release.pub --rev v1.0      what the tag v1.0 records"
 )
 FAILURE = 4  # 1 is a mismatch
 
@@ -42,12 +43,21 @@ def add_options(command: argparse.ArgumentParser) -> None:
         type=given_path,
         help="check what `goodfit lineage reproduce --key` wrote: signed, of this dvc.lock, of all its stages, and not failed",
     )
+    command.add_argument(
+        "--rev",
+        metavar="REV",
+        type=given,
+        help="check the record of a commit, a tag or an experiment instead, by default with the signature that it holds",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def call(options: argparse.Namespace, root: Path) -> int:
     """Check the signature; the exit code is the gravest of what was found."""
-    return _check_result(options, root) if options.result else _check_record(options, root)
+    from flows.lineage.verification.revision import record_at
+
+    with record_at(root, options.rev) as record:
+        return _check_result(options, record) if options.result else _check_record(options, record)
 
 
 def _check_record(options: argparse.Namespace, root: Path) -> int:

@@ -47,6 +47,20 @@ def verify_revision(
 
 
 @contextmanager
+def record_at(root: Path, revision: str | None) -> Iterator[Path]:
+    """The folder with a record: the working tree, or a temporary one with what a revision recorded.
+
+    Raises:
+        GoodfitError: there is no such revision, or it records nothing; and what `checked_out` raises.
+    """
+    if revision is None:
+        yield root
+        return
+    with checked_out(root, recorded_commit(root, revision)) as there:
+        yield there
+
+
+@contextmanager
 def checked_out(root: Path, commit: str) -> Iterator[Path]:
     """A temporary folder with the files of a commit, and its outputs as links into DVC's cache.
 

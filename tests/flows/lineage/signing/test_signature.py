@@ -324,6 +324,39 @@ def test_a_signature_may_lie_elsewhere(record: Project, keys: tuple[Path, Path],
     assert done.stdout.startswith("signed: ")
 
 
+def test_the_record_of_a_revision_is_signed_and_checked(record: Project, keys: tuple[Path, Path]) -> None:
+    """The statements are those in DVC's cache, the other files those of the commit, with the signature that it holds."""
+    (record.root / ".gitignore").write_text("/lineage\n")
+    stages = "".join(f"  {stage}:\n    cmd: run {stage}\n    outs:\n    - {path}\n" for stage, path in STATEMENTS.items())
+    (record.root / "dvc.yaml").write_text(f"stages:\n{stages}")
+    for path in STATEMENTS.values():
+        md5 = digest_file(record.root / path).md5
+        stored = record.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        stored.parent.mkdir(parents=True)
+        (record.root / path).rename(stored)
+    program = (sys.executable, "-m", "flows.cli", "lineage")
+    key, check = ("--key", str(keys[0])), (*program, "check-signature", "--public-key", str(keys[1]))
+    record.run("git", "add", "dvc.lock", "dvc.yaml", "params.yaml", ".gitignore")
+    record.run("git", "commit", "-qm", "Run")
+    record.run("git", "tag", "v1")
+    (record.root / "params.yaml").write_text("seed: 1\n")
+
+    assert record.run(*program, "sign", *key, "--rev", "v1", check=False).returncode == 2
+    done = record.run(*program, "sign", *key, "--rev", "v1", "-o", "v1.json")
+    assert done.stdout == "signed 5 files of v1: give v1.json to whoever checks it, with --signature\n"
+    assert record.run(*check, "--rev", "v1", check=False).returncode == 3
+    assert record.run(*check, "--rev", "v1", "--signature", "v1.json").stdout.startswith("signed: 5 files ")
+    assert record.run(*check, "--signature", "v1.json", check=False).stdout.startswith("mismatch: 3 ")
+
+    (record.root / "v1.json").rename(record.root / SIGNATURE)
+    record.run("git", "add", "params.yaml", str(SIGNATURE))
+    record.run("git", "commit", "-qm", "Sign and edit")
+    assert record.run(*check, "--rev", "HEAD", check=False).stdout == "mismatch: 1 of what was signed does not hold\n"
+    record.run("git", "checkout", "-q", "v1", "--", "params.yaml")
+    record.run("git", "commit", "-qm", "Back")
+    assert record.run(*check, "--rev", "HEAD").stdout.startswith("signed: 5 files ")
+
+
 def test_what_is_no_file_is_not_called_missing(record: Project, keys: tuple[Path, Path]) -> None:
     command = [sys.executable, "-m", "flows.cli", "lineage", "check-signature", "--public-key", str(keys[1])]
     done = record.run(*command, "--signature", "lineage", check=False)
