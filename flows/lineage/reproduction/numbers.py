@@ -6,10 +6,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
+
+TEXT = "number"  # the type of every number in a text
+
+
+class _Numbers(NamedTuple):
+    """An array, and the type that the file gives its numbers, which NumPy may lack."""
+
+    values: "np.ndarray[Any, Any]"
+    dtype: str
 
 
 @dataclass(frozen=True)
@@ -28,8 +38,8 @@ class Difference:
 def differences(recorded: Path, found: Path, name: str) -> list[Difference] | None:
     """What differs between two versions of the file `name`, the largest difference first.
 
-    `.safetensors`, `.parquet`, `.csv` and `.json` are compared number by number. Numbers that are equal are no difference, however they
-    are written; NaN equals NaN.
+    `.safetensors`, `.parquet`, `.csv` and `.json` are compared number by number, integers exactly. NaN equals NaN. Equal numbers of
+    another type are a difference; in a text, where numbers have no type, 1 and 1.0 are none.
 
     Args:
         recorded: one version.
@@ -68,26 +78,62 @@ def _differ(before: Any, after: Any) -> tuple[float | None, float | None, str] |
     """Of two arrays: the largest difference, absolute and scaled, and in words; None where there is none."""
     import numpy as np
 
-    first, second = np.asarray(before), np.asarray(after)
-    kinds = [f"{array.dtype} {array.shape}" for array in (first, second)]
+    (first, first_type), (second, second_type) = (_typed(one) for one in (before, after))
+    kinds = f"recorded {first_type} {first.shape}, found {second_type} {second.shape}"
     if first.shape != second.shape:
-        return None, None, f"recorded {kinds[0]}, found {kinds[1]}"
-    if not (_is_number(first) and _is_number(second)):
+        return None, None, kinds
+    numbers = _is_number(first) and _is_number(second)
+    if numbers and first_type != second_type:
+        return None, None, kinds
+    first, second = _of_one_type(first, second) if numbers else (first.astype(object), second.astype(object))
+    if not _is_number(first):  # Python's own objects
         return None if _equal(first, second) else (None, None, _told(first, second))
-    if first.dtype != second.dtype:
-        return None, None, f"recorded {kinds[0]}, found {kinds[1]}"
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    same, apart = _apart(first, second)
     if same.all():
         return None
-    with np.errstate(invalid="ignore"):
-        apart = np.where(same, 0.0, np.abs(first - second))
     if not np.isfinite(apart).all():
         return None, None, "a number became infinite or undefined, or ceased to be"
-    scaled = float((apart / np.maximum(1.0, np.abs(np.where(same, 0.0, first)))).max())
+    scaled = float((apart / np.maximum(1.0, np.abs(np.where(same, 0, first).astype(np.float64)))).max())
     largest = float(apart.max())
     many = "" if first.ndim == 0 else f" ({int((~same).sum())} of {first.size} numbers differ)"
     return largest, scaled, f"largest difference {largest:.3g}{many}"
+
+
+def _typed(value: Any) -> _Numbers:
+    import numpy as np
+
+    if isinstance(value, _Numbers):
+        return value
+    array = np.asarray(value)
+    return _Numbers(array, str(array.dtype))
+
+
+def _of_one_type(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> "list[np.ndarray[Any, Any]]":
+    """Integers and floats of a text as floats; as Python's own, which it compares exactly, where float64 has not every integer."""
+    import numpy as np
+
+    both = [first, second]
+    if first.dtype == second.dtype:
+        return both
+    floats, objects = ([one.astype(kind) for one in both] for kind in (np.float64, object))
+    integers = [number for number in range(2) if both[number].dtype.kind in "iu"]
+    return floats if all((floats[number].astype(object) == objects[number]).all() for number in integers) else objects
+
+
+def _apart(
+    first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]"
+) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
+    """Where the numbers are equal, and how far apart they are otherwise, in float64; integers are compared as such."""
+    import numpy as np
+
+    if first.dtype.kind in "iu":
+        # The difference of two int64 may be too large for one; modulo 2**64 it is right.
+        larger, smaller = (choose(first, second).astype(np.uint64) for choose in (np.maximum, np.minimum))
+        return first == second, (larger - smaller).astype(np.float64)
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    with np.errstate(invalid="ignore"):
+        return same, np.where(same, 0.0, np.abs(first - second))
 
 
 def _is_number(array: "np.ndarray[Any, Any]") -> bool:
@@ -109,26 +155,21 @@ def _told(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> str:
 
 
 def _tensors(path: Path) -> dict[str, Any]:
-    """As NumPy has them; bfloat16, which it lacks, as float32."""
-    import torch
+    """As NumPy has them; types that it lacks, such as bfloat16, as float32, which has all of their numbers."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        tensors = {name: _tensor(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a mapping
         described = {f"metadata {key}": value for key, value in (file.metadata() or {}).items()}
-    plain = (
-        torch.bool,
-        torch.uint8,
-        torch.int8,
-        torch.int16,
-        torch.int32,
-        torch.int64,
-        torch.float64,
-        torch.float32,
-        torch.float16,
-    )
-    numbers = {name: (one if one.dtype in plain else one.to(torch.float32)).numpy() for name, one in tensors.items()}
-    return numbers | described
+    return tensors | described
+
+
+def _tensor(tensor: "torch.Tensor") -> _Numbers:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    try:
+        return _Numbers(tensor.numpy(), dtype)
+    except TypeError:
+        return _Numbers(tensor.float().numpy(), dtype)
 
 
 def _columns(path: Path) -> dict[str, Any]:
@@ -149,12 +190,24 @@ def _cells(path: Path) -> dict[str, Any]:
 
 
 def _numbers(cells: list[str]) -> Any:
+    """A column of integers as such, and as objects of Python where it has floats as well and one is too large for float64."""
     import numpy as np
 
     try:
-        return np.array([float(cell) if cell else np.nan for cell in cells])
+        numbers = [_number(cell) for cell in cells]
     except ValueError:
         return np.array(cells, dtype=object)
+    array = np.asarray(numbers)
+    if array.dtype.kind == "f" and any(isinstance(number, int) and int(float(number)) != number for number in numbers):
+        array = np.array(numbers, dtype=object)
+    return _Numbers(array, TEXT)
+
+
+def _number(cell: str) -> int | float:
+    try:
+        return int(cell)
+    except ValueError:
+        return float(cell) if cell else math.nan
 
 
 def _values(path: Path) -> dict[str, Any]:
@@ -172,7 +225,7 @@ def _flattened(name: str, value: Any) -> Iterable[tuple[str, Any]]:
         for index, part in enumerate(value):
             yield from _flattened(f"{name}[{index}]", part)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield name, np.float64(value)
+        yield name, _Numbers(np.asarray(value), TEXT)
     else:
         yield name, np.array(json.dumps(value), dtype=object)
 

@@ -40,6 +40,63 @@ def test_a_tensor_of_another_shape_or_type_is_within_no_tolerance(tmp_path: Path
     assert not any(one.within(1e9) for one in found)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (torch.bfloat16, torch.float32, "recorded bfloat16 (2,), found float32 (2,)"),
+        (torch.float16, torch.bfloat16, "recorded float16 (2,), found bfloat16 (2,)"),
+        (torch.float8_e4m3fn, torch.float8_e5m2, "recorded float8_e4m3fn (2,), found float8_e5m2 (2,)"),
+        (torch.int64, torch.int32, "recorded int64 (2,), found int32 (2,)"),
+    ],
+)
+def test_equal_numbers_of_another_type_are_told(tmp_path: Path, before: torch.dtype, after: torch.dtype, said: str) -> None:
+    save_file({"a": torch.tensor([1.0, 2.0]).to(before)}, tmp_path / "before")
+    save_file({"a": torch.tensor([1.0, 2.0]).to(after)}, tmp_path / "after")
+    (found,) = differences(tmp_path / "before", tmp_path / "after", "x.safetensors") or []
+    assert (found.what, found.within(1e9)) == (said, False)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "before", "after"),
+    [(torch.int64, 2**53, 2**53 + 1), (torch.uint64, 2**64 - 2, 2**64 - 1), (torch.int64, -(2**63) + 1, -(2**63))],
+)
+def test_large_integers_are_compared_exactly(tmp_path: Path, dtype: torch.dtype, before: int, after: int) -> None:
+    save_file({"a": torch.tensor([0, before], dtype=dtype)}, tmp_path / "before")
+    save_file({"a": torch.tensor([0, after], dtype=dtype)}, tmp_path / "after")
+    (found,) = differences(tmp_path / "before", tmp_path / "after", "x.safetensors") or []
+    assert (found.largest, found.within(0.0), found.within(1e-15)) == (1.0, False, True)
+
+
+def test_the_difference_of_two_integers_may_be_larger_than_an_integer(tmp_path: Path) -> None:
+    save_file({"a": torch.tensor([-(2**63)])}, tmp_path / "before")
+    save_file({"a": torch.tensor([2**63 - 1])}, tmp_path / "after")
+    (found,) = differences(tmp_path / "before", tmp_path / "after", "x.safetensors") or []
+    assert (found.largest, found.scaled) == (2.0**64, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "largest"),
+    [
+        (str(2**53), str(2**53 + 1), 1.0),
+        (f"{2**53}.0", str(2**53 + 1), None),
+        (str(2**63), str(2**63 + 1), 1.0),
+        (str(-(2**63)), str(2**63), 2.0**64),
+        (str(2**70), str(2**70 + 1), None),
+    ],
+)
+def test_large_integers_in_a_text_are_compared_exactly(tmp_path: Path, before: str, after: str, largest: float | None) -> None:
+    for name, form in (("x.json", '{{"a": {}}}'), ("x.csv", "a\n{}\n")):
+        assert compared(tmp_path, name, form.format(before), form.format(before)) == []
+        (found,) = compared(tmp_path, name, form.format(before), form.format(after)) or []
+        assert (found.largest, found.within(0.0)) == (largest, False)
+
+
+def test_a_column_of_large_integers_may_have_an_empty_cell(tmp_path: Path) -> None:
+    assert compared(tmp_path, "x.csv", f"a,b\n{2**53},1\n,2\n", f"a,b\n{2**53},1\n,2\n") == []
+    (found,) = compared(tmp_path, "x.csv", f"a,b\n{2**53 + 1},1\n,2\n", f"a,b\n{2**53},1\n,2\n") or []
+    assert (found.name, found.within(0.0)) == ("a", False)
+
+
 def test_bfloat16_is_compared(tmp_path: Path) -> None:
     save_file({"a": torch.tensor([1.0], dtype=torch.bfloat16)}, tmp_path / "before")
     save_file({"a": torch.tensor([1.5], dtype=torch.bfloat16)}, tmp_path / "after")
