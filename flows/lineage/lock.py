@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.repository import MD5
 from tasks.core.errors import GoodfitError
-from tasks.core.settings import PARAMS_FILE, load_yaml
+from tasks.core.settings import PARAMS_FILE, load_yaml, parse_yaml
 
 LOCK_FILE = "dvc.lock"
 
@@ -64,13 +64,13 @@ def parse_lock(text: str, only: Collection[str] | None = None) -> dict[str, Lock
     Raises:
         LockFileError: it is not YAML, or not what DVC writes.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        document = YAML(typ="safe").load(text)
-    except (YAMLError, ValueError):  # ValueError: a date that does not exist, or a tag that does not fit its value
-        raise LockFileError(f"a recorded {LOCK_FILE} is not valid YAML; expected what DVC writes") from None
+        document = parse_yaml(text)
+    except (YAMLError, ValueError) as error:  # ValueError: a date that does not exist, or a tag that does not fit its value
+        problem = getattr(error, "problem", None) or error
+        raise LockFileError(f"a recorded {LOCK_FILE} is not valid YAML ({problem}); expected what DVC writes") from None
     if not isinstance(document, dict):
         raise LockFileError(f"a recorded {LOCK_FILE} holds {type(document).__name__}; expected a mapping with the key `stages`")
     return read_entries(document, only)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from flows.lineage.lock import Locked, parse_lock
+from tasks.core.settings import parse_yaml
 
 HEAD = "schema: '2.0'\nstages:\n"
 KEY = re.compile(r"((?!(?:true|false|null):)[A-Za-z_][\w.@-]*):", re.IGNORECASE)
@@ -106,11 +107,10 @@ def _params(text: str) -> dict[str, Any]:
 @lru_cache(MEMORY)
 def _value(key: str, text: str) -> Any:
     """The value of a key with its text. Parsed as parameters are that stand in a whole dvc.lock."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        value = YAML(typ="safe").load(text)[key]
+        value = parse_yaml(text)[key]
         repr(value)
     except (YAMLError, ValueError, KeyError, TypeError, RecursionError):  # an alias of another piece, or a key that is not text
         raise _OtherLayoutError from None

@@ -6,6 +6,7 @@ from typing import Any
 from flows.parameters.editing import edited, is_same
 from tasks.core.errors import ParamsError
 from tasks.core.files import whole
+from tasks.core.settings import parse_yaml
 
 
 def write_params(path: Path, text: str, wanted: dict[str, Any]) -> None:
@@ -20,12 +21,11 @@ def with_values(text: str, wanted: dict[str, Any]) -> str:
     Raises:
         ParamsError: the text shares values between keys (`&`, `*`, `<<`) that shall differ now.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        written = edited(text, YAML(typ="safe").load(text), wanted)
-        if is_same(YAML(typ="safe").load(written), wanted):
+        written = edited(text, parse_yaml(text), wanted)
+        if is_same(parse_yaml(written), wanted):
             return written
     except (YAMLError, ValueError):
         pass

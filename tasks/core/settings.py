@@ -4,6 +4,7 @@ A stage's sections stand in its own file, a component's options in the component
 choices and what differs from them.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
@@ -14,6 +15,7 @@ from tasks.core.errors import ParamsError
 from tasks.core.hints import KEYS, nearest
 
 PARAMS_FILE = "params.yaml"
+MAXIMUM_DEPTH = 100  # of lists and mappings in a YAML text
 
 # Types that several sections share.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -41,18 +43,56 @@ def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
 Checked = TypeVar("Checked", bound=BaseModel)
 
 
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML 1.2 text, which may be anybody's.
+
+    ruamel's parser in C ends the process with a segmentation fault on some ten thousand lists within lists, so that 100 are the limit.
+
+    Raises:
+        ruamel.yaml.error.YAMLError: it is not YAML, or lists and mappings lie more than 100 deep.
+        ValueError: it holds a date that does not exist, or a tag that does not fit its value.
+    """
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe")
+    yaml.Resolver = _shallow_resolver()
+    return yaml.load(text)
+
+
+@cache
+def _shallow_resolver() -> Any:
+    """A resolver of tags, which the parser tells where each value begins and ends."""
+    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.resolver import VersionedResolver
+
+    class ShallowResolver(VersionedResolver):
+        depth = 0
+
+        def descend_resolver(self, current_node: Any, current_index: Any) -> None:
+            self.depth += 1
+            if self.depth > MAXIMUM_DEPTH + 1:  # a value in the innermost collection
+                problem = f"lists and mappings lie more than {MAXIMUM_DEPTH} deep in each other"
+                raise MarkedYAMLError(problem=problem, problem_mark=current_node.start_mark)
+            super().descend_resolver(current_node, current_index)
+
+        def ascend_resolver(self) -> None:
+            self.depth -= 1
+            super().ascend_resolver()
+
+    return ShallowResolver
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML 1.2 mapping.
 
     Raises:
         ParamsError: the file is missing, cannot be read, is not YAML, or does not hold a mapping.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         text = path.read_text(encoding="utf-8")
-        document = YAML(typ="safe").load(text)
+        document = parse_yaml(text)
     except FileNotFoundError:
         raise ParamsError(f"{path} is missing") from None
     except OSError as error:

@@ -166,7 +166,7 @@ def _subjects(text: bytes) -> set[str]:
     try:
         payload = json.loads(base64.b64decode(json.loads(text)["payload"]))
         return {one["digest"]["sha256"] for one in payload["subject"]} if payload["predicateType"] == PREDICATE_TYPE else set()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return set()
 
 

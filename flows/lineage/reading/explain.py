@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from flows.lineage.history import WORKING_TREE, lock_at
+from flows.lineage.lock import LOCK_FILE
 from flows.lineage.printed import escaped
 from flows.lineage.reading.causes import Cause, NotStated
 from flows.lineage.reading.forecast import Forecast, Outcome, forecast
 from flows.lineage.reading.list import not_seen
 from flows.lineage.reading.past import FIRST_RUN, Past, past, read_past
+from flows.repository import PIPELINE_FILE
 from flows.selection import chosen_stages, pipeline
 from tasks.core.errors import UnknownNameError
-from tasks.core.settings import expected_names
+from tasks.core.settings import PARAMS_FILE, expected_names, load_yaml
 
 AGAIN = "it was forced, or an output was missing or changed"
 
@@ -45,6 +47,8 @@ def explain(root: Path, stages: Sequence[str] = (), revision: str | None = None)
     """
     if revision is not None:
         return _explain_revision(root, stages, revision)
+    for file in filter(Path.exists, (root / name for name in (PIPELINE_FILE, LOCK_FILE, PARAMS_FILE))):
+        load_yaml(file)  # DVC, which reads them next, would crash where lists lie too deep in each other
     graph = pipeline(root)
     chosen = chosen_stages(graph, stages)
     found = forecast(root, graph, chosen)

@@ -21,7 +21,8 @@ from flows.lineage.printed import escaped
 from flows.lineage.reading.causes import Cause, differing, leaves, listed
 from flows.parameters.checking import picked
 from flows.selection import Graph
-from tasks.core.settings import PARAMS_FILE
+from tasks.core.errors import ParamsError
+from tasks.core.settings import PARAMS_FILE, load_yaml
 
 
 class Outcome(StrEnum):
@@ -205,7 +206,6 @@ class _Stage:
         """The outputs of the newest run of the run-cache with these inputs, parameters and command; none where there is none."""
         from dvc.stage.cache import _get_cache_hash
         from dvc.stage.serialize import to_single_stage_lockfile
-        from dvc.utils.serialize import YAMLFileCorruptedError, load_yaml
 
         files = {dep.def_path: digests.get(dep) for dep in self.stage.deps if not _is_params(dep)}
         params = {dep.def_path: (set(dep.params), self._values(dep)) for dep in self.stage.deps if _is_params(dep)}
@@ -220,10 +220,10 @@ class _Stage:
         folder = Path(cache._get_cache_dir(_get_cache_hash(entry, key=True)))
         runs = sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime) if folder.is_dir() else []
         try:
-            found = load_yaml(str(runs[-1])) if runs else {}
+            found = load_yaml(runs[-1]) if runs else {}
             below = Path(self.stage.wdir)
             return {_relative(self.root, below / out["path"]): str(out["md5"]) for out in found.get("outs", [])}
-        except (YAMLFileCorruptedError, OSError, KeyError, TypeError, AttributeError):  # as DVC, which then runs the stage
+        except (ParamsError, KeyError, TypeError, AttributeError):  # as DVC, which then runs the stage
             return {}
 
     def _path(self, entry: Any) -> str:

@@ -34,13 +34,20 @@ def test_the_md5_of_a_file_and_of_a_folder_are_read() -> None:
 
 @pytest.mark.parametrize("layout", ["JSON", "YAML"])
 def test_lists_within_lists_without_end_are_refused(layout: str) -> None:
-    nested = "[" * 3000 + "]" * 3000
+    nested = "[" * 100_000
     text = f"schema: '2.0'\nstages:\n  train:\n    cmd: a\n    params:\n      params.yaml:\n        seed: {nested}\n"
     if layout == "JSON":
         text = lock_text(train=stage("train", params={"seed": "DEEP"})).replace('"DEEP"', nested)
     for read in (parse_lock, read_text):
-        with pytest.raises(LockFileError, match="holds lists within lists, too many to be read"):
+        with pytest.raises(LockFileError, match="lists and mappings lie more than 100 deep in each other"):
             read(text)
+
+
+def test_lists_that_only_aliases_put_within_lists_are_refused() -> None:
+    lists = "".join(f"  - &l{number} [*l{number - 1}]\n" for number in range(1, 3000))
+    for read in (parse_lock, read_text):
+        with pytest.raises(LockFileError, match="holds lists within lists, too many to be read"):
+            read(f"stages:\n  - &l0 []\n{lists}")
 
 
 @pytest.mark.parametrize("verb", ["bundle", "reproduce"])

@@ -76,6 +76,10 @@ def test_names_all_offences_at_once_and_each_once(params_with: ParamsWith) -> No
     [
         ("a: [", "is not valid YAML"),
         ("a: 2021-13-45", "is not valid YAML: month must be in"),
+        ("[" * 100_000, "is not valid YAML at line 1, column 101: lists and mappings lie more than 100 deep"),
+        ("- " * 100_000, "is not valid YAML at line 1, column 201: lists and mappings lie more than 100 deep"),
+        ("? " * 100_000, "is not valid YAML at line 1, column 201: lists and mappings lie more than 100 deep"),
+        ("[" * 99 + "]" * 99, "holds list"),
         ("- 1\n", "holds list"),
         ("", "is empty; expected a mapping"),
         ("a: 1\na: 2\n", "at line 2, column 1: found duplicate key"),

@@ -143,6 +143,11 @@ def test_all_stages_are_explained_and_errors_say_what_to_do(small: Small, tmp_pa
     shallow = Small(tmp_path / "shallow").run(*COMMAND, "fit")
     assert "This clone is shallow" in shallow.stderr
     assert "first run: no commit before it that can be seen has an entry" in shallow.stdout
+    lock = small.text("dvc.lock")
+    (small.root / "dvc.lock").write_text("[" * 100_000)
+    deep = small.run(*COMMAND, check=False)
+    assert (deep.returncode, "lists and mappings lie more than 100 deep" in deep.stderr) == (1, True)
+    (small.root / "dvc.lock").write_text(lock)
     (small.root / ".git").rename(small.root / "git")
     without = small.run(*COMMAND, check=False)
     assert without.returncode == 1
