@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
 from tasks.contracts.splits import Arrays
+from tasks.diagnostics.checks import slices
 from tasks.diagnostics.measured import Measured
 from tests.tasks.diagnostics.pictured import found, pictured
 from tests.tasks.diagnostics.trained import CLASSES, splits
+from tests.tasks.diagnostics.worlds import LIMITS
+from tests.tasks.statistics.covering import fewest
 
 FRAME = pictured(splits((100, 20, 20), 0))
 
@@ -57,6 +61,39 @@ def test_equally_good_classes_pass_and_small_ones_are_inconclusive() -> None:
     small = found("slices", answered(100, 2))
     assert small.status == "inconclusive"
     assert "have too few test images to show whether they are 10.0 percentage points below" in small.summary
+
+
+def gaps(accuracies: NDArray[np.float64]) -> dict[str, float]:
+    """What `answered` has on all images that it could draw, by slice: accuracy on the rest minus that on the slice."""
+    right, wrong = accuracies / CLASSES, (1 - accuracies) / CLASSES
+    predicted = right + (wrong.sum() - wrong) / (CLASSES - 1)
+
+    def behind(right_of: float, share: float) -> float:
+        return float((right.sum() - right_of) / (1 - share) - right_of / share)
+
+    classes = {f"images of class {k}": behind(right[k], 1 / CLASSES) for k in range(CLASSES)}
+    return classes | {f"images predicted as class {k}": behind(right[k], predicted[k]) for k in range(CLASSES)}
+
+
+@pytest.mark.parametrize("n", [150, 300, 2000])
+def test_the_intervals_of_all_slices_cover_at_once(n: int) -> None:
+    """So does that of the slice which is reported, however it was chosen; intervals for one slice each would in about 40 %."""
+    runs, held = 300, 0
+    truth = gaps(np.where(np.arange(CLASSES) == 3, 0.75, 0.9))
+    for seed in range(runs):
+        found = slices.compare(answered(n, seed, weak=0.75), LIMITS, slices.Settings())
+        held += all(part.low <= truth[part.name] <= part.high for part in found)
+    assert held >= fewest(runs)
+
+
+def test_the_interval_of_the_slice_that_is_flagged_covers_its_difference() -> None:
+    truth, runs, held = gaps(np.where(np.arange(CLASSES) == 3, 0.6, 0.9)), 200, 0
+    for seed in range(runs):
+        finding = found("slices", answered(1000, seed, weak=0.6))
+        weak = finding.evidence["weak_slices"]
+        assert isinstance(weak, list)
+        held += (finding.ci_low or 0) <= truth[str(weak[0])] <= (finding.ci_high or 0)
+    assert held >= fewest(runs)
 
 
 def test_power_alone_does_not_pass_where_the_interval_contains_what_matters() -> None:
