@@ -41,13 +41,33 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def mean_difference(values: Floats, confidence: float) -> Contrast:
-    """The mean of paired differences (N,), N at least 2, with its interval by Student's t."""
+    """The mean of paired differences (N,), N at least 2, with its interval.
+
+    Hall's cubic transformation (1992, Journal of the Royal Statistical Society B 54, 221-228) takes the skewness of the values out of
+    Student's statistic, so that a few large losses do not move the interval to one side; equally skewed to both sides, it is Student's
+    interval. The p-value is that of the same statistic, so that test and interval agree. How often the interval holds the mean:
+    docs/decisions/an-interval-for-skewed-differences.md.
+    """
     n, estimate = len(values), float(values.mean())
     error = float(values.std(ddof=1) / np.sqrt(n))
     if error == 0:
         return Contrast(estimate, 0.0, estimate, estimate, 0.0 if estimate > 0 else 1.0)
-    width = quantile((1 + confidence) / 2, n - 1) * error
-    return Contrast(estimate, error, estimate - width, estimate + width, exceedance(estimate / error, n - 1))
+    bend = float((((values - estimate) / values.std()) ** 3).mean() / np.sqrt(n))  # the skewness over the root of n
+    upper, lower = (_bent(side * quantile((1 + confidence) / 2, n - 1), bend) for side in (1, -1))
+    p_value = exceedance(_straightened(estimate / error, bend), n - 1)
+    return Contrast(estimate, error, estimate - upper * error, estimate - lower * error, p_value)
+
+
+def _straightened(statistic: float, bend: float) -> float:
+    """Hall's transformation g of Student's statistic: nearly free of skewness."""
+    return statistic + bend * statistic**2 / 3 + bend**2 * statistic**3 / 27 + bend / 6
+
+
+def _bent(quantile: float, bend: float) -> float:
+    """The inverse of g, which rises everywhere."""
+    if abs(bend) < 1e-6:  # where the cube root would be all rounding, the statistic hardly changes
+        return quantile
+    return float(3 / bend * (np.cbrt(1 + bend * (quantile - bend / 6)) - 1))
 
 
 def paired_errors(first: Bools, second: Bools, confidence: float, spread: tuple[int, int] | None = None) -> Contrast:

@@ -15,7 +15,7 @@ def crossed_mean(values: Floats, confidence: float) -> Contrast:
     Casella & McCulloch 1992, section 4.3; the same form compares readers over cases: Dorfman, Berbaum & Metz 1992). Where that is
     less than A / SN or B / SN, as it can be by chance, the larger of the two takes its place.
 
-    With one training there is only the chance of the examples, and the interval is Student's of the N values.
+    With one training there is only the chance of the examples, and the interval is that of `mean_difference`.
     """
     seeds, n = values.shape
     if seeds == 1:

@@ -33,8 +33,9 @@ QUESTION = Question(
     "kept what an earlier epoch had learned. A model that does not is neither overfitted nor overconfident: its training failed.",
     estimand="log-loss of the class frequencies of train minus that of the saved weights, on training images in evaluation mode, in "
     "nats",
-    method="Paired difference on the recorded training images with an interval by Student's t. Against the best epoch: one half of "
-    "these images chooses it and the other half scores it, then they swap roles; compared by the mean recall over the classes.",
+    method="Paired difference on the recorded training images with an interval by Student's t, corrected for skewness (Hall 1992). "
+    "Against the best epoch: one half of these images chooses it and the other half scores it, then they swap roles; compared by the "
+    "mean recall over the classes.",
     unit="nats",
 )
 

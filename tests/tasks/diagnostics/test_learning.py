@@ -14,8 +14,10 @@ from tasks.diagnose import Diagnose
 from tasks.diagnostics.checks import learning
 from tasks.diagnostics.measured import Measured
 from tasks.diagnostics.verdict import examine
+from tasks.statistics.calibration import log_losses
 from tests.tasks.diagnostics.trained import splits, trained
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, measured, truth
+from tests.tasks.statistics.covering import fewest, most
 
 SIZES = (500, 200, 200)
 Data = dict[Any, Arrays]
@@ -148,3 +150,18 @@ def test_how_often_each_world_is_called_right(tmp_path: Path, settings: dict[str
     """Measured: 20 of 20 in each, of which the first ten are seen here."""
     worlds = (trained(tmp_path / str(seed), splits(SIZES, seed), seed, **settings) for seed in range(10))
     assert [world.seed for world in worlds if (found(world).status == "flag") != flagged] == []
+
+
+@pytest.mark.parametrize("heat", [0.3, 3.0], ids=["unsure", "too sure"])
+def test_the_interval_covers_the_gain_on_all_training_images(heat: float) -> None:
+    """Of 5,000 images 150 are recorded; a model that is too sure has a few large losses, which make its gain."""
+    logits, labels = truth(5000, 3, np.random.default_rng(1))
+    frame = measured(np.zeros((1, 0, 3), dtype=np.float32), np.zeros(0, dtype=np.int64), n=150)
+    counts = np.bincount(labels, minlength=3) + 1
+    gain = float((-np.log(counts / counts.sum())[labels] - log_losses(heat * logits, labels)).mean())
+    runs, held, train = 300, 0, Arrays(np.zeros((5000, 1, 1, 1), dtype=np.uint8), labels, np.arange(5000))
+    for seed in range(runs):
+        rows = np.random.default_rng(seed).choice(5000, 150, replace=False)
+        finding = found(replace(frame, train=train, train_index=rows, train_logits=(heat * logits[rows]).astype(np.float32)))
+        held += (finding.ci_low or 0) <= gain <= (finding.ci_high or 0)
+    assert fewest(runs) <= held <= most(runs)

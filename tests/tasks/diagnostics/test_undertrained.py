@@ -1,5 +1,6 @@
 """Runs that were stopped too early, and runs that had nothing left to gain."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tasks.diagnostics.measured import Limits, Measured
 from tasks.statistics.calibration import log_losses
 from tests.tasks.diagnostics.trained import splits, trained
 from tests.tasks.diagnostics.worlds import epochs, measured, truth
+from tests.tasks.statistics.covering import fewest, most
 
 LIMITS = Limits(confidence=0.95, alpha=0.05, power=0.8, harm_nats=0.05, harm_accuracy=0.02)
 EARLY: dict[str, Any] = {"epochs": 8, "optimizer": {"name": "adam", "learning_rate": 0.0003}}
@@ -55,6 +57,20 @@ def test_a_run_that_reached_its_plateau_passes_however_far_it_had_fallen() -> No
     assert (finding.estimate or 0) > 0.2
     assert finding.status == "pass"
     assert finding.summary.endswith("but hardly over the last quarter.")
+
+
+@pytest.mark.parametrize("factors", [[0.1, 0.1, 0.2, 0.3], [0.5, 1.0, 2.0, 3.0]], ids=["falls", "rises"])
+def test_the_interval_covers_the_fall_on_new_images(factors: list[float]) -> None:
+    """On 150 images; where the last epoch is overconfident, a few large losses make the difference."""
+    logits, labels = truth(200_000, 3, np.random.default_rng(999))
+    fall = float((log_losses(factors[1] * logits, labels) - log_losses(factors[3] * logits, labels)).mean())
+    runs, held, frame = 300, 0, sharpening(factors, 150)
+    for seed in range(runs):
+        own, drawn = truth(150, 3, np.random.default_rng(seed))
+        losses = np.stack([log_losses(factor * own, drawn) for factor in factors])
+        finding = found(replace(frame, val_epochs=replace(frame.val_epochs, loss=losses)))
+        held += (finding.ci_low or 0) <= fall <= (finding.ci_high or 0)
+    assert fewest(runs) <= held <= most(runs)
 
 
 def test_equal_epochs_never_raise_a_flag() -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binom, binomtest, norm
 from scipy.stats import t as student
 
 from tasks.statistics.arrays import Floats
@@ -12,9 +12,20 @@ from tasks.statistics.calibration import (
     log_probabilities,
     unfitted,
 )
-from tasks.statistics.comparisons import advantage_limit, detectable, detectable_above, holm, paired_errors, paired_interval
-from tasks.statistics.intervals import bootstrap_mean, exceedance, wilson
+from tasks.statistics.comparisons import (
+    advantage_limit,
+    detectable,
+    detectable_above,
+    holm,
+    mean_difference,
+    paired_errors,
+    paired_interval,
+)
+from tasks.statistics.intervals import bootstrap_mean, exceedance, jeffreys, newcombe, wilson
 from tests.tasks.diagnostics.worlds import truth
+from tests.tasks.statistics.covering import fewest, most
+
+TRUTH = 0.05 * 6 + 0.95 * np.exp(-5)  # the mean of the losses of an overconfident model, of which 5 % are large
 
 
 def test_wilson_is_the_published_interval() -> None:
@@ -27,6 +38,35 @@ def test_wilson_is_the_published_interval() -> None:
 def test_wilson_is_scipys(successes: int, n: int) -> None:
     interval = binomtest(successes, n).proportion_ci(0.9, method="wilson")
     assert wilson(successes, n, 0.9) == pytest.approx((interval.low, interval.high), rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95, 0.99])
+@pytest.mark.parametrize("n", [30, 200, 1000])
+def test_wilson_holds_a_share_as_often_as_it_says(share: float, n: int) -> None:
+    """Exact, by the probability of each count; counts are whole, so that no interval can hold every share in just 95 %."""
+    held = [low <= share <= high for low, high in (wilson(count, n, 0.95) for count in range(n + 1))]
+    assert binom.pmf(np.arange(n + 1), n, share) @ held == pytest.approx(0.95, abs=0.025)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.9, 15), (0.9, 30), (0.97, 100), (0.5, 20), (0.95, 1000)])
+def test_jeffreys_limits_miss_a_share_as_seldom_as_stated_on_either_side(share: float, n: int) -> None:
+    """At the level of one of 20 slices; Wilson's upper limit lies below the share up to six times as often as stated."""
+    chances, limits = binom.pmf(np.arange(n + 1), n, share), np.array([jeffreys(count, n, 0.9975) for count in range(n + 1)])
+    assert chances @ (limits[:, 0] > share) <= 2 * 0.00125
+    assert chances @ (limits[:, 1] < share) <= 2 * 0.00125
+    assert limits[0, 0] == 0
+    assert limits[n, 1] == 1
+
+
+@pytest.mark.parametrize(("first", "m", "second", "n"), [(0.8, 30, 0.95, 270), (0.9, 100, 0.95, 200), (0.5, 20, 0.9, 200)])
+def test_newcombe_holds_a_difference_of_shares_as_often_as_it_says(first: float, m: int, second: float, n: int) -> None:
+    """Exact, by the probability of each pair of counts that is at all likely."""
+    chances = np.outer(binom.pmf(np.arange(m + 1), m, first), binom.pmf(np.arange(n + 1), n, second))
+    covered = 0.0
+    for one, other in np.argwhere(chances > 1e-7):
+        low, high = newcombe(int(one), m, int(other), n, 0.95)
+        covered += chances[one, other] * (low <= second - first <= high)
+    assert covered == pytest.approx(0.95, abs=0.02)
 
 
 @pytest.mark.parametrize("statistic", [-3.0, 0.0, 1.7, 40.0])
@@ -88,6 +128,41 @@ def test_bootstrap_holds_the_mean_of_skewed_losses_as_often_as_was_measured(wron
     assert np.mean(held) == pytest.approx(coverage, abs=2.58 * np.sqrt(coverage * (1 - coverage) / 400))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_mean_difference_is_held_where_a_few_large_losses_skew_it(sign: int) -> None:
+    """Of 200 losses, 5 % are large: Student's interval holds the mean in 0.91, and misses it on one side in nearly all others."""
+    random, runs, below, above = np.random.default_rng(0), 2000, 0, 0
+    for _ in range(runs):
+        large = random.random(200) < 0.05
+        found = mean_difference(sign * np.where(large, 3 + random.exponential(3, 200), random.lognormal(-7, 2, 200)), 0.95)
+        below, above = below + (found.high < sign * TRUTH), above + (found.low > sign * TRUTH)
+    # 0.974 was measured: two large losses more or fewer make a step, so that no method comes closer to 0.95 on both sides.
+    assert fewest(runs) <= runs - below - above
+    assert max(below, above) <= runs - fewest(runs, 0.975)
+
+
+def test_a_mean_difference_of_symmetric_values_has_students_interval() -> None:
+    values = np.array([-3.0, -1.0, 0.5, 2.0, 4.5]) - 0.2
+    values = np.concatenate([values, 1.0 - values])
+    found, width = mean_difference(values, 0.9), student.ppf(0.95, 9) * values.std(ddof=1) / np.sqrt(10)
+    assert (found.low, found.high) == pytest.approx((0.5 - width, 0.5 + width))
+    assert found.p_value == pytest.approx(student.sf(0.5 / (values.std(ddof=1) / np.sqrt(10)), 9))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_test_and_interval_of_a_mean_difference_agree(seed: int) -> None:
+    """At the confidence whose lower limit is zero, the p-value is half of the rest."""
+    values = np.random.default_rng(seed).exponential(size=20) - 0.6
+    found = mean_difference(values, 0.95)
+    assert mean_difference(values, 1 - 2 * found.p_value).low == pytest.approx(0, abs=1e-9)
+
+
+def test_one_huge_difference_among_many_small_ones_has_finite_limits_on_either_side() -> None:
+    values = np.r_[np.zeros(9999), 1e6]
+    found = mean_difference(values, 0.95)
+    assert found.low < found.estimate < found.high < found.estimate + 10 * found.error
+
+
 def test_minimum_detectable_effect_is_that_of_the_tables() -> None:
     assert detectable(1.0, alpha=0.05, power=0.8) == pytest.approx(1.6449 + 0.8416, abs=1e-4)
     assert detectable(2.0, alpha=0.05, power=0.8, sides=2) == pytest.approx(2 * (1.9600 + 0.8416), abs=2e-4)
@@ -130,6 +205,20 @@ def test_advantage_limit_of_many_differing_examples_is_the_normal_one() -> None:
 @pytest.mark.parametrize(("gains", "losses"), [(100, 0), (0, 100), (50, 50), (1, 0), (0, 1)])
 def test_advantage_limit_lies_between_what_was_seen_and_one(gains: int, losses: int) -> None:
     assert (gains - losses) / 100 <= advantage_limit(gains, losses, 100, 0.95) <= 1
+
+
+@pytest.mark.parametrize(("worse", "better", "n"), [(0.1, 0.08, 200), (0.3, 0.1, 100), (0.02, 0.01, 1000), (0.3, 0.02, 400)])
+def test_paired_intervals_hold_the_difference_of_error_rates_as_often_as_they_say(worse: float, better: float, n: int) -> None:
+    """That of Agresti and Min, and the score interval."""
+    runs, held, scored = 1000, 0, 0
+    for count, other in np.random.default_rng(0).multinomial(n, [worse, better, 1 - worse - better], size=runs)[:, :2]:
+        first, second = np.zeros(n, bool), np.zeros(n, bool)
+        first[:count], second[count : count + other] = True, True
+        found, (low, high) = paired_errors(first, second, 0.95), paired_interval(first, second, 0.95)
+        held += found.low <= worse - better <= found.high
+        scored += low <= worse - better <= high
+    assert fewest(runs) <= held <= most(runs)
+    assert fewest(runs) <= scored <= most(runs)
 
 
 @pytest.mark.parametrize(("gain", "loss"), [(0.005, 0.0), (0.01, 0.005), (0.1, 0.08)])
