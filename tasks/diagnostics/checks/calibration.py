@@ -26,7 +26,8 @@ QUESTION = Question(
     definition="Probabilities of the saved epoch that are too high (overconfident) or too low (underconfident) for its accuracy, so "
     "that temperature scaling (dividing all logits by one number) lowers the log-loss.",
     estimand=ESTIMAND,
-    method=f"{METHOD} The expected calibration error (ECE, Guo et al. 2017) has a bootstrap interval.",
+    method=f"{METHOD} The expected calibration error (ECE, Guo et al. 2017) is biased upwards; its bootstrap interval is for the ECE "
+    "of the same bins on new images, and allows for the bias.",
     unit="nats",
 )
 
@@ -41,7 +42,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
 
     The temperature T of Guo et al. 2017 (section 4.2) is above 1 for an overconfident model and below 1 for an underconfident one. Its
     gain is estimated by fitting T on one half of the validation images and scoring it on the other, so the fit does not flatter it.
-    The ECE is only described: it is biased upwards, so that no test at zero is possible with it.
+    The ECE is only described: it is biased upwards, and a calibrated model's is above zero too. Its interval allows for that
+    (`tasks.statistics.calibration.calibration_error_interval`), and begins at zero where chance explains the whole.
 
     What this does not see: single classes that are miscalibrated in opposite directions, which no single temperature corrects.
     Unlike `overconfident`, it compares the saved epoch with its own accuracy and with no other epoch.

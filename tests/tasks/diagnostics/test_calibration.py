@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,16 @@ import pytest
 from tasks.contracts.findings import Finding
 from tasks.core.components import Component
 from tasks.diagnostics.measured import Limits, Measured
-from tasks.statistics.calibration import calibration, calibration_error, calibration_error_interval, log_losses
+from tasks.statistics.calibration import (
+    calibration,
+    calibration_error,
+    calibration_error_interval,
+    log_losses,
+    log_probabilities,
+)
 from tests.tasks.diagnostics.trained import splits, trained
 from tests.tasks.diagnostics.worlds import LIMITS, measured, truth
+from tests.tasks.statistics.covering import between, fewest
 
 
 def diagnosed(world: Measured, limits: Limits = LIMITS, check: str = "calibration") -> Finding:
@@ -97,7 +105,7 @@ def test_a_pass_without_power_says_that_it_came_by_exclusion() -> None:
     assert passed.by_exclusion == ((passed.mde or 0) > LIMITS.harm_nats)
 
 
-def test_bootstrap_interval_of_the_calibration_error_is_that_of_drawn_rows() -> None:
+def test_upper_limit_of_the_calibration_error_is_that_of_drawn_rows() -> None:
     """Against a bootstrap that draws rows and computes the published formula anew each time."""
     random = np.random.default_rng(0)
     confidences, correct = random.uniform(0.1, 1, 300), random.random(300) < 0.6
@@ -106,7 +114,32 @@ def test_bootstrap_interval_of_the_calibration_error_is_that_of_drawn_rows() -> 
     for _ in range(400):
         rows = draws.integers(300, size=300)
         again.append(calibration_error(calibration(confidences[rows], correct[rows], 15)))
-    assert found == pytest.approx(np.quantile(again, [0.05, 0.95]).tolist())
+    assert found[1] == pytest.approx(np.quantile(again, 0.95))
+
+
+@pytest.mark.parametrize("heat", [1.0, 1.2, 2.0], ids=["calibrated", "nearly", "too sure"])
+def test_the_interval_covers_the_calibration_error_of_the_same_bins_on_new_images(heat: float) -> None:
+    """With the confidence or more. A percentile interval never holds the 0 of a calibrated model, and basic ones in about half."""
+
+    def drawn(n: int, random: np.random.Generator) -> tuple[Any, Any]:
+        logits, labels = truth(n, 3, random)
+        return np.exp(log_probabilities(heat * logits).max(axis=1)), logits.argmax(axis=1) == labels
+
+    expected = 0.0
+    if heat != 1:  # where it is 1, the labels are drawn from these very probabilities
+        expected = calibration_error(calibration(*drawn(1_000_000, np.random.default_rng(999)), 15))
+    runs, held = 200, 0
+    for seed in range(runs):
+        random = np.random.default_rng([seed, 6])
+        low, high = calibration_error_interval(*drawn(300, random), 15, confidence=0.95, resamples=200, random=random)
+        held += low <= expected <= high
+    assert held >= fewest(runs)
+
+
+def test_the_interval_of_a_large_calibration_error_excludes_zero() -> None:
+    found = diagnosed(heated(3.0)).evidence
+    low, high = between(found, "expected_calibration_error_ci")
+    assert 0 < low < float(str(found["expected_calibration_error"])) < high
 
 
 @pytest.mark.slow
