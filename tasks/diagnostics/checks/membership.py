@@ -24,7 +24,8 @@ QUESTION = Question(
     "training data (loss-threshold attack). That works where the model memorised its training data.",
     estimand="probability that a training image has a lower loss than a test image (area under the ROC curve of the attack); 50 % is "
     "guessing",
-    method="Area under the ROC curve with DeLong's interval; advantage at the mean training loss (Yeom et al. 2018) with Newcombe's.",
+    method="Area under the ROC curve with DeLong's interval; advantage of a threshold at the mean training loss (Yeom et al. 2018) "
+    "with Newcombe's interval, which is for this very threshold.",
     unit="fraction",
 )
 

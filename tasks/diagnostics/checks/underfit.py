@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.diagnostics.measured import Limits, Measured
-    from tasks.statistics.arrays import Ints
+    from tasks.diagnostics.references import Reference
+    from tasks.statistics.arrays import Bools, Ints
     from tasks.statistics.comparisons import Contrast
 
 VERDICT = "underfit"
@@ -73,6 +74,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     and 2,000 validation images without any signal, which is the slowest case: 4.6 s with 784 pixels and 9 s with 3 x 1,024, and up to
     4 s once for the import of scikit-learn; less than a second for images of 64 pixels.
     """
+    from tasks.diagnostics.references import references
+
     labels, known = measured.val.labels, measured.train.labels[measured.train_index]
     if not len(labels) or not len(known):
         return QUESTION.not_run(
@@ -80,7 +83,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
             len(labels),
         )
     fit = _accuracy(measured.train_logits, known)
-    rivals = _rivals(measured, limits, settings)
+    asked = references(measured.train, measured.val.images, settings.train_rows, settings.trees, measured.seed)
+    rivals = compare(list(asked), measured.val_logits.argmax(-1) != labels, labels, limits)
     better = [rival for rival in rivals if rival.harm.proven(limits.alpha)]
     above = [rival for rival in better if rival.fits_more(fit)]
     strongest = max(above or better or rivals, key=lambda rival: rival.accuracy)
@@ -109,14 +113,10 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     )
 
 
-def _rivals(measured: "Measured", limits: "Limits", settings: Settings) -> list[Rival]:
-    """Every reference with its advantage over the model on validation."""
-    from tasks.diagnostics.references import references
+def compare(asked: "Sequence[Reference]", wrong: "Bools", labels: "Ints", limits: "Limits") -> list[Rival]:
+    """Every reference with its advantage over a model that is wrong (V,) on validation images with labels (V,)."""
     from tasks.statistics.comparisons import detectable, holm, paired_errors
 
-    labels = measured.val.labels
-    wrong = measured.val_logits.argmax(-1) != labels
-    asked = list(references(measured.train, measured.val.images, settings.train_rows, settings.trees, measured.seed))
     contrasts = [paired_errors(wrong, reference.answers != labels, limits.confidence) for reference in asked]
     adjusted = holm([contrast.p_value for contrast in contrasts])
     return [

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from scipy.stats import binom, t
 
 from tasks.diagnostics.crossfit import Comparison, compare
 from tasks.diagnostics.harms import harms
+from tasks.statistics.answers import Answers
 from tasks.statistics.calibration import log_losses
 from tasks.statistics.halves import stratified_halves
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, recorded, recorded_as_read, truth
+from tests.tasks.statistics.covering import fewest, most
 
 
 def compared(val_logits: np.ndarray, labels: np.ndarray, seed: int = 0, saved: int | None = None) -> Comparison:
@@ -75,6 +78,22 @@ def test_says_why_there_is_nothing_to_compare(count: int, rows: int, reason: str
     answer = compare(*recorded(logits, labels, seed=0), logits[-1], labels, count - 1)
     assert isinstance(answer, str)
     assert reason in answer
+
+
+def test_the_interval_of_the_error_rate_covers_the_increase_over_the_chosen_epochs() -> None:
+    """Four epochs of which the last is the worst; they err on much the same images, and differ in how many of these."""
+    runs, held, rates = 300, 0, np.array([0.25, 0.2, 0.2, 0.24])
+    for seed in range(runs):
+        random = np.random.default_rng(seed)
+        hard = ndtr(0.8 * random.normal(size=300) + 0.6 * random.normal(size=(4, 300)))  # uniform, and alike in all epochs
+        correct = hard >= rates[:, None]
+        loss, half, logits = np.where(correct, 0.2, 2.0), random.permutation(300) < 150, np.zeros((300, 2))
+        found = compare(Answers(loss, loss, correct), half, logits, np.zeros(300, dtype=np.int64), 3)
+        assert isinstance(found, Comparison)
+        increase = rates[3] - np.mean([rates[epoch - 1] for epoch in found.chosen])
+        contrast = found.error_harm(0.95)
+        held += contrast.low <= increase <= contrast.high
+    assert fewest(runs) <= held <= most(runs)
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ from sklearn.metrics import roc_auc_score
 from tasks.contracts.findings import Finding
 from tasks.core.components import Component
 from tasks.diagnostics.measured import Measured
+from tasks.statistics.calibration import log_losses
 from tasks.statistics.membership import caught, lower_probability
 from tests.tasks.diagnostics.trained import splits, trained
-from tests.tasks.diagnostics.worlds import LIMITS, epochs, measured, truth
+from tests.tasks.diagnostics.worlds import LIMITS, Logits, epochs, measured, truth
+from tests.tasks.statistics.covering import between, fewest, most
 
 
 def diagnosed(world: Measured, check: str = "membership") -> Finding:
@@ -47,6 +49,33 @@ def test_delong_interval_covers_the_true_area() -> None:
         found = lower_probability(random.normal(size=80), 1 + random.normal(size=60), 0.95)
         covered += found.low <= true <= found.high
     assert 0.925 <= covered / runs <= 0.975
+
+
+def test_newcombes_interval_covers_the_advantage_of_the_threshold_that_is_reported() -> None:
+    """Losses of two classes, of which the members' are lower; the threshold differs from run to run."""
+    runs, held = 300, 0
+    frame = measured(np.zeros((1, 0, 2), dtype=np.float32), np.zeros(0, dtype=np.int64), n=100)
+    labels = np.zeros(100, dtype=np.int64)
+
+    def logits(n: int, margin: float, random: np.random.Generator) -> Logits:
+        return np.stack([random.normal(margin, 2, n), np.zeros(n)], axis=1).astype(np.float32)
+
+    many = [log_losses(logits(100_000, margin, np.random.default_rng(999)), np.zeros(100_000, int)) for margin in (3, 1)]
+    for seed in range(runs):
+        random = np.random.default_rng([seed, 7])
+        world = replace(
+            frame,
+            train=replace(frame.train, labels=labels),
+            test=replace(frame.test, labels=labels),
+            train_logits=logits(100, 3, random),
+            test_logits=logits(100, 1, random),
+        )
+        evidence = diagnosed(world).evidence
+        threshold = float(str(evidence["threshold_at_mean_train_loss"]))
+        of_members, of_others = (float((losses <= threshold).mean()) for losses in many)
+        low, high = between(evidence, "advantage_ci")
+        held += low <= of_members - of_others <= high
+    assert fewest(runs) <= held <= most(runs)
 
 
 def test_advantage_of_the_0_1_loss_is_the_accuracy_gap(tmp_path: Path) -> None:

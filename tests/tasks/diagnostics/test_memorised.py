@@ -13,6 +13,7 @@ from tasks.diagnostics.checks import memorised
 from tasks.diagnostics.measured import Measured
 from tests.tasks.diagnostics.trained import splits, trained
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, measured, truth
+from tests.tasks.statistics.covering import fewest, most
 
 SIZES = (500, 200, 400)
 LONG: dict[str, Any] = {"epochs": 20}
@@ -85,6 +86,14 @@ def test_an_advantage_that_is_shown_and_negligible_is_as_good_as_none() -> None:
     assert tiny.p_value is not None
     assert tiny.p_value < 0.001
     assert (tiny.status, real.status) == ("flag", "pass")
+
+
+@pytest.mark.parametrize("carried", [0.0, 0.3])
+def test_the_interval_covers_the_advantage_on_unseen_images(carried: float) -> None:
+    """A model that guesses one label in ten, and knows a share `carried` of the others, has 0.9 times that more than one class."""
+    findings = [found(numbers(100, 100, 0.9, carried, seed)) for seed in range(200)]
+    held = sum((finding.ci_low or 0) <= 0.9 * carried <= (finding.ci_high or 0) for finding in findings)
+    assert fewest(200) <= held <= most(200)
 
 
 def test_few_unseen_images_are_inconclusive() -> None:

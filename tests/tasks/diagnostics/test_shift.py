@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, mannwhitneyu
+from sklearn.ensemble import RandomForestClassifier
 
 from tasks.diagnostics.checks.shift import area, area_interval, distance_limit, label_test
 from tests.tasks.diagnostics.pictured import Splits, found, pictured
-from tests.tasks.diagnostics.trained import splits
+from tests.tasks.diagnostics.trained import pictures, splits
+from tests.tasks.statistics.covering import fewest, most
 
 Images = NDArray[np.uint8]
 
@@ -114,6 +116,26 @@ def test_the_interval_of_the_area_is_the_published_one() -> None:
     # Hanley & McNeil 1982, page 32: an area of 0.893 from 58 normal and 51 abnormal cases has a standard error of 0.032.
     low, high = area_interval(0.893, 58, 51, 0.95)
     assert (high - low) / (2 * 1.96) == pytest.approx(0.032, abs=0.0007)
+
+
+@pytest.mark.parametrize("brighter", [0, 0.4, 20])
+def test_the_interval_of_the_area_covers_that_of_a_forest(brighter: float) -> None:
+    """The areas of the forest on new rows are about 0.5, 0.74 and 0.85; on 100 rows each, drawn anew, the interval holds them."""
+    data, random = splits((300, 0, 300), 0), np.random.default_rng(0)
+
+    def flat(images: Images, more: float) -> NDArray[np.float64]:
+        return (images.reshape(len(images), -1) + more).clip(0, 255)
+
+    forest = RandomForestClassifier(20, class_weight="balanced", random_state=0)
+    forest.fit(np.concatenate([flat(data["train"].images, 0), flat(data["test"].images, brighter)]), np.repeat([0, 1], 300))
+    train, test = (
+        forest.predict_proba(flat(pictures(5000, seed)[0], more))[:, 1] for seed, more in ((998, 0), (999, brighter))
+    )
+    truth, runs, held = area(train, test), 500, 0
+    for _ in range(runs):
+        low, high = area_interval(area(*(random.choice(scores, 100) for scores in (train, test))), 100, 100, 0.95)
+        held += low <= truth <= high
+    assert fewest(runs) <= held <= most(runs)
 
 
 def test_the_label_test_is_the_chi_squared_test_and_counts_small_classes_together() -> None:

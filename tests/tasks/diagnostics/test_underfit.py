@@ -13,10 +13,11 @@ from tasks.contracts.splits import Arrays
 from tasks.core.components import Component
 from tasks.diagnostics.checks import underfit
 from tasks.diagnostics.measured import Measured
-from tasks.diagnostics.references import references
+from tasks.diagnostics.references import Reference, references
 from tasks.diagnostics.verdict import examine
-from tests.tasks.diagnostics.trained import splits, trained
+from tests.tasks.diagnostics.trained import pictures, splits, trained
 from tests.tasks.diagnostics.worlds import LIMITS, epochs, measured, truth
+from tests.tasks.statistics.covering import fewest, most
 
 SIZES = (500, 500, 100)
 NARROW: dict[str, Any] = {
@@ -121,6 +122,24 @@ def test_references_are_fitted_on_train_alone_and_repeatable() -> None:
     ]
     assert all(np.array_equal(one.answers, two.answers) for one, two in zip(first, second, strict=True))
     assert [reference.fit is None for reference in first] == [True, False, True, True]
+
+
+def test_the_interval_of_the_strongest_reference_covers_its_advantage() -> None:
+    """Two references are nearly equally good, so that chance decides which is reported."""
+    runs, held, names = 500, 0, set()
+    (images, labels), random = pictures(20_000, 999), np.random.default_rng(0)
+    asked = list(references(splits((100, 1, 1), 0)["train"], images, 100, 5, seed=0))
+    wrong = random.random(20_000) < np.where(asked[1].answers == labels, 0.5, 0.7)  # errs on much the same images
+    truth_of = {reference.name: float(wrong.mean() - (reference.answers != labels).mean()) for reference in asked}
+    for _ in range(runs):
+        rows = random.choice(20_000, 200, replace=False)
+        seen = [Reference(reference.name, reference.answers[rows]) for reference in asked]
+        strongest = max(underfit.compare(seen, wrong[rows], labels[rows], LIMITS), key=lambda rival: rival.accuracy)
+        found = strongest.harm.contrast
+        held += found.low <= truth_of[strongest.name] <= found.high
+        names.add(strongest.name)
+    assert len(names) > 1
+    assert fewest(runs) <= held <= most(runs)
 
 
 def test_without_validation_it_is_not_run() -> None:
