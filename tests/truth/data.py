@@ -41,7 +41,10 @@ def fresh_pictures(noise: float) -> tuple[Images, Labels]:
 
 
 def pictures(sizes: tuple[int, int, int], seed: int, noise: float = 0.12) -> Data:
-    """Ten smooth patterns, shifted and covered by noise: 94 % of the images can be told apart at a noise of 0.12, 73 % at 0.25."""
+    """Ten smooth patterns, shifted and covered by noise: 94 % of the images can be told apart at a noise of 0.12, 73 % at 0.25.
+
+    So much is what a network reaches. At a noise of 0.35 no classifier is right on more than about 72 %.
+    """
     return Data(trained.splits(sizes, seed, noise), fresh_pictures(noise), trained.CLASSES)
 
 
@@ -57,12 +60,15 @@ def drawn(draw: Draw, sizes: tuple[int, int, int], seed: int, classes: int) -> D
     return Data(divided(*draw(sum(sizes), seed), sizes), draw(FRESH_ROWS, FRESH_SEED), classes)
 
 
-def logistic(n: int, seed: int) -> tuple[Images, Labels]:
-    """Images (N, 1, 4, 4) of independent pixels, and labels of three classes from a multinomial logistic model of them."""
+def logistic(n: int, seed: int, scale: float = 12) -> tuple[Images, Labels]:
+    """Images (N, 1, 4, 4) of independent pixels, and labels of three classes from a multinomial logistic model of them.
+
+    The model itself is right on 84 % of the images, and at a `scale` of 4, where the classes overlap more, on 63 %.
+    """
     random = np.random.default_rng([seed, 2])
     images = random.integers(0, 256, size=(n, 1, 4, 4), dtype=np.uint8)
     weights, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 3)))  # no class is harder than another
-    logits = 12 * (images.reshape(n, 16) / 255 - 0.5) @ weights
+    logits = scale * (images.reshape(n, 16) / 255 - 0.5) @ weights
     return images, (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
 
 

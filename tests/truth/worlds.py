@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ STOPPED: Settings = {"epochs": 40, "early_stopping": {"enabled": True}}
 LONG: Settings = {"epochs": 40}
 LINEAR: Settings = {"model": {"name": "linear"}, "optimizer": {"name": "adam", "learning_rate": 0.01}}
 SIZES = (1000, 1000, 1000)
-EASY, HARD = 0.12, 0.25  # noise
+EASY, HARD, HARDEST = 0.12, 0.25, 0.35  # noise
 # Most models of pictures know their training images a little better, and are worse on some class.
 COMMON = frozenset({"privacy_leak", "weak_slice"})
 TOO_LONG = frozenset({"overtrained", "overconfident", "miscalibrated"})
@@ -156,6 +156,12 @@ WORLDS = [
         drawn(of.logistic, (1500, 1500, 1500), 3, LINEAR | STOPPED),
         verdicts="good_fit",
     ),
+    world(
+        "clean, classes overlap",
+        "the same with a third of the logits: no model is right on more than 63 % of the rows",
+        drawn(partial(of.logistic, scale=4), (1500, 1500, 1500), 3, LINEAR | STOPPED),
+        verdicts="good_fit",
+    ),
     world("clean, stopped early", "pictures; early stopping", pictured(), may=COMMON, verdicts="good_fit"),
     *(
         world(
@@ -168,6 +174,13 @@ WORLDS = [
             verdicts="leakage privacy_leak weak_slice" if share == 1 else None,
         )
         for share in (1, 5, 15)
+    ),
+    world(
+        "leak of 5 %, hard to tell apart",
+        "5 % of the test rows are training rows; pictures with noise of 0.25 instead of 0.12",
+        pictured(change=leak(0.05), noise=HARD),
+        "leakage",
+        may=COMMON,
     ),
     world(
         "near duplicates",
@@ -196,6 +209,13 @@ WORLDS = [
         for share in (1, 5, 10)
     ),
     world(
+        "10 % wrong labels, hard to tell apart",
+        "10 % of all labels replaced by another class; pictures with noise of 0.35 instead of 0.15, early stopping",
+        pictured(change=flip(0.1), noise=HARDEST),
+        "label_noise",
+        may=COMMON,
+    ),
+    world(
         "shuffled labels",
         "no label has to do with its picture; 60 epochs",
         pictured({"epochs": 60}, of.shuffled, noise=HARD),
@@ -207,6 +227,14 @@ WORLDS = [
         "trained far too long",
         "500 pictures that are hard to tell apart; 60 epochs",
         pictured({"epochs": 60}, sizes=(500, 1000, 1000), noise=HARD),
+        "overtrained privacy_leak",
+        may=TOO_LONG | COMMON,
+        verdicts="overtrained",
+    ),
+    world(
+        "trained far too long, hardest to tell apart",
+        "500 pictures with noise of 0.35 instead of 0.25; 60 epochs",
+        pictured({"epochs": 60}, sizes=(500, 1000, 1000), noise=HARDEST),
         "overtrained privacy_leak",
         may=TOO_LONG | COMMON,
         verdicts="overtrained",
