@@ -184,7 +184,7 @@ def moved(before: "pd.DataFrame", after: "pd.DataFrame", *, paired: bool, confid
     """Accuracy and log-loss with the interval of after minus before.
 
     On the same images: the score interval of the paired difference in errors (Tango 1998), and Student's of the paired differences in
-    loss. On others: Newcombe's interval (1998, method 10), and Welch's.
+    loss, corrected for skewness (Hall 1992). On others: Newcombe's interval (1998, method 10), and Welch's.
     """
     import numpy as np
 
