@@ -136,7 +136,7 @@ def test_a_mean_difference_is_held_where_a_few_large_losses_skew_it(sign: int) -
         large = random.random(200) < 0.05
         found = mean_difference(sign * np.where(large, 3 + random.exponential(3, 200), random.lognormal(-7, 2, 200)), 0.95)
         below, above = below + (found.high < sign * TRUTH), above + (found.low > sign * TRUTH)
-    # 0.974 was measured: two large losses more or fewer make a step, so that no method comes closer to 0.95 on both sides.
+    # Held in 0.977: rather too wide, which claims less. Student's fails both lines.
     assert fewest(runs) <= runs - below - above
     assert max(below, above) <= runs - fewest(runs, 0.975)
 
