@@ -76,8 +76,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     (Newcombe 1998, method 10) excludes a difference of `gap`. inconclusive: some slices are too small for that.
 
     The interval holds for all slices at once (Bonferroni's inequality: Dunn 1961), but the largest of several estimates tends to be too
-    large. It is made from Jeffreys' limits: from Wilson's, which are too low near 1 at so high a level, the intervals of 20 slices of 15
-    to 30 images held all at once in 89 to 92 % instead of 95 %.
+    large. It is made from Jeffreys' limits: from Wilson's, which are too low near 1 at so high a level, the intervals of 20 slices of
+    15 to 30 images held all at once in 89 to 92 % instead of 95 %.
 
     Cost: none to speak of.
     """
