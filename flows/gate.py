@@ -412,12 +412,12 @@ def _signal_name(number: int) -> str:
 
 def _forget_run(stage: Any) -> None:
     """Remove from DVC's run-cache the run that the stage, as DVC has it, was recorded with."""
-    from dvc.stage.cache import _can_hash, _get_cache_hash, _get_stage_hash
+    from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    if _can_hash(stage):
-        value = _get_cache_hash(to_single_stage_lockfile(stage))
-        remove_entry(Path(stage.repo.stage_cache._get_cache_path(_get_stage_hash(stage), value)))
+    # Not by `_get_stage_hash`, which hashes the inputs that lie here now. Where DVC stored no run, there is nothing to remove.
+    key, value = (_get_cache_hash(to_single_stage_lockfile(stage), key=key) for key in (True, False))
+    remove_entry(Path(stage.repo.stage_cache._get_cache_path(key, value)))
 
 
 def _probe(repo: Any) -> None:

@@ -1,7 +1,8 @@
 """The one way in which goodfit calls Git: a repository may be anybody's, so its hooks, monitors and replaced objects do not count.
 
 No clone brings settings, but a repository that was handed over as a folder has its own `.git/config`. What it says about signatures and
-filters does not count either: those of the user's and the machine's settings, and of the environment, do.
+filters does not count either: the settings of the user, of the machine and of the environment do. Git reads those of a submodule anew;
+only `describe --dirty`, for the journal of a run, looks into one.
 """
 
 import os
@@ -15,9 +16,6 @@ SETTINGS = (
     # Programs that the repository's own settings name, and that commands which only read would start.
     f"core.hooksPath={os.devnull}",
     "core.fsmonitor=false",
-    # Git fetches an object that is missing where the settings say that the clone is partial, by a program that they name (`ssh`,
-    # `git-upload-pack`). Who means to fetch allows its protocol.
-    "protocol.allow=never",
     # No housekeeping that goes on in the background of a folder that will be removed.
     "gc.auto=0",
     "maintenance.auto=false",
@@ -61,7 +59,9 @@ class NoRepositoryError(GitError):
     """The folder lies in no Git repository."""
 
 
-def git(folder: Path, *arguments: str, given: bytes = b"", variables: Mapping[str, str] | None = None) -> bytes:
+def git(
+    folder: Path, *arguments: str, given: bytes = b"", variables: Mapping[str, str] | None = None, protocol: str = ""
+) -> bytes:
     """What a command of Git prints.
 
     Args:
@@ -69,13 +69,14 @@ def git(folder: Path, *arguments: str, given: bytes = b"", variables: Mapping[st
         arguments: the command with its options.
         given: on its standard input.
         variables: of its environment; without it those of this process.
+        protocol: by which it may fetch; by none without it.
 
     Raises:
         NoGitError: there is no program `git`.
         NoRepositoryError: `folder` lies in no Git repository.
         GitError: the command fails otherwise.
     """
-    return _git(folder, arguments, given, variables).stdout
+    return _git(folder, arguments, given, variables, protocol).stdout
 
 
 def git_messages(folder: Path, *arguments: str) -> str:
@@ -93,10 +94,14 @@ def distrusted_settings(folder: Path) -> list[str]:
 
 
 def _git(
-    folder: Path, arguments: Sequence[str], given: bytes = b"", variables: Mapping[str, str] | None = None
+    folder: Path,
+    arguments: Sequence[str],
+    given: bytes = b"",
+    variables: Mapping[str, str] | None = None,
+    protocol: str = "",
 ) -> subprocess.CompletedProcess[bytes]:
     variables = os.environ if variables is None else variables
-    return _called(folder, arguments, given, {**variables, **_replacing(folder, variables)})
+    return _called(folder, arguments, given, {**variables, **_replacing(folder, variables)}, protocol)
 
 
 def _replacing(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
@@ -105,13 +110,13 @@ def _replacing(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
     Not `-c`, which ends the name at the first `=`: there may be one within it.
     """
     settings = _settings(folder, variables)
-    repositorys = {name: UNSET.get(name, "") for name, _, trusted in settings if not trusted}
-    if not repositorys:
+    from_repository = {name: UNSET.get(name, "") for name, _, trusted in settings if not trusted}
+    if not from_repository:
         return {}
     own = [(name, value) for name, value, trusted in settings if trusted]
     first = int(variables.get("GIT_CONFIG_COUNT") or 0)
-    replacing = {"GIT_CONFIG_COUNT": str(first + len(repositorys) + len(own))}
-    for number, (name, value) in enumerate((*repositorys.items(), *own), first):
+    replacing = {"GIT_CONFIG_COUNT": str(first + len(from_repository) + len(own))}
+    for number, (name, value) in enumerate((*from_repository.items(), *own), first):
         replacing |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return replacing
 
@@ -129,16 +134,20 @@ def _settings(folder: Path, variables: Mapping[str, str]) -> list[tuple[str, str
 
 
 def _called(
-    folder: Path, arguments: Sequence[str], given: bytes, variables: Mapping[str, str]
+    folder: Path, arguments: Sequence[str], given: bytes, variables: Mapping[str, str], protocol: str = ""
 ) -> subprocess.CompletedProcess[bytes]:
     command = ["git", *(part for setting in SETTINGS for part in ("-c", setting)), *arguments]
-    environment = {**variables, **VARIABLES}
+    # Git fetches an object that is missing where the settings say that the clone is partial, by a program that they name (`ssh`,
+    # `git-upload-pack`, any at all). This variable overrides them.
+    environment = {**variables, **VARIABLES, "GIT_ALLOW_PROTOCOL": protocol}
     try:
         done = subprocess.run(command, cwd=folder, env=environment, input=given, capture_output=True, check=False)
     except FileNotFoundError:
         if not folder.is_dir():
             raise GitError(f"{folder} is no folder; expected one in a Git repository") from None
         raise NoGitError("there is no program `git`, and the history of the project is in Git: install it") from None
+    except OSError as error:  # the settings that are replaced are too many or too long for a command
+        raise GitError(f"`git` could not be started in {folder}: {error.strerror}; check what its .git/config holds") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         if "not a git repository" in said:

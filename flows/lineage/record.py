@@ -89,22 +89,25 @@ def sealed_by_statement(root: Path, name: str) -> Sealed:
 
 def differences(root: Path, locked: Locked, sealed: Sealed) -> list[str]:
     """The files, folders and parameters that are recorded otherwise than they were sealed."""
-    found = [*_files(root, locked.deps, sealed.inputs)]
-    if sealed.outputs is not None:
-        found += _files(root, locked.outs, sealed.outputs)
+    return [f"parameter {name}" if kind == "parameter" else name for kind, name, _, _ in contradictions(root, locked, sealed)]
+
+
+def contradictions(root: Path, locked: Locked, sealed: Sealed) -> Iterator[tuple[str, str, str, str]]:
+    """What is recorded otherwise than it was sealed: `input`, `output` or `parameter`, its name, as recorded, as sealed."""
+    for kind, recorded, known in (("input", locked.deps, sealed.inputs), ("output", locked.outs, sealed.outputs)):
+        if known is not None:
+            yield from ((kind, *found) for found in _files(root, recorded, known))
     # DVC has its own kinds of lists and mappings; a statement is JSON.
-    plain = json.loads(json.dumps(locked.params, default=str))
-    recorded, known = flat(plain), flat(sealed.params)
-    return found + [
-        f"parameter {key}"
-        for key in dict.fromkeys((*recorded, *known))
-        if (key in recorded) != (key in known) or not same(recorded.get(key), known.get(key))
-    ]
+    now, then = flat(json.loads(json.dumps(locked.params, default=str))), flat(sealed.params)
+    for key in dict.fromkeys((*now, *then)):
+        if (key in now) != (key in then) or not same(now.get(key), then.get(key)):
+            yield "parameter", key, json.dumps(now.get(key)), json.dumps(then.get(key))
 
 
-def _files(root: Path, recorded: dict[str, str], sealed: dict[str, Digest]) -> Iterator[str]:
+def _files(root: Path, recorded: dict[str, str], sealed: dict[str, Digest]) -> Iterator[tuple[str, str, str]]:
     digests = {as_locked(root, path): digest for path, digest in sealed.items()}
     for path, md5 in recorded.items():
-        found = directory_md5(digests, path) if md5.endswith(".dir") else digests[path].md5 if path in digests else None
+        name = as_locked(root, path)
+        found = directory_md5(digests, name) if md5.endswith(".dir") else digests[name].md5 if name in digests else None
         if found != md5:
-            yield path
+            yield path, f"md5 {md5}", f"md5 {found}" if found else "no such file"

@@ -44,7 +44,7 @@ def mean_difference(values: Floats, confidence: float) -> Contrast:
     """The mean of paired differences (N,), N at least 2, with its interval.
 
     Hall's cubic transformation (1992, Journal of the Royal Statistical Society B 54, 221-228) takes the skewness of the values out of
-    Student's statistic, so that a few large losses do not move the interval to one side; equally skewed to both sides, it is Student's
+    Student's statistic, so that a few large losses do not move the interval to one side; where they are symmetric, it is Student's
     interval. The p-value is that of the same statistic, so that test and interval agree. How often the interval holds the mean:
     docs/decisions/an-interval-for-skewed-differences.md.
     """

@@ -102,17 +102,21 @@ def test_a_command_that_reads_leaves_the_index_alone(repository: Project) -> Non
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the programs are scripts of a shell")
-@pytest.mark.parametrize("setting", ["core.sshCommand", "remote.far.uploadpack"])
+@pytest.mark.parametrize("setting", ["core.sshCommand", "remote.far.uploadpack", "remote.far.url"])
 def test_no_program_is_started_to_fetch_what_is_missing(repository: Project, tmp_path: Path, setting: str) -> None:
     """The settings of a partial clone name where a missing object comes from, and by which program."""
     mark = tmp_path / "started"
     address = "ssh://nowhere/repository" if setting == "core.sshCommand" else str(tmp_path / "elsewhere")
+    script = program(tmp_path / "fetching", mark)
     settings = {
         "core.repositoryFormatVersion": "1",
         "extensions.partialClone": "far",
+        "protocol.ext.allow": "always",
+        "protocol.ssh.allow": "always",
+        "protocol.file.allow": "always",
         "remote.far.promisor": "true",
         "remote.far.url": address,
-        setting: program(tmp_path / "fetching", mark),
+        setting: f"ext::{script}" if setting == "remote.far.url" else script,
     }
     for name, value in settings.items():
         repository.run("git", "config", name, value)
@@ -123,6 +127,13 @@ def test_no_program_is_started_to_fetch_what_is_missing(repository: Project, tmp
     mark.unlink()
     assert git_or_none(repository.root, "cat-file", "blob", blob) is None
     assert not mark.exists()
+
+
+def test_settings_that_are_too_long_to_be_replaced_are_told(repository: Project) -> None:
+    config = repository.root / ".git/config"
+    config.write_text(f'{config.read_text()}[filter "{"n" * 200_000}"]\n\tclean = cat\n')
+    with pytest.raises(GitError, match=r"`git` could not be started in .*: .*; check what its \.git/config holds"):
+        git(repository.root, "status")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the programs are scripts of a shell")

@@ -160,7 +160,15 @@ def _passed(outcomes: Sequence[Outcome]) -> list[str]:
             run.statuses[check] for run in outcomes if check in run.statuses and check in run.harms and run.harms[check].real
         ]
         if passed := found.count("pass"):
-            lines.append(f"- **{check}**: passed in {passed} of {len(found)} runs in which the measured harm matters.")
+            worlds = Counter(
+                run.world
+                for run in outcomes
+                if run.statuses.get(check) == "pass" and check in run.harms and run.harms[check].real
+            )
+            lines.append(
+                f"- **{check}**: passed in {passed} of {len(found)} runs in which the measured harm matters; most often in the world "
+                f"“{worlds.most_common(1)[0][0]}”, {worlds.most_common(1)[0][1]} times."
+            )
     return lines
 
 
@@ -177,7 +185,7 @@ def _uncovered(outcomes: Sequence[Outcome]) -> list[str]:
             worst = min(by_world, key=lambda world: sum(by_world[world]) / len(by_world[world]))
             lines.append(
                 f"- The interval “{name}” holds the truth in {sum(found) / len(found):.3f} of the runs; expected: {COVERED}. "
-                f"Least often: {worst}, {sum(by_world[worst])} of {len(by_world[worst])}."
+                f"Least often in the world “{worst}”, {sum(by_world[worst])} of {len(by_world[worst])}."
             )
     return lines
 
@@ -284,7 +292,9 @@ def _coverage(outcomes: Sequence[Outcome]) -> list[str]:
         "How many of the 95 % intervals hold the truth, over all worlds whose test rows are drawn from one population. The "
         "truth has an error of its own: with 1,000 test and 20,000 new rows, an interval that is right covers it in "
         f"{100 * COVERED:.1f} %. "
-        "The intervals of the other checks have tests of their own in `tests/tasks/statistics` and `tests/tasks/diagnostics`.",
+        "The intervals of the other checks have tests of their own in `tests/tasks/statistics` and `tests/tasks/diagnostics`. In the "
+        "world “the luckiest of 200 epochs”, 100 validation rows chose the saved epoch, so that whatever is measured on them alone is too "
+        "good: that is what the flag selection overfit says.",
         "",
         *_table(["interval", "of what", "holds", "truth above it", "median width"], rows),
     ]

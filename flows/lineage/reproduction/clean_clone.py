@@ -49,12 +49,9 @@ def clean_clone(root: Path, commit: str, *, keep: bool = False) -> Iterator[Clon
         clone = folder.joinpath("clone", *top.parts[1:])
         clone.mkdir(parents=True)
         variables = _variables(root, folder, top)
-        for arguments in (
-            ("init", "--quiet", "--template="),
-            ("-c", "protocol.file.allow=always", "fetch", "--quiet", "--no-tags", "--depth=1", str(top), commit),
-            ("checkout", "--quiet", "--detach", commit),
-        ):
-            git(clone, *arguments, variables=variables)
+        git(clone, "init", "--quiet", "--template=", variables=variables)
+        git(clone, "fetch", "--quiet", "--no-tags", "--depth=1", str(top), commit, variables=variables, protocol="file")
+        git(clone, "checkout", "--quiet", "--detach", commit, variables=variables)
         _separate_cache(clone / below, folder)
         yield Clone(folder, clone / below, variables)
     finally:

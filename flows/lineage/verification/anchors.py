@@ -52,7 +52,7 @@ def _committed(root: Path, revision: str, lock: bytes) -> Anchor | str:
         inside = _git(root, "rev-parse", "--git-dir") is not None
         return f"{LOCK_FILE} is in no commit yet" if inside else "there is no Git repository that could vouch for dvc.lock"
     # --path: with the filters that `git add` would apply, such as that of line ends.
-    here = _git(root, "hash-object", "--stdin", f"--path={LOCK_FILE}", given=lock) if lock else None
+    here = git(root, "hash-object", "--stdin", f"--path={LOCK_FILE}", given=lock).decode().strip() if lock else None
     there = blob_in(root, head, LOCK_FILE)
     if here is not None and here == there:
         changed = _git(root, "rev-list", "-1", head, "--", LOCK_FILE) or head
@@ -83,14 +83,13 @@ def _other_commit(root: Path, blob: str) -> str | None:
 
 def _described(root: Path, commit: str) -> str:
     """`0a86d29 of 2026-11-27, which is not signed`."""
-    date = _git(root, "show", "-s", "--format=%cs", commit)
+    date = _shown(root, commit, "%cs")
     return f"{commit[:7]} of {date}, {_signature(root, commit)}"
 
 
 def _signature(root: Path, commit: str) -> str:
     """Who signed a commit, or a tag of a commit that comes after it, by the settings of whoever verifies."""
-    shown = _git(root, "show", "-s", "--format=%G?%x09%GF%x09%GS", commit) or "N"
-    letter, key, who = (*shown.split("\t", 2), "", "")[:3]
+    letter, key, who = _shown(root, commit, "%G?%x09%GF%x09%GS").split("\t", 2)
     if letter == "N" and _has_signature(root, commit):
         letter = "E"  # Git could not start the check, as where gpg is not installed
     who = who or (f"the key {key}" if key else "an unnamed key")
@@ -100,6 +99,11 @@ def _signature(root: Path, commit: str) -> str:
     tagged, is_good = _in_tag(root, commit)
     told = ", ".join(filter(None, [said, tagged])) or "which is not signed"
     return told if is_good or not (said or tagged) else told + _distrusted(root)
+
+
+def _shown(root: Path, commit: str, form: str) -> str:
+    """Of a commit; an error of Git's stops it, as where a setting has no valid value."""
+    return git(root, "show", "-s", f"--format={form}", commit).decode(errors="replace").removesuffix("\n")
 
 
 def _has_signature(root: Path, commit: str) -> bool:
@@ -116,14 +120,14 @@ def _in_tag(root: Path, commit: str) -> tuple[str, bool]:
         tag, _, signed = line.partition("\t")
         if not signed:
             continue
-        name, signer = tag.removeprefix("refs/tags/"), _signer(root, tag)
+        signer = _signer(root, tag)
         if signer is None:
-            bad = bad or f"in the tag {name}, whose signature is not valid or cannot be checked here"
+            bad = bad or f"in the tag {tag.removeprefix('refs/tags/')}, whose signature is not valid or cannot be checked here"
             continue
-        # These lines are signed; what Git finds by itself is not.
+        # These lines are signed; what Git finds by itself is not, the name of the reference included.
         tagged = (_git(root, "cat-file", "tag", tag) or "").split("\n")
         if tagged[1:2] == ["type commit"] and comes_before(root, commit, tagged[0].removeprefix("object ")):
-            return f"in the tag {name} {signer}", True
+            return f"in the tag {tagged[2].removeprefix('tag ')} {signer}", True
     return bad, False
 
 

@@ -1,14 +1,14 @@
 """DVC's run-cache: what it would bring back instead of running a stage must be what the stage's statement says it wrote."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.lineage.digest import digest_file, directory_md5
+from flows.lineage.digest import digest_file
 from flows.lineage.lock import Locked, LockFileError, parse_entry
-from flows.lineage.statement import flat, statement_path
+from flows.lineage.record import Sealed, contradictions
+from flows.lineage.statement import statement_path
 from flows.lineage.verification.outcome import ExitCode, Mismatch, Note
-from flows.lineage.verification.subject import Subject, same
+from flows.lineage.verification.subject import Subject
 from flows.parameters.checking import COMMAND, own_stages
 from flows.processes.run_cache import Entry, entries, remove_entry
 from flows.repository import cache_folder, object_path
@@ -45,7 +45,7 @@ def remove_contradicted(root: Path) -> list[str]:
     cache, lines = cache_folder(root), []
     for entry in entries(cache):
         name = commands.get(str((entry.content or {}).get("cmd")))
-        wrong = _contradicted(cache, name, entry) if name else []
+        wrong = _contradicted(root, cache, name, entry) if name else []
         if wrong:
             remove_entry(entry.file)
             lines.append(
@@ -55,13 +55,14 @@ def remove_contradicted(root: Path) -> list[str]:
     return lines
 
 
-def _contradicted(cache: Path, name: str, entry: Entry) -> list[str]:
+def _contradicted(root: Path, cache: Path, name: str, entry: Entry) -> list[str]:
     try:
         locked = parse_entry("entry", entry.content)
-        statement = _cached_statement(cache, name, locked)
+        own = statement_path(name).as_posix()
+        sealed = _in_cache(cache, own, locked.outs.get(own))
     except GoodfitError:  # not as DVC writes it, which `goodfit lineage verify` tells
         return []
-    return [what for what, _, _ in _contradictions(locked, statement)] if statement else []
+    return [f"{kind} {what}" for kind, what, _, _ in contradictions(root, locked, sealed)] if sealed else []
 
 
 def _shown(root: Path, entry: Entry) -> str:
@@ -76,49 +77,33 @@ def _differences(subject: Subject, name: str, entry: Entry) -> Iterator[tuple[st
     except LockFileError as error:
         yield "an entry as DVC writes it", str(error)
         return
-    statement = _statement(subject, name, locked)
-    if statement is not None:
+    sealed = _sealed(subject, name, locked)
+    if sealed is not None:
         yield from (
-            (f"{recorded} of {what}", f"{stated} in the statement that it brings back; `goodfit doctor` removes it")
-            for what, recorded, stated in _contradictions(locked, statement)
+            (f"{recorded} of {kind} {what}", f"{stated} in the statement that it brings back; `goodfit doctor` removes it")
+            for kind, what, recorded, stated in contradictions(subject.root, locked, sealed)
         )
 
 
-def _statement(subject: Subject, name: str, locked: Locked) -> Statement | None:
+def _sealed(subject: Subject, name: str, locked: Locked) -> Sealed | None:
     """What the entry's own statement says; None where it is neither here nor in the cache, or an older goodfit wrote it."""
     own = statement_path(name).as_posix()
     md5, here = locked.outs.get(own), subject.files.digests.get(own)
     if here is not None and here.md5 == md5 and name in subject.statements:
-        return subject.statements[name]  # the same bytes, which have been read
-    return _cached_statement(subject.cache, name, locked)
+        return _of(subject.statements[name], own, here)  # the same bytes, which have been read
+    return _in_cache(subject.cache, own, md5)
 
 
-def _cached_statement(cache: Path, name: str, locked: Locked) -> Statement | None:
-    md5 = locked.outs.get(statement_path(name).as_posix())
+def _in_cache(cache: Path, own: str, md5: str | None) -> Sealed | None:
+    """What a statement in the cache says; `own` is its path, and `md5` as the entry has it."""
     file = object_path(cache, md5) if md5 else None
-    if file is None or not file.is_file() or digest_file(file).md5 != md5:
+    if file is None or not file.is_file() or (digest := digest_file(file)).md5 != md5:
         return None  # a damaged object is told where it is one of dvc.lock's
     try:
-        return Statement.model_validate_json(file.read_bytes())
+        return _of(Statement.model_validate_json(file.read_bytes()), own, digest)
     except ValueError:
         return None
 
 
-def _contradictions(locked: Locked, statement: Statement) -> Iterator[tuple[str, str, str]]:
-    """What an entry and its statement say differently: name, as the entry has it, as the statement has it."""
-    own = statement_path(statement.stage).as_posix()
-    for kind, recorded, stated in (("input", locked.deps, statement.inputs), ("output", locked.outs, statement.outputs)):
-        for path, md5 in recorded.items():
-            found = _stated(path, md5, stated)
-            if path != own and found != md5:
-                yield f"{kind} {path}", f"md5 {md5}", f"md5 {found}" if found else "no such file"
-    now, then = flat(locked.params), flat(statement.params)
-    for key in dict.fromkeys((*now, *then)):
-        if not same(now.get(key), then.get(key)):
-            yield f"parameter {key}", json.dumps(now.get(key), default=str), json.dumps(then.get(key), default=str)
-
-
-def _stated(path: str, md5: str, files: dict[str, Digest]) -> str | None:
-    if md5.endswith(".dir"):
-        return directory_md5(files, path)
-    return files[path].md5 if path in files else None
+def _of(statement: Statement, own: str, digest: Digest) -> Sealed:
+    return Sealed(statement.inputs, {**statement.outputs, own: digest}, statement.params)

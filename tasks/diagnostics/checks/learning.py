@@ -21,7 +21,7 @@ PRECEDENCE = 20
 REQUIRED = True
 Cause = Literal["too high", "too low", "too short"]
 SEEN: dict[Cause, str] = {
-    "too high": "The training loss did not fall: it rose between epochs, or never came below that of the class frequencies.",
+    "too high": "The training loss rose between epochs, or never came below that of the class frequencies.",
     "too low": "The training loss hardly changed in any epoch.",
     "too short": "The training loss had not come down far enough by the last epoch.",
 }
@@ -70,6 +70,7 @@ class Learned:
     best: float  # the accuracy of the best epoch, chosen and scored on different images
     best_epoch: int  # from 1
     losses: "Floats"  # (E,) the mean loss of each epoch, in nats; may be infinite
+    saved: int  # the saved epoch, from 0
     nothing: bool
     worse: bool
     lost: bool
@@ -88,6 +89,11 @@ class Learned:
 
         with np.errstate(invalid="ignore"):  # the difference of two infinite losses
             return float(np.nan_to_num(self.losses - np.minimum.accumulate(self.losses), nan=np.inf, posinf=np.inf).max())
+
+    @property
+    def ended_above(self) -> float:
+        """How much higher the mean training loss of the saved epoch is than the lowest one until then, in nats."""
+        return float(self.losses[self.saved] - self.losses[: self.saved + 1].min())
 
     @property
     def never_below(self) -> bool:
@@ -135,7 +141,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         remedy=_remedy(cause, measured) if status == "flag" else None,
         # A model that comes near the frequencies and can do no better does no harm of its own: that a simple reference learns, or that
         # the loss still falls, says more about why. One that never came below them, or that came below and rose again, is broken.
-        minor=learned.nothing and cause != "too high" and not (learned.worse or learned.never_below),
+        minor=learned.nothing
+        and not (learned.worse or learned.lost or learned.never_below or learned.ended_above >= limits.harm_nats),
     )
 
 
@@ -164,6 +171,7 @@ def _learned(measured: "Measured", limits: "Limits", settings: Settings) -> Lear
         best=float(best.mean()),
         best_epoch=epoch,
         losses=measured.train_epochs.loss.astype(np.float64).mean(axis=1),
+        saved=measured.saved,
         nothing=none and known.high < settings.least_recall,
         worse=all(gain.contrast.high < -settings.least_gain * gain.reference for gain in gains),
         lost=kept.high < 0 and had_known.low > settings.least_recall,

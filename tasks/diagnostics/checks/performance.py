@@ -21,7 +21,8 @@ QUESTION = Question(
     "training data. A model that is not meaningfully better than this baseline is underfit.",
     estimand="accuracy on images drawn from the same population as the test set",
     method="Wilson interval of the accuracy; exact one-sided McNemar test against the majority-class baseline; score test for the "
-    "upper limit of the advantage over it. The minimum detectable effect is that of the advantage.",
+    "upper limit of the advantage over it. The minimum detectable effect is that of the advantage. A small advantage does not pass "
+    "where the log-loss is shown to be above that of the class frequencies.",
     unit="fraction",
     reference="majority-class baseline",
 )

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from flows.lineage.digest import directory_md5
 from flows.lineage.lock import Locked
 from flows.lineage.record import Sealed, check_record, differences
 from flows.processes.locks import is_held
 from flows.server import TEMPORARY, prefect_server
+from tasks.contracts.statement import Digest
 from tests.conftest import ROOT, Project
 from tests.faults.world import GATE, PARAMS, World
 
@@ -129,6 +131,16 @@ def test_parameters_are_compared_with_their_types(tmp_path: Path, recorded: dict
     assert found(recorded, recorded) == found(sealed, sealed) == []
 
 
+@pytest.mark.parametrize(("recorded", "sealed"), [("images", "{root}/images"), ("./images", "images"), ("images", "./images")])
+def test_another_way_to_write_a_path_is_no_difference(tmp_path: Path, recorded: str, sealed: str) -> None:
+    digest, other = Digest(sha256="5e", md5="5d"), Digest(sha256="6e", md5="6d")
+    folder = directory_md5({"images/a.png": digest}, "images")
+    below = sealed.format(root=tmp_path)
+    for known, found in ((digest, []), (other, [recorded, f"{recorded}/a.png"])):
+        locked = Locked("", {recorded: folder, f"{recorded}/a.png": digest.md5}, {}, {})
+        assert differences(tmp_path, locked, Sealed({f"{below}/a.png": known}, {}, {})) == found
+
+
 def test_what_dvc_makes_of_lists_and_mappings_is_no_difference(tmp_path: Path) -> None:
     class Listed(list[Any]): ...
 
@@ -148,6 +160,16 @@ def test_a_folder_in_place_of_a_statement_is_left_to_dvc(world: World) -> None:
 
 def test_after_plain_dvc_the_gate_runs_it_again_and_says_why(world: World, file: str) -> None:
     assert_run_again_by(DOORS["gate"], world, file)
+
+
+def test_after_plain_dvc_the_gate_names_an_input_that_is_gone(world: World) -> None:
+    code, printed = run_and_edit_in_the_moment(world, "dvc", "work/odd.txt")
+    assert code == 0, printed
+    (world.root / "work/odd.txt").unlink()
+    done = world.run(*DOORS["gate"])
+    assert done.returncode == 1
+    assert "left: its input" in done.stdout
+    assert "work/odd.txt is missing" in done.stdout
 
 
 @pytest.mark.prefect

@@ -71,6 +71,21 @@ def test_the_digits_at_far_too_high_a_rate_did_not_learn_or_their_training_stops
         trained(tmp_path / "50", data, epochs=10, **adam(50.0))
 
 
+@pytest.mark.parametrize(("rise", "minor"), [(0, True), (1, True), (3, False)])
+def test_only_a_rise_that_lasted_makes_a_run_that_knows_next_to_nothing_one_that_diverged(rise: int, minor: bool) -> None:
+    """The losses of the epochs, of which the last is saved: without a rise, with one in the first epochs, and with one at the end."""
+    random = np.random.default_rng(0)
+    logits, labels = truth(400, 3, random)
+    world = measured(epochs(logits, 4, 0.1, random), labels, n=400)
+    chance = np.log(3) * np.ones((4, 400))
+    chance[:, 0] -= 8  # every epoch is a little better than the frequencies
+    chance[rise] += 0.05 if rise else 0
+    train_epochs = replace(world.train_epochs, loss=chance.astype(np.float16))
+    dull = (0.05 * random.normal(size=world.train_logits.shape)).astype(np.float32)
+    finding = found(replace(world, train_epochs=train_epochs, train_logits=dull))
+    assert (finding.status, finding.minor) == ("flag", minor)
+
+
 def fallen(seed: int, n: int = 400) -> Measured:
     """A run that learned, and whose last epoch is hardly better than a guess; its log-loss is still that of a guess, not worse."""
     random = np.random.default_rng(seed)

@@ -24,7 +24,7 @@ def test_every_check_is_a_component_and_its_finding_bears_its_name(name: str) ->
 @pytest.mark.parametrize("name", Component("tasks.diagnostics.checks").names())
 def test_every_check_says_where_its_method_is_from(name: str) -> None:
     check = Component("tasks.diagnostics.checks").choose({"name": name}).module.check
-    cited = re.search(r"[A-Z][a-z]+( et al\.|[^.:;]{0,40}) \(?(18|19|20)\d\d\b", check.__doc__ or "")
+    cited = re.search(r"[A-Z][a-z]+((,| &) [A-Z][a-z]+)*( et al\.)? \(?(19\d\d|20[012]\d)\b", check.__doc__ or "")
     assert cited, "no author and year in its docstring"
 
 

@@ -222,6 +222,24 @@ def test_no_program_of_the_repository_checks_a_signature(repository: Repository,
     assert not mark.exists()
 
 
+@needs_ssh
+@pytest.mark.parametrize(
+    "written",
+    ["[gpg]\n\tformat = bogus\n", "[gpg]\n\tprogram\n", '[filter "x"]\n\trequired = maybe\n'],
+    ids=["format", "program", "filter"],
+)
+def test_a_setting_at_which_git_stops_is_the_reason_that_is_given(repository: Repository, written: str) -> None:
+    repository.use_key()
+    repository.commit("one", "-S")
+    config = repository.root / ".git/config"
+    config.write_text(config.read_text() + written)
+    (repository.root / ".gitattributes").write_text("dvc.lock filter=x\n")
+    said = repository.said()
+    assert "failed in" in said, said
+    assert " config" in said
+    assert "None" not in said
+
+
 def test_a_signature_that_no_program_can_check_is_said(repository: Repository) -> None:
     repository.commit("one")
     plain = repository.run("git", "cat-file", "commit", "HEAD").stdout
@@ -263,6 +281,10 @@ def test_a_signed_tag_vouches_for_the_commits_before_it_and_not_for_a_rewritten_
     repository.run("git", "tag", "unsigned")
     repository.run("git", "tag", "-s", "-m", "Audited", "audited")
     assert repository.said().endswith(", in the tag audited signed by auditor@example.org")
+    repository.run("git", "update-ref", "refs/tags/approved", "refs/tags/audited")  # whoever hands it over names it otherwise
+    repository.run("git", "update-ref", "-d", "refs/tags/audited")
+    assert repository.said().endswith(", in the tag audited signed by auditor@example.org")
+    repository.run("git", "update-ref", "refs/tags/audited", "refs/tags/approved")
     rewritten = repository.commit("forged", "--amend")
     assert repository.said().startswith(f"commit {rewritten} of ")
     assert repository.said().endswith(", which is not signed")
