@@ -5,20 +5,20 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow
     import torch
 
-TEXT = "number"  # the type of every number in a text
 
+class _Values(NamedTuple):
+    """An array, and the type that the file gives its values, which NumPy may lack."""
 
-class _Numbers(NamedTuple):
-    """An array, and the type that the file gives its numbers, which NumPy may lack."""
-
-    values: "np.ndarray[Any, Any]"
+    array: "np.ndarray[Any, Any]"
     dtype: str
 
 
@@ -38,7 +38,7 @@ class Difference:
 def differences(recorded: Path, found: Path, name: str) -> list[Difference] | None:
     """What differs between two versions of the file `name`, the largest difference first.
 
-    `.safetensors`, `.parquet`, `.csv` and `.json` are compared number by number, integers exactly. NaN equals NaN. Equal numbers of
+    `.safetensors`, `.parquet`, `.csv` and `.json` are compared number by number, integers exactly. NaN equals NaN. Equal values of
     another type are a difference; in a text, where numbers have no type, 1 and 1.0 are none.
 
     Args:
@@ -57,14 +57,14 @@ def differences(recorded: Path, found: Path, name: str) -> list[Difference] | No
     except (OSError, ValueError, TypeError, KeyError):
         return None
     except Exception as error:  # safetensors has its own, without a common base
-        if type(error).__module__.partition(".")[0] in {"safetensors", "safetensors_rust", "builtins", "pyarrow", "pandas"}:
+        if type(error).__module__.partition(".")[0] in {"safetensors", "safetensors_rust", "builtins", "pyarrow"}:
             return None
         raise
     listed = list(_compared(before, after))
     return sorted(listed, key=lambda one: (one.scaled is not None, -(one.scaled or 0.0)))
 
 
-def _compared(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Difference]:
+def _compared(before: dict[str, _Values], after: dict[str, _Values]) -> Iterator[Difference]:
     for name in dict.fromkeys((*before, *after)):
         if name not in after or name not in before:
             yield Difference(name, None, None, "not there any more" if name in before else "not there before")
@@ -74,112 +74,89 @@ def _compared(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Differe
             yield Difference(name, *found)
 
 
-def _differ(before: Any, after: Any) -> tuple[float | None, float | None, str] | None:
+def _differ(before: _Values, after: _Values) -> tuple[float | None, float | None, str] | None:
     """Of two arrays: the largest difference, absolute and scaled, and in words; None where there is none."""
     import numpy as np
 
-    (first, first_type), (second, second_type) = (_typed(one) for one in (before, after))
-    kinds = f"recorded {first_type} {first.shape}, found {second_type} {second.shape}"
-    if first.shape != second.shape:
-        return None, None, kinds
-    numbers = _is_number(first) and _is_number(second)
-    if numbers and first_type != second_type:
-        return None, None, kinds
-    first, second = _of_one_type(first, second) if numbers else (first.astype(object), second.astype(object))
-    if not _is_number(first):  # Python's own objects
-        return None if _equal(first, second) else (None, None, _told(first, second))
-    same, apart = _apart(first, second)
-    if same.all():
+    (first, first_type), (second, second_type) = before, after
+    if first.shape != second.shape or first_type != second_type:
+        return None, None, f"recorded {first_type} {first.shape}, found {second_type} {second.shape}"
+    differ = np.asarray((first != second) & ((first == first) | (second == second)))  # noqa: PLR0124 - NaN is not itself
+    if not differ.any():
         return None
+    many = "" if first.ndim == 0 else f" ({int(differ.sum())} of {first.size} numbers differ)"
+    first, second = first[differ], second[differ]
+    apart, scaled = _apart(first, second)
     if not np.isfinite(apart).all():
-        return None, None, "a number became infinite or undefined, or ceased to be"
-    scaled = float((apart / np.maximum(1.0, np.abs(np.where(same, 0, first).astype(np.float64)))).max())
-    largest = float(apart.max())
-    many = "" if first.ndim == 0 else f" ({int((~same).sum())} of {first.size} numbers differ)"
-    return largest, scaled, f"largest difference {largest:.3g}{many}"
+        index = int(np.isfinite(apart).argmin())
+        return None, None, f"recorded {first[index]!s:.60}, found {second[index]!s:.60}"
+    return float(apart.max()), float(scaled.max()), f"largest difference {apart.max():.3g}{many}"
 
 
-def _typed(value: Any) -> _Numbers:
+def _apart(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """The differences of two vectors of N values that differ, absolute and scaled, as 2 x N float64; not finite where there is none."""
     import numpy as np
 
-    if isinstance(value, _Numbers):
-        return value
-    array = np.asarray(value)
-    return _Numbers(array, str(array.dtype))
-
-
-def _of_one_type(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> "list[np.ndarray[Any, Any]]":
-    """Integers and floats of a text as floats; as Python's own, which it compares exactly, where float64 has not every integer."""
-    import numpy as np
-
-    both = [first, second]
-    if first.dtype == second.dtype:
-        return both
-    floats, objects = ([one.astype(kind) for one in both] for kind in (np.float64, object))
-    integers = [number for number in range(2) if both[number].dtype.kind in "iu"]
-    return floats if all((floats[number].astype(object) == objects[number]).all() for number in integers) else objects
-
-
-def _apart(
-    first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]"
-) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
-    """Where the numbers are equal, and how far apart they are otherwise, in float64; integers are compared as such."""
-    import numpy as np
-
-    if first.dtype.kind in "iu":
-        # The difference of two int64 may be too large for one; modulo 2**64 it is right.
+    if first.dtype.kind not in "iuf":
+        return np.array([_distance(a, b) for a, b in zip(first.tolist(), second.tolist(), strict=True)]).T
+    if first.dtype.kind == "f":
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = np.abs(first.astype(np.float64) - second.astype(np.float64))
+    else:  # the difference of two int64 may be too large for one; modulo 2**64 it is right
         larger, smaller = (choose(first, second).astype(np.uint64) for choose in (np.maximum, np.minimum))
-        return first == second, (larger - smaller).astype(np.float64)
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    same = (first == second) | (np.isnan(first) & np.isnan(second))
+        apart = (larger - smaller).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        return same, np.where(same, 0.0, np.abs(first - second))
+        return np.stack([apart, apart / np.maximum(1.0, np.abs(first.astype(np.float64)))])
 
 
-def _is_number(array: "np.ndarray[Any, Any]") -> bool:
-    return array.dtype.kind in "iuf"
+def _distance(first: Any, second: Any) -> tuple[float, float]:
+    """As fractions, since Python subtracts an integer and a float as floats, which have not every integer above 2**53."""
+    if {type(first), type(second)} <= {int, float}:  # not bool, which is an int too
+        try:
+            apart = float(abs(Fraction(first) - Fraction(second)))
+            return apart, apart / max(1.0, abs(float(first)))
+        except (OverflowError, ValueError):  # infinite, too large for float64, or NaN
+            pass
+    return math.nan, math.nan
 
 
-def _equal(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> bool:
-    return all(_same(a, b) for a, b in zip(first.flat, second.flat, strict=True))
-
-
-def _same(first: Any, second: Any) -> bool:
-    undefined = [isinstance(value, float) and math.isnan(value) for value in (first, second)]
-    return all(undefined) or bool(first == second)
-
-
-def _told(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> str:
-    a, b = next((a, b) for a, b in zip(first.flat, second.flat, strict=True) if not _same(a, b))
-    return f"recorded {a!s:.60}, found {b!s:.60}"
-
-
-def _tensors(path: Path) -> dict[str, Any]:
+def _tensors(path: Path) -> dict[str, _Values]:
     """As NumPy has them; types that it lacks, such as bfloat16, as float32, which has all of their numbers."""
+    import numpy as np
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
         tensors = {name: _tensor(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        described = {f"metadata {key}": value for key, value in (file.metadata() or {}).items()}
-    return tensors | described
+        described = {f"metadata {key}": np.array(value, dtype=object) for key, value in (file.metadata() or {}).items()}
+    return tensors | {name: _Values(value, "text") for name, value in described.items()}
 
 
-def _tensor(tensor: "torch.Tensor") -> _Numbers:
+def _tensor(tensor: "torch.Tensor") -> _Values:
     dtype = str(tensor.dtype).removeprefix("torch.")
     try:
-        return _Numbers(tensor.numpy(), dtype)
+        return _Values(tensor.numpy(), dtype)
     except TypeError:
-        return _Numbers(tensor.float().numpy(), dtype)
+        return _Values(tensor.float().numpy(), dtype)
 
 
-def _columns(path: Path) -> dict[str, Any]:
-    import pandas as pd
+def _columns(path: Path) -> dict[str, _Values]:
+    """As Arrow has them, with the index: pandas makes floats of integers where one is missing."""
+    from pyarrow.parquet import ParquetFile
 
-    table = pd.read_parquet(path)
-    return {str(name): table[name].to_numpy() for name in table.columns}
+    with ParquetFile(path) as file:
+        table = file.read()
+    return {name: _column(table[name]) for name in table.column_names}
 
 
-def _cells(path: Path) -> dict[str, Any]:
+def _column(column: "pyarrow.ChunkedArray") -> _Values:
+    import numpy as np
+    from pyarrow.types import is_floating
+
+    values = column.to_numpy() if is_floating(column.type) else np.array(column.to_pylist(), dtype=object)
+    return _Values(values, str(column.type))
+
+
+def _cells(path: Path) -> dict[str, _Values]:
     """The columns of a CSV file; one in which each cell is a number or empty is a column of numbers, the empty cell NaN."""
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file)) or [[]]
@@ -189,18 +166,14 @@ def _cells(path: Path) -> dict[str, Any]:
     return {name: _numbers(cells) for name, cells in columns.items()}
 
 
-def _numbers(cells: list[str]) -> Any:
-    """A column of integers as such, and as objects of Python where it has floats as well and one is too large for float64."""
+def _numbers(cells: list[str]) -> _Values:
+    """Numbers as Python's own: an array of floats would round a large integer beside them."""
     import numpy as np
 
     try:
-        numbers = [_number(cell) for cell in cells]
+        return _Values(np.array([_number(cell) for cell in cells], dtype=object), "number")
     except ValueError:
-        return np.array(cells, dtype=object)
-    array = np.asarray(numbers)
-    if array.dtype.kind == "f" and any(isinstance(number, int) and int(float(number)) != number for number in numbers):
-        array = np.array(numbers, dtype=object)
-    return _Numbers(array, TEXT)
+        return _Values(np.array(cells, dtype=object), "text")
 
 
 def _number(cell: str) -> int | float:
@@ -210,11 +183,11 @@ def _number(cell: str) -> int | float:
         return float(cell) if cell else math.nan
 
 
-def _values(path: Path) -> dict[str, Any]:
+def _values(path: Path) -> dict[str, _Values]:
     return dict(_flattened("", json.loads(path.read_text(encoding="utf-8"))))
 
 
-def _flattened(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+def _flattened(name: str, value: Any) -> Iterable[tuple[str, _Values]]:
     """Every value under its whole key, `findings[3].low`; numbers as such, and true or null as what they are."""
     import numpy as np
 
@@ -224,13 +197,12 @@ def _flattened(name: str, value: Any) -> Iterable[tuple[str, Any]]:
     elif isinstance(value, list) and value:
         for index, part in enumerate(value):
             yield from _flattened(f"{name}[{index}]", part)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield name, _Numbers(np.asarray(value), TEXT)
     else:
-        yield name, np.array(json.dumps(value), dtype=object)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        yield name, _Values(np.array(value if number else json.dumps(value), dtype=object), "value")
 
 
-READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+READERS: dict[str, Callable[[Path], dict[str, _Values]]] = {
     ".safetensors": _tensors,
     ".parquet": _columns,
     ".csv": _cells,
