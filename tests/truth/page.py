@@ -293,8 +293,8 @@ def _coverage(outcomes: Sequence[Outcome]) -> list[str]:
         "truth has an error of its own: with 1,000 test and 20,000 new rows, an interval that is right covers it in "
         f"{100 * COVERED:.1f} %. "
         "The intervals of the other checks have tests of their own in `tests/tasks/statistics` and `tests/tasks/diagnostics`. In the "
-        "world “the luckiest of 200 epochs”, 100 validation rows chose the saved epoch, so that whatever is measured on them alone is too "
-        "good: that is what the flag selection overfit says.",
+        "world “the luckiest of 200 epochs”, 100 validation rows chose the saved epoch, so that whatever is measured on them alone is "
+        "too good: that is what the flag selection overfit says.",
         "",
         *_table(["interval", "of what", "holds", "truth above it", "median width"], rows),
     ]

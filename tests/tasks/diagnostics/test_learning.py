@@ -77,10 +77,10 @@ def test_only_a_rise_that_lasted_makes_a_run_that_knows_next_to_nothing_one_that
     random = np.random.default_rng(0)
     logits, labels = truth(400, 3, random)
     world = measured(epochs(logits, 4, 0.1, random), labels, n=400)
-    chance = np.log(3) * np.ones((4, 400))
-    chance[:, 0] -= 8  # every epoch is a little better than the frequencies
-    chance[rise] += 0.05 if rise else 0
-    train_epochs = replace(world.train_epochs, loss=chance.astype(np.float16))
+    losses = np.full((4, 400), 1.05)  # a little below those of the frequencies
+    losses[rise] += 0.1 if rise else 0
+    guessed = random.random((4, 400)) < 1 / 3
+    train_epochs = replace(world.train_epochs, loss=losses.astype(np.float16), correct=guessed)
     dull = (0.05 * random.normal(size=world.train_logits.shape)).astype(np.float32)
     finding = found(replace(world, train_epochs=train_epochs, train_logits=dull))
     assert (finding.status, finding.minor) == ("flag", minor)
