@@ -98,18 +98,30 @@ def calibration_error(table: Sequence[Bin]) -> float:
 def calibration_error_interval(
     confidences: Floats, correct: Bools, bins: int, *, confidence: float, resamples: int, random: np.random.Generator
 ) -> tuple[float, float]:
-    """Interval of the ECE that the same bins have on new examples, from confidences (N,); it holds that with `confidence` or more.
+    """Interval of the ECE that the same bins have on new examples, from confidences (N,) and whether each answer is right (N,).
 
     The ECE is biased upwards, and a resample's more so: of a calibrated model, every percentile interval lies above the truth (Kumar
     et al. 2019, section 5). With d_b the excess of the correct in a bin over the confident, as a share of all, the ECE is Σ |d_b|, and
     Σ |d*_b - d_b| of a resample says how far chance moves the bins. By the triangle inequality, no more than that lies between the ECE
-    and its expectation: the lower limit is the ECE minus the upper quantile of this distance, and not below zero. The upper limit is
-    the upper quantile of the resamples' ECE, which is rather too high. Binning hides some of the error, so that the calibration error
+    and its expectation: the lower limit is the ECE minus the upper quantile of this distance, and not below zero. A resample of
+    answers that are all right hardly moves, so the distance is at least the upper quantile of the ECE that a calibrated model with
+    these confidences has by chance (Bröcker and Smith 2007). The lower limit of a calibrated model is hence zero with a probability of
+    (1 + `confidence`) / 2 or more, apart from the error of the `resamples`.
+
+    The upper limit is the upper quantile of the resamples' ECE, each with the mistakes added that a sample may lack: their number is
+    exponential with a mean of one, as in the upper limit of Clopper and Pearson (1934) where no answer is wrong, and each moves the
+    ECE by at most 1 / N. It is rather too high.
+
+    Where the model is not calibrated, both limits are approximate; the confidence is reached in all cases that were measured
+    (docs/decisions/the-interval-of-the-calibration-error.md). Binning hides some of the error, so that the calibration error
     without bins is no smaller (Kumar et al. 2019, proposition 3.3).
     """
     n, numbers, level = len(confidences), _bins(confidences, bins), (1 + confidence) / 2
     own = np.equal.outer(numbers, np.arange(bins)) * (correct - confidences)[:, None]  # (N, B)
     excess = np.stack([np.bincount(random.integers(n, size=n), minlength=n) @ own / n for _ in range(resamples)])  # (R, B)
+    lacking = random.standard_exponential(resamples) / n
+    calibrated = (random.random(n) < confidences for _ in range(resamples))
+    chance = np.stack([np.bincount(numbers, right - confidences, bins) / n for right in calibrated])  # (R, B)
     seen = own.mean(axis=0)
-    moved = float(np.quantile(np.abs(excess - seen).sum(axis=1), level))
-    return max(0.0, float(np.abs(seen).sum()) - moved), float(np.quantile(np.abs(excess).sum(axis=1), level))
+    moved = max(float(np.quantile(np.abs(shift).sum(axis=1), level)) for shift in (excess - seen, chance))
+    return max(0.0, float(np.abs(seen).sum()) - moved), float(np.quantile(np.abs(excess).sum(axis=1) + lacking, level))

@@ -27,7 +27,7 @@ QUESTION = Question(
     "that temperature scaling (dividing all logits by one number) lowers the log-loss.",
     estimand=ESTIMAND,
     method=f"{METHOD} The expected calibration error (ECE, Guo et al. 2017) is biased upwards; its bootstrap interval is for the ECE "
-    "of the same bins on new images, and allows for the bias.",
+    "of the same bins on new images, and allows for the bias and for a sample with few mistakes.",
     unit="nats",
 )
 
@@ -48,7 +48,7 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     What this does not see: single classes that are miscalibrated in opposite directions, which no single temperature corrects.
     Unlike `overconfident`, it compares the saved epoch with its own accuracy and with no other epoch.
 
-    Cost: three fits of T and two bootstraps; 0.6 s for 12,000 validation images.
+    Cost: three fits of T, two bootstraps and as many calibrated samples; 0.6 s for 12,000 validation images.
     """
     import numpy as np
 
