@@ -162,6 +162,8 @@ def _cells(path: Path) -> dict[str, _Values]:
         header, *rows = list(csv.reader(file)) or [[]]
     if any(len(row) != len(header) for row in rows):
         raise ValueError("rows of different lengths")
+    if len(set(header)) < len(header):
+        raise ValueError("two columns of one name")
     columns = {name: [row[index] for row in rows] for index, name in enumerate(header)}
     return {name: _numbers(cells) for name, cells in columns.items()}
 

@@ -233,5 +233,9 @@ def test_a_damaged_file_cannot_be_compared(tmp_path: Path, name: str) -> None:
     assert compared(tmp_path, name, 'a,b\n1\n"{', "a,b\n1\n") is None
 
 
+def test_a_table_with_two_columns_of_one_name_cannot_be_compared(tmp_path: Path) -> None:
+    assert compared(tmp_path, "x.csv", "a,a\n1,2\n", "a,a\n3,2\n") is None
+
+
 def test_a_format_without_numbers_cannot_be_compared(tmp_path: Path) -> None:
     assert compared(tmp_path, "report/index.html", "<p>1", "<p>2") is None
