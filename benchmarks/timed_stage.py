@@ -4,13 +4,13 @@ import json
 import resource
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import ruamel.yaml  # noqa: F401 (imports are not what is timed, here and below)
 import safetensors.torch  # noqa: F401
 import torch
-import torch._dynamo  # the first optimizer of a process imports it, for over a second: before the clock on both sides
 
 from benchmarks.loop_clock import loop_seconds
 from benchmarks.stages import call
@@ -20,6 +20,8 @@ from tasks.learning import penalties  # noqa: F401
 
 def main(root: Path, stage: str) -> dict[str, Any]:
     """Call the stage; the fields of `benchmarks.running.Ran`, except for the process's own seconds."""
+    if stage == "train":  # its optimizer imports this, for over a second: before the clock on both sides; no other stage does
+        import_module("torch._dynamo")
     collect_rarely()  # as the stage's own process does
     begin = time.perf_counter()
     with loop_seconds() as loops:
