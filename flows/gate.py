@@ -415,9 +415,8 @@ def _forget_run(stage: Any) -> None:
     from dvc.stage.cache import _get_cache_hash
     from dvc.stage.serialize import to_single_stage_lockfile
 
-    # Not by `_get_stage_hash`, which hashes the inputs that lie here now. Where DVC stored no run, there is nothing to remove.
-    key, value = (_get_cache_hash(to_single_stage_lockfile(stage), key=key) for key in (True, False))
-    remove_entry(Path(stage.repo.stage_cache._get_cache_path(key, value)))
+    value = _get_cache_hash(to_single_stage_lockfile(stage))
+    remove_entry(Path(stage.repo.stage_cache._get_cache_path(_key(stage), value)))
 
 
 def _probe(repo: Any) -> None:
@@ -434,10 +433,14 @@ def _probe(repo: Any) -> None:
 
 
 def _key(stage: Any) -> str:
-    """The name of the folder of the run-cache in which DVC looks for runs of the stage with these inputs; empty where it does not."""
-    from dvc.stage.cache import _can_hash, _get_stage_hash
+    """The name of the folder of the run-cache in which DVC looks for runs of the stage, as DVC has it.
 
-    return str(_get_stage_hash(stage)) if _can_hash(stage) else ""
+    Not by `_get_stage_hash`, which hashes the inputs that lie here now. Where DVC stores no runs, there is no such folder.
+    """
+    from dvc.stage.cache import _get_cache_hash
+    from dvc.stage.serialize import to_single_stage_lockfile
+
+    return str(_get_cache_hash(to_single_stage_lockfile(stage), key=True))
 
 
 _passage: ContextVar[_Passage | None] = ContextVar("passage", default=None)

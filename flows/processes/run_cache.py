@@ -85,7 +85,7 @@ def remove_entry(file: Path) -> None:
 
 def forget_newest(runs: Path, key: str) -> None:
     """Remove the entry that DVC reads for this key: the newest, whatever its name."""
-    entries = [entry for entry in (runs / key[:2] / key).glob("*") if key]
+    entries = list((runs / key[:2] / key).glob("*"))
     if entries:
         remove_entry(max(entries, key=lambda entry: entry.stat().st_mtime))
 

@@ -156,18 +156,12 @@ def _passed(outcomes: Sequence[Outcome]) -> list[str]:
     """Checks that passed although the harm matters."""
     lines = []
     for check in HARMS:
-        found = [
-            run.statuses[check] for run in outcomes if check in run.statuses and check in run.harms and run.harms[check].real
-        ]
-        if passed := found.count("pass"):
-            worlds = Counter(
-                run.world
-                for run in outcomes
-                if run.statuses.get(check) == "pass" and check in run.harms and run.harms[check].real
-            )
+        found = [run for run in outcomes if check in run.statuses and check in run.harms and run.harms[check].real]
+        passed = Counter(run.world for run in found if run.statuses[check] == "pass")
+        for world, times in passed.most_common(1):
             lines.append(
-                f"- **{check}**: passed in {passed} of {len(found)} runs in which the measured harm matters; most often in the world "
-                f"“{worlds.most_common(1)[0][0]}”, {worlds.most_common(1)[0][1]} times."
+                f"- **{check}**: passed in {passed.total()} of {len(found)} runs in which the measured harm matters; most often in the "
+                f"world “{world}”, {times} times."
             )
     return lines
 

@@ -9,7 +9,6 @@ from tasks.diagnostics.words import level, percent, percent_interval, points
 
 if TYPE_CHECKING:
     from tasks.diagnostics.measured import Limits, Measured
-    from tasks.statistics.arrays import Floats
 
 VERDICT = "underfit"
 PRECEDENCE = 30
@@ -53,7 +52,6 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     """
     import numpy as np
 
-    from tasks.statistics.calibration import frequency_losses, log_losses
     from tasks.statistics.comparisons import advantage_limit, detectable, paired_errors
     from tasks.statistics.intervals import wilson
 
@@ -65,10 +63,9 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     advantage = paired_errors(majority_wrong, wrong, limits.confidence)
     gains, losses = int((majority_wrong & ~wrong).sum()), int((wrong & ~majority_wrong).sum())
     at_most, matters = advantage_limit(gains, losses, n, 1 - limits.alpha), limits.harm_accuracy * (1 - majority)
-    own = log_losses(measured.test_logits, labels)
-    guessed = frequency_losses(measured.train.labels, labels, measured.test_logits.shape[-1])
-    better, short = advantage.p_value <= limits.alpha, at_most < LEAST_WAY * (1 - majority)
-    opposed = better and short and _is_shown_above_zero(own - guessed, limits)
+    own, guessed, is_worse = _losses(measured, limits)
+    better = advantage.p_value <= limits.alpha
+    opposed = better and is_worse and at_most < LEAST_WAY * (1 - majority)
     status: Status = "flag" if at_most < matters else "pass" if better and not opposed else "inconclusive"
     mde = detectable(advantage.error, limits.alpha, limits.power)
     known = f"{percent(accuracy)} ({percent_interval(low, high, limits.confidence)})"
@@ -78,8 +75,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         "pass": f"Test accuracy is {known} on {n} test images; majority-class baseline: {percent(majority)}.",
         "flag": f"Test accuracy is {known}, not meaningfully better than {baseline}: it is {bound}, by a score test on {n} test "
         "images. Fix: train longer, change the learning rate, or use a larger model.",
-        "opposed": f"Test accuracy is {known}, better than {baseline}, but the log-loss of {own.mean():.3f} nats is worse than the "
-        f"{guessed.mean():.3f} nats of the class frequencies, on {n} test images. Whether this model is of use is not shown.",
+        "opposed": f"Test accuracy is {known}, better than {baseline}, but the log-loss of {own:.3f} nats is worse than the "
+        f"{guessed:.3f} nats of the class frequencies, on {n} test images. Whether this model is of use is not shown.",
         "inconclusive": f"Test accuracy is {known}, but {n} test images are too few to show whether that beats {baseline}: it is "
         f"{bound}, and the smallest detectable advantage is {points(mde)}. Use a larger test set.",
     }
@@ -89,8 +86,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
         n,
         Estimate(accuracy, low, high, p_value=advantage.p_value, mde=mde, reference=majority),
         evidence={
-            "log_loss": float(own.mean()),
-            "log_loss_of_class_frequencies": float(guessed.mean()),
+            "log_loss": own,
+            "log_loss_of_class_frequencies": guessed,
             "majority_class_baseline": majority,
             "advantage_over_baseline": advantage.estimate,
             "advantage_over_baseline_ci": [advantage.low, advantage.high],
@@ -101,10 +98,16 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     )
 
 
-def _is_shown_above_zero(differences: "Floats", limits: "Limits") -> bool:
+def _losses(measured: "Measured", limits: "Limits") -> tuple[float, float, bool]:
+    """The log-loss on test, that of the class frequencies of train, and whether the former is shown to be higher."""
+    from tasks.statistics.calibration import frequency_losses, log_losses
     from tasks.statistics.comparisons import mean_difference
 
-    return len(differences) > 1 and mean_difference(differences, limits.confidence).p_value <= limits.alpha
+    labels = measured.test.labels
+    own = log_losses(measured.test_logits, labels)
+    guessed = frequency_losses(measured.train.labels, labels, measured.test_logits.shape[-1])
+    is_worse = len(labels) > 1 and mean_difference(own - guessed, limits.confidence).p_value <= limits.alpha
+    return float(own.mean()), float(guessed.mean()), is_worse
 
 
 def _bound(at_most: float) -> str:
