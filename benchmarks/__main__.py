@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.mnist import missing
 from benchmarks.side_by_side import Figure, NotMeasured, markdown
+from tasks.core.cores import cores
 
 FIGURES = ("noop_repro", "noop_flow", "cold_run", "textbook_loop", "linear_accuracy", "mnist_fast", "diagnosis", "verify")
 
@@ -67,11 +68,6 @@ def cpu() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def cores() -> int:
-    """How many this process may use, which in a container are fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _leave(*_: object) -> None:

@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 
 from flows.parameters.checking import own_stages
+from tasks.core.cores import cores
 
 if TYPE_CHECKING:
     from tests.faults.world import World
@@ -60,8 +61,7 @@ def pytest_unconfigure() -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """For `pytest -n auto`: a worker on each core that this process may use, as far as there is memory for all."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, psutil.virtual_memory().available // WORKER_BYTES))
+    return max(1, min(cores(), psutil.virtual_memory().available // WORKER_BYTES))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 
 from tasks.statistics.arrays import Floats, Ints
+from tasks.statistics.forests import fitted_forest
 from tasks.statistics.pooling import pooled
 from tasks.statistics.random import REFERENCES, generator
 
@@ -40,7 +41,6 @@ def references(train: "Arrays", images: "NDArray[np.uint8]", rows: int, trees: i
     pixels (Cover & Hart 1967); a random forest (Breiman 2001). Each is fitted on at most `rows` training images, drawn at random, so
     that the cost does not grow with the data; the majority class is that of all of train.
     """
-    from sklearn.ensemble import RandomForestClassifier
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -57,7 +57,7 @@ def references(train: "Arrays", images: "NDArray[np.uint8]", rows: int, trees: i
     yield Reference("logistic regression", _answers(linear, images), float(linear.score(inputs, labels)))
     nearest = KNeighborsClassifier(n_neighbors=1, algorithm="brute").fit(inputs, labels)
     yield Reference("1-nearest neighbour", _answers(nearest, images))
-    forest = RandomForestClassifier(n_estimators=trees, random_state=seed % 2**32).fit(inputs, labels)
+    forest = fitted_forest(inputs, labels, trees, seed % 2**32)
     yield Reference("random forest", _answers(forest, images))
 
 

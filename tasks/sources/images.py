@@ -15,7 +15,6 @@ A JPEG is decoded at a reduced scale where that still has twice the pixels that 
 """
 
 import math
-import os
 import struct
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import Field
 
+from tasks.core.cores import cores
 from tasks.core.errors import DataError
 from tasks.core.settings import Section
 
@@ -183,7 +183,7 @@ def pixels(
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`function` of each item, in the order of the items, and only a little ahead; by as many threads as there are CPUs, if that pays.
+    """`function` of each item, in the order of the items, and only a little ahead; by a thread for each core, if that pays.
 
     The first items are timed: of small images (64x64 JPEG: 0.08 ms) most of the work is Python's, and threads that take turns at it
     are slower than one.
@@ -196,7 +196,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     if timed == TIMED and (perf_counter() - start) / TIMED < WORTH_A_THREAD_SECONDS:
         yield from map(function, waiting)
         return
-    workers = os.cpu_count() or 1
+    workers = cores()
     pool = ThreadPoolExecutor(workers)
     try:
         ahead = deque(pool.submit(function, item) for item in islice(waiting, AHEAD * workers))

@@ -438,7 +438,7 @@ def test_holds_a_bounded_number_of_images(tmp_path: Path) -> None:
     chosen = {"dataset": {"name": "image_folder"}}
     # VmHWM, the largest memory of this program; getrusage would count that of the test's own process, which started it.
     code = (
-        "import os, re, sys, pathlib; os.cpu_count = lambda: 4; import numpy, PIL.Image; "
+        "import os, re, sys, pathlib; os.sched_getaffinity = lambda _: range(4); import numpy, PIL.Image; "
         "from tasks.preprocess import Params, preprocess; "
         "used = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024; before = used(); "
         "section = {'val_fraction': 0.2, 'test_fraction': 0.25}; "

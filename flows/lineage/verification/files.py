@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from flows.lineage.digest import directory_md5, files_below
 from tasks.contracts.statement import Digest
+from tasks.core.cores import cores
 from tasks.core.errors import GoodfitError
 
 CHUNK = 1 << 20
@@ -130,25 +131,25 @@ def digests_of(root: Path, wanted: list[tuple[str, int]]) -> Iterator[tuple[list
     Raises:
         GoodfitError: a process that reads files was ended from outside.
     """
-    cores = _cores()
+    workers = cores()
     batches = list(_batches(sorted(wanted, key=itemgetter(1), reverse=True)))
     # Forking takes milliseconds, and is safe as long as no other thread holds a lock.
     alone = sys.platform == "linux" and threading.active_count() == 1
-    if len(wanted) >= MANY and cores > 1 and alone:
-        yield from _by_processes(str(root), batches, cores)
+    if len(wanted) >= MANY and workers > 1 and alone:
+        yield from _by_processes(str(root), batches, workers)
         return
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         running: dict[Future[list[Found]], list[str]] = {}
         for batch in batches:
             running[pool.submit(digest_batch, str(root), batch)] = batch
-            if len(running) >= 4 * cores:
+            if len(running) >= 4 * workers:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(future), future.result()
         for future, batch in running.items():
             yield batch, future.result()
 
 
-def _by_processes(root: str, batches: list[list[str]], cores: int) -> Iterator[tuple[list[str], list[Found]]]:
+def _by_processes(root: str, batches: list[list[str]], count: int) -> Iterator[tuple[list[str], list[Found]]]:
     """For many small files: opening one takes longer than hashing it, and threads of Python do that in turns.
 
     Each process is a fork, which has the names already, and hands back nothing but what it found: a pool of `concurrent.futures` took
@@ -158,8 +159,8 @@ def _by_processes(root: str, batches: list[list[str]], cores: int) -> Iterator[t
     shares: dict[Any, Iterator[list[str]]] = {}  # by the end at which each process hands back
     processes = []
     try:
-        for number in range(cores):
-            share = batches[number::cores]
+        for number in range(count):
+            share = batches[number::count]
             receiver, sender = context.Pipe(duplex=False)
             processes.append(context.Process(target=_hash_share, args=(root, share, sender, [*shares, receiver]), daemon=True))
             processes[-1].start()
@@ -193,10 +194,6 @@ def _received(receiver: Connection) -> list[Found]:
     except (EOFError, OSError):  # between two messages, or within one
         raise GoodfitError("nothing was verified: a process that reads files was ended from outside; verify again") from None
     return found
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _batches(wanted: list[tuple[str, int]]) -> Iterator[list[str]]:

@@ -161,8 +161,8 @@ def _scores(
 ) -> "tuple[tuple[Floats, Floats], tuple[Ints, Ints]]":
     """How test-like the forest finds the second half of the rows of train and of test; and those rows."""
     import numpy as np
-    from sklearn.ensemble import RandomForestClassifier
 
+    from tasks.statistics.forests import fitted_forest
     from tasks.statistics.pooling import pooled
 
     def flat(split_rows: "list[Ints]") -> "NDArray[np.uint8]":
@@ -170,8 +170,8 @@ def _scores(
         return np.concatenate([part.reshape(len(part), -1) for part in parts])
 
     learned, scored = [some[: len(some) // 2] for some in rows], [some[len(some) // 2 :] for some in rows]
-    forest = RandomForestClassifier(TREES, class_weight="balanced", random_state=int(random.integers(2**31)), n_jobs=1)
-    forest.fit(flat(learned), np.repeat([0, 1], [len(some) for some in learned]))
+    origin = np.repeat([0, 1], [len(some) for some in learned])
+    forest = fitted_forest(flat(learned), origin, TREES, int(random.integers(2**31)), class_weight="balanced")
     likely = forest.predict_proba(flat(scored))[:, 1]
     return (likely[: len(scored[0])], likely[len(scored[0]) :]), (scored[0], scored[1])
 

@@ -39,6 +39,16 @@ def test_distances_of_larger_images_are_the_smallest_under_shifts_to_the_last_di
     assert np.array_equal(found.distance, expected)
 
 
+def test_neighbours_are_the_same_to_the_bit_however_many_cores_look_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, among = pixels((600, 1, 18, 18)), pixels((900, 1, 18, 18), seed=1)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr("tasks.statistics.neighbours.cores", lambda cores=cores: cores)
+        found.append(nearest(images, among))
+    assert np.array_equal(found[0].distance, found[1].distance)
+    assert np.array_equal(found[0].position, found[1].position)
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (0, 1), (-1, 0), (1, -1)])
 def test_a_picture_is_found_among_others_where_it_was_shifted_by_a_pixel(shift: tuple[int, int]) -> None:
     among = pixels((3000, 1, 18, 18)) // 4 + 60
