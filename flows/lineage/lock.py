@@ -98,8 +98,12 @@ def as_locked(root: Path, path: str) -> str:
     """A declared path as dvc.lock has it: one inside the repository relative and without detours."""
     if os.path.normpath(path) == path and not path.startswith(("/", "..")):  # nearly all of 100,000 files
         return path
-    absolute, top = Path(os.path.abspath(root / path)), Path(os.path.abspath(root))  # noqa: PTH100 - resolve() follows links
-    return absolute.relative_to(top).as_posix() if absolute.is_relative_to(top) else path
+    # Text and not Path, for 100,000 files outside of the repository; resolve() would follow links.
+    top = os.path.abspath(root)  # noqa: PTH100
+    absolute = os.path.normpath(os.path.join(top, path))  # noqa: PTH118
+    if absolute == top:
+        return "."
+    return absolute[len(top) + 1 :].replace(os.sep, "/") if absolute.startswith(f"{top}{os.sep}") else path
 
 
 def parse_entry(where: str, entry: Any) -> Locked:

@@ -1,33 +1,15 @@
-"""The bytes of many files, each read once: SHA-256 and MD5, on all cores."""
+"""What is known of the bytes of many files: each is read once, whatever names it has."""
 
-import hashlib
 import os
-import signal
 import stat
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.connection import wait as wait_for
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
 
 from flows.lineage.digest import directory_md5, files_below
+from flows.lineage.verification.hashing import Found, digests_by_forks, digests_by_threads, forks_pay
 from tasks.contracts.statement import Digest
-from tasks.core.cores import cores
-from tasks.core.errors import GoodfitError
 
-CHUNK = 1 << 20
-# Above, a file's two digests are computed side by side: one large file alone should not leave a core idle.
-LARGE = 64 << 20
-BATCH_FILES, BATCH_BYTES = 256, 16 << 20
-MANY = 5_000
-# Not blocking: a FIFO may have taken the place of the file since it was looked at.
-READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -35,9 +17,6 @@ KINDS = {
     stat.S_IFBLK: "a block device",
     stat.S_IFDIR: "a folder",
 }
-
-
-Found = tuple[str, str, int, str]  # SHA-256, MD5, size, and what is there instead of a file that can be read
 
 
 class Files:
@@ -52,7 +31,8 @@ class Files:
         self.left_out: dict[str, list[str]] = {}  # what .dvcignore leaves out, by the folder in which it lies
         self._below: dict[str, list[str]] = {}
         self._folders: dict[str, str] = {}
-        self._links: dict[tuple[int, int], str] = {}
+        self._links: dict[tuple[int, int], str] = {}  # by device and inode
+        self._of_one_name: list[str] = []  # files whose device and inode are not among these yet
 
     def below(self, name: str) -> list[str]:
         """The file, or every file in the folder that DVC counts."""
@@ -77,38 +57,65 @@ class Files:
 
         Args:
             names: files; those that are not there are left out.
-            advance: told how many bytes are read, of how many so far.
+            advance: told how many bytes are read, of how many so far; of many files, of how many it will be by those that are read.
+
+        Raises:
+            GoodfitError: a process that reads files was ended from outside.
         """
-        wanted, same = self._found(names)
+        new = [name for name in dict.fromkeys(names) if name not in self.digests and name not in self.problems]
+        left = self._read_many(new, advance) if forks_pay(len(new)) else new
+        wanted, same = self._found(left)
         total = self.read_bytes + sum(size for _, size in wanted)
-        for batch, results in digests_of(self.root, wanted):
-            sha256, md5, sizes, problems = zip(*results, strict=True)
-            self.digests.update(zip(batch, map(Digest, sha256, md5), strict=True))
-            self.sizes.update(zip(batch, sizes, strict=True))
-            self.read_bytes += sum(sizes)
-            for name, problem in zip(batch, problems, strict=True):
-                if problem:
-                    self.problems[name] = problem
-                    del self.digests[name], self.sizes[name]
+        for batch, results in digests_by_threads(str(self.root), wanted):
+            self._take(batch, results)
             if advance is not None:
                 advance(self.read_bytes, total)
-        self.read_files += len(wanted)
         for name, first in same.items():
             if first in self.problems:
                 self.problems[name] = self.problems[first]
             else:
                 self.digests[name], self.sizes[name] = self.digests[first], self.sizes[first]
 
-    def _found(self, names: Iterable[str]) -> tuple[list[tuple[str, int]], dict[str, str]]:
-        """The files to read, with their sizes, and the names of the same files."""
+    def _read_many(self, names: list[str], advance: "Callable[[int, int], object] | None") -> list[str]:
+        """Digest the files that have one name; returns the names of all else."""
+        left: list[str] = []
+        bytes_before, files_before = self.read_bytes, self.read_files
+        for batch, results in digests_by_forks(str(self.root), names):
+            found = {name: result for name, result in zip(batch, results, strict=True) if result is not None}
+            left += [name for name in batch if name not in found]
+            self._take(found.keys(), found.values())
+            self._of_one_name += found
+            if advance is not None:
+                done = self.read_files - files_before + len(left)
+                advance(self.read_bytes, bytes_before + (self.read_bytes - bytes_before) * len(names) // done)
+        return left
+
+    def _take(self, names: Collection[str], results: Collection[Found]) -> None:
+        """Keep what was found."""
+        if not names:
+            return
+        sha256, md5, sizes, problems = zip(*results, strict=True)
+        self.digests.update(zip(names, map(Digest, sha256, md5), strict=True))
+        self.sizes.update(zip(names, sizes, strict=True))
+        self.read_files += len(names)
+        self.read_bytes += sum(sizes)
+        for name, problem in zip(names, problems, strict=True) if any(problems) else ():
+            if problem:
+                self.problems[name] = problem
+                del self.digests[name], self.sizes[name]
+
+    def _found(self, names: list[str]) -> tuple[list[tuple[str, int]], dict[str, str]]:
+        """The files to read, with their sizes, and the names of files that are read by another name."""
         wanted: list[tuple[str, int]] = []
         same: dict[str, str] = {}
-        below = f"{self.root}{os.sep}"
-        for name in dict.fromkeys(names):
-            if name in self.digests or name in self.problems:
-                continue
+        while names and self._of_one_name:  # a link may lead to one of them
+            name = self._of_one_name.pop()
+            with suppress(OSError):
+                about = self._about(name)
+                self._links[about.st_dev, about.st_ino] = name
+        for name in names:
             try:
-                about = os.stat(name if os.path.isabs(name) else below + name)  # noqa: PTH116, PTH117 - a Path for each of 100,000 files takes seconds
+                about = self._about(name)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
@@ -124,134 +131,5 @@ class Files:
                 wanted.append((name, about.st_size))
         return wanted, same
 
-
-def digests_of(root: Path, wanted: list[tuple[str, int]]) -> Iterator[tuple[list[str], list[Found]]]:
-    """Read files side by side, the large ones first, and yield names and findings in batches; `wanted` has names and sizes.
-
-    Raises:
-        GoodfitError: a process that reads files was ended from outside.
-    """
-    workers = cores()
-    batches = list(_batches(sorted(wanted, key=itemgetter(1), reverse=True)))
-    # Forking takes milliseconds, and is safe as long as no other thread holds a lock.
-    alone = sys.platform == "linux" and threading.active_count() == 1
-    if len(wanted) >= MANY and workers > 1 and alone:
-        yield from _by_processes(str(root), batches, workers)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        running: dict[Future[list[Found]], list[str]] = {}
-        for batch in batches:
-            running[pool.submit(digest_batch, str(root), batch)] = batch
-            if len(running) >= 4 * workers:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(future), future.result()
-        for future, batch in running.items():
-            yield batch, future.result()
-
-
-def _by_processes(root: str, batches: list[list[str]], count: int) -> Iterator[tuple[list[str], list[Found]]]:
-    """For many small files: opening one takes longer than hashing it, and threads of Python do that in turns.
-
-    Each process is a fork, which has the names already, and hands back nothing but what it found: a pool of `concurrent.futures` took
-    as long to hand names and results around as to hash the files.
-    """
-    context = get_context("fork")
-    shares: dict[Any, Iterator[list[str]]] = {}  # by the end at which each process hands back
-    processes = []
-    try:
-        for number in range(count):
-            share = batches[number::count]
-            receiver, sender = context.Pipe(duplex=False)
-            processes.append(context.Process(target=_hash_share, args=(root, share, sender, [*shares, receiver]), daemon=True))
-            processes[-1].start()
-            sender.close()  # so that the end of the process is the end of what can be received
-            shares[receiver] = iter(share)
-        while shares:
-            for receiver in cast(list[Any], wait_for(list(shares))):
-                names = next(shares[receiver], None)
-                if names is None:
-                    del shares[receiver]
-                    continue
-                yield names, _received(receiver)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-
-
-def _hash_share(root: str, batches: list[list[str]], sender: Connection, inherited: list[Connection]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the process that waits ends this one
-    for receiver in inherited:  # left open, they would keep this process sending after the one that waits was killed
-        receiver.close()
-    with suppress(BrokenPipeError):  # nobody waits any more
-        for batch in batches:
-            sender.send(digest_batch(root, batch))
-
-
-def _received(receiver: Connection) -> list[Found]:
-    try:
-        found: list[Found] = receiver.recv()
-    except (EOFError, OSError):  # between two messages, or within one
-        raise GoodfitError("nothing was verified: a process that reads files was ended from outside; verify again") from None
-    return found
-
-
-def _batches(wanted: list[tuple[str, int]]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    held = 0
-    for name, size in wanted:
-        batch.append(name)
-        held += size
-        if held >= BATCH_BYTES or len(batch) == BATCH_FILES:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
-def digest_batch(root: str, names: list[str]) -> list[Found]:
-    """The digests of some files, one after the other."""
-    below = f"{root}{os.sep}"
-    return [_digest(name if os.path.isabs(name) else below + name) for name in names]  # noqa: PTH117
-
-
-def _digest(path: str) -> Found:
-    """SHA-256, MD5, size, and why there are none."""
-    try:
-        handle = os.open(path, READ)
-    except OSError as error:
-        return "", "", 0, f"what cannot be read ({error.strerror})"
-    try:
-        chunk = os.read(handle, CHUNK)
-        if len(chunk) < CHUNK:  # most files: all of it in one object, if nothing follows
-            rest = os.read(handle, CHUNK) if chunk else b""
-            if not rest:
-                sha256, md5 = hashlib.sha256(chunk), hashlib.md5(chunk, usedforsecurity=False)
-                return sha256.hexdigest(), md5.hexdigest(), len(chunk), ""
-            chunk += rest
-        return _long(handle, chunk)
-    except OSError as error:
-        return "", "", 0, f"what cannot be read ({error.strerror})"
-    finally:
-        os.close(handle)
-
-
-def _long(handle: int, chunk: bytes) -> Found:
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    size = 0
-    if os.fstat(handle).st_size < LARGE:
-        while chunk:
-            sha256.update(chunk)
-            md5.update(chunk)
-            size += len(chunk)
-            chunk = os.read(handle, CHUNK)
-    else:
-        with ThreadPoolExecutor(1) as other:
-            while chunk:
-                beside = other.submit(md5.update, chunk)
-                sha256.update(chunk)
-                size += len(chunk)
-                following = os.read(handle, CHUNK)
-                beside.result()
-                chunk = following
-    return sha256.hexdigest(), md5.hexdigest(), size, ""
+    def _about(self, name: str) -> os.stat_result:
+        return os.stat(name if os.path.isabs(name) else f"{self.root}{os.sep}{name}")  # noqa: PTH116, PTH117 - there may be 100,000

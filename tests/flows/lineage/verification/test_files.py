@@ -1,4 +1,4 @@
-"""Each file is read once, by the right digests, whatever its size."""
+"""Each file is read once, by the right digests, whatever its size and its names."""
 
 import hashlib
 import os
@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.lineage.verification import files as module
-from flows.lineage.verification.files import CHUNK, Files
+from flows.lineage.verification import hashing as module
+from flows.lineage.verification.files import Files
+from flows.lineage.verification.hashing import CHUNK
 from tasks.core.errors import GoodfitError
 from tests.conftest import ROOT
 
@@ -58,17 +59,17 @@ def test_a_process_that_is_killed_is_an_error_and_leaves_no_other(tmp_path: Path
     """As the system's killer does where the memory is short: what that process had still to read must not pass for absent."""
     monkeypatch.setattr(module, "MANY", 10)
     monkeypatch.setattr(module, "BATCH_FILES", 20)
-    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "cores", lambda: 2)
     monkeypatch.setattr("threading.active_count", lambda: 1)
     names = list(write(tmp_path, (5,) * 200))
-    hash_batch = module.digest_batch
+    digest = module.digest_of_one_name
 
-    def killed(root: str, batch: list[str]) -> list[module.Found]:
-        if "100.bin" in batch:
+    def killed(path: str) -> module.Found | None:
+        if path.endswith("/100.bin"):
             os.kill(os.getpid(), signal.SIGKILL)
-        return hash_batch(root, batch)
+        return digest(path)
 
-    monkeypatch.setattr(module, "digest_batch", killed)
+    monkeypatch.setattr(module, "digest_of_one_name", killed)
     with pytest.raises(GoodfitError, match="a process that reads files was ended from outside; verify again"):
         Files(tmp_path).hash(names)
     assert active_children() == []
@@ -80,7 +81,7 @@ def test_a_process_that_is_killed_while_it_hands_back_is_the_same_error(
 ) -> None:
     """What a process has found may not fit into the pipe at once, so that the kill leaves the head of a message."""
     monkeypatch.setattr(module, "MANY", 10)
-    monkeypatch.setattr(module, "_cores", lambda: 2)
+    monkeypatch.setattr(module, "cores", lambda: 2)
     monkeypatch.setattr("threading.active_count", lambda: 1)
 
     def killed(root: str, batches: list[list[str]], sender: Connection, *_: object) -> None:
@@ -96,11 +97,10 @@ def test_a_process_that_is_killed_while_it_hands_back_is_the_same_error(
 WAITING = """
 import time
 from multiprocessing import active_children
-from pathlib import Path
-from flows.lineage.verification import files
-files._cores = lambda: 2
-files.digest_batch = lambda root, names: [("x" * 200_000, "", 1, "")]  # more than a pipe holds
-found = files.digests_of(Path(), [(str(number), 1) for number in range(files.MANY)])
+from flows.lineage.verification import hashing
+hashing.cores = lambda: 2
+hashing.digest_of_one_name = lambda path: ("x" * 200_000, "", 1, "")  # more than a pipe holds
+found = hashing.digests_by_forks("", [str(number) for number in range(hashing.MANY)])
 next(found)
 print(*(child.pid for child in active_children()), flush=True)
 time.sleep(60)
@@ -129,6 +129,23 @@ def test_names_of_one_file_are_read_once(tmp_path: Path) -> None:
     found.hash(["soft", "0.bin"])
     check(found, contents | {"hard": contents["0.bin"], "soft": contents["0.bin"]})
     assert (found.read_files, found.read_bytes) == (1, 100)
+
+
+def test_names_of_one_file_are_read_once_among_many_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MANY", 10)
+    monkeypatch.setattr(module, "cores", lambda: 2)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    contents, found = write(tmp_path, (100,) * 20), Files(tmp_path)
+    os.link(tmp_path / "0.bin", tmp_path / "hard")
+    (tmp_path / "soft").symlink_to("1.bin")
+    (tmp_path / "nowhere").symlink_to("nothing")
+    (tmp_path / "folder").mkdir()
+    told: list[tuple[int, int]] = []
+    found.hash(["soft", *contents, "hard", "nowhere", "folder", "absent"], lambda done, total: told.append((done, total)))
+    check(found, contents | {"hard": contents["0.bin"], "soft": contents["1.bin"]})
+    assert (found.read_files, found.read_bytes) == (20, 2000)
+    assert found.problems == {"folder": "a folder"}
+    assert told[-1] == (2000, 2000)
 
 
 def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
