@@ -66,7 +66,9 @@ def compared(place: Workplace, root: Path, rounds: int, goal: float | None) -> t
         return done.seconds
 
     def peer() -> float:
-        return place.run("xargs", "-0", "-a", str(listing), "sha256sum", at=root, limit_seconds=LIMIT_SECONDS).seconds
+        # Into a file: to hand a line for each of 300,000 files through a pipe takes a third as long as to hash them.
+        command = f'xargs -0 -a "{listing}" sha256sum > "{place.folder / "sums"}"'
+        return place.run("sh", "-c", command, at=root, limit_seconds=LIMIT_SECONDS).seconds
 
     spent: dict[Timed, list[float]] = {ours: [], peer: []}
 

@@ -101,9 +101,10 @@ def as_locked(root: Path, path: str) -> str:
     # Text and not Path, for 100,000 files outside of the repository; resolve() would follow links.
     top = os.path.abspath(root)  # noqa: PTH100
     absolute = os.path.normpath(os.path.join(top, path))  # noqa: PTH118
+    inside = os.path.join(top, "")  # noqa: PTH118 - with one separator at its end, that of the root folder too
     if absolute == top:
         return "."
-    return absolute[len(top) + 1 :].replace(os.sep, "/") if absolute.startswith(f"{top}{os.sep}") else path
+    return absolute[len(inside) :].replace(os.sep, "/") if absolute.startswith(inside) else path
 
 
 def parse_entry(where: str, entry: Any) -> Locked:

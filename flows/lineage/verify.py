@@ -89,24 +89,21 @@ def verify(
     )
 
 
-def _check_files(subject: Subject, checks: Checks, advance: Callable[[int, int], object] | None) -> list[Mismatch]:
+def _check_files(subject: Subject, checks: Checks, advance: Callable[[int, int], object] | None) -> Iterator[Mismatch]:
     """Every file, and every object of the cache, is read once, and compared with all that names it."""
     named = [file for name in subject.chain for file in _named(subject, name)]
-    if not checks.cache:
+    if checks.cache:
+        from flows.lineage.verification.cache import check_cache, objects
+        from flows.lineage.verification.runs import check_runs
+
+        kept = objects(subject)
+        subject.files.hash((*named, *(one.file for one in kept)), advance)
+        yield from check_cache(subject, kept)
+        yield from check_runs(subject)
+    else:
         subject.files.hash(named, advance)
-        return _of_stages(subject)
-    from flows.lineage.verification.cache import check_cache, objects
-    from flows.lineage.verification.runs import check_runs
-
-    kept = objects(subject)
-    subject.files.hash((*named, *(one.file for one in kept)), advance)
-    found = _of_stages(subject)
-    sound = {*subject.chain} - {mismatch.stage for mismatch in found}
-    return [*check_cache(subject, kept), *check_runs(subject, sound), *found]
-
-
-def _of_stages(subject: Subject) -> list[Mismatch]:
-    return [mismatch for name in subject.chain for mismatch in check_stage(subject, name)]
+    for name in subject.chain:
+        yield from check_stage(subject, name)
 
 
 def _require_file(subject: Subject, path: str, kept: Path) -> None:

@@ -5,7 +5,7 @@ frequencies: a cyclic shift only turns the phases of the Fourier coefficients (O
 theorem the distance of the magnitudes is at most that of the pixels, so that a copy is always near. The distances that are
 returned are those of the pixels.
 
-Batches of images are compared side by side, by a thread for each core: NumPy computes without Python's lock. Each batch is computed in
+Batches of images are compared side by side, by a few threads: NumPy computes without Python's lock. Each batch is computed in
 the same way whatever the number of threads, so the results are the same too.
 """
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 FREQUENCIES = 5  # along each axis, in either direction, and 0
 KEPT = 16  # candidates of each image
 GROUP = 16  # rows whose best candidate stands for them in the first pass
-BATCH = 256  # images that are compared at a time: bounds the memory to BATCH * rows / GROUP numbers
+BATCH = 256  # images that a thread compares at a time: bounds its memory to a few times BATCH * rows / GROUP numbers
+MOST_THREADS = 4  # bounds the memory where there are many cores
 PAIRED = 32  # images whose candidates are looked at pixel by pixel at a time
 SHIFTED_FROM = 16  # pixels along a side; in smaller images a shift by a pixel makes another picture
 FEW_PIXELS = 256  # values
@@ -100,7 +101,7 @@ def _candidates(asked: "NDArray[np.float32]", known: "NDArray[np.float32]", keep
         best = np.argpartition(score, keep - 1, axis=1)[:, :keep]
         return np.take_along_axis(rows, best, 1)
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(min(cores(), MOST_THREADS)) as pool:
         return np.concatenate([*pool.map(of, range(0, len(asked), BATCH)), np.empty((0, keep), dtype=np.int64)])
 
 
@@ -140,7 +141,7 @@ def _distances(images: "NDArray[np.uint8]", among: "NDArray[np.uint8]", position
         distance: Floats = np.sqrt(nearest_window / (channels * tall * wide))
         return distance
 
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(min(cores(), MOST_THREADS)) as pool:
         return np.concatenate([*pool.map(of, range(0, len(images), PAIRED)), np.empty((0, position.shape[1]))])
 
 

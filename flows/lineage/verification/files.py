@@ -1,4 +1,4 @@
-"""What is known of the bytes of many files: each is read once, whatever names it has."""
+"""What is known of the bytes of many files, each of which is read once."""
 
 import os
 import stat
@@ -32,7 +32,7 @@ class Files:
         self._below: dict[str, list[str]] = {}
         self._folders: dict[str, str] = {}
         self._links: dict[tuple[int, int], str] = {}  # by device and inode
-        self._of_one_name: list[str] = []  # files whose device and inode are not among these yet
+        self._of_one_name: list[str] = []  # files that were read before their device and inode were asked for
 
     def below(self, name: str) -> list[str]:
         """The file, or every file in the folder that DVC counts."""
@@ -57,7 +57,7 @@ class Files:
 
         Args:
             names: files; those that are not there are left out.
-            advance: told how many bytes are read, of how many so far; of many files, of how many it will be by those that are read.
+            advance: told how many bytes are read, and how many there are so far; where the files are many, an estimate of that.
 
         Raises:
             GoodfitError: a process that reads files was ended from outside.
@@ -116,7 +116,7 @@ class Files:
         for name in names:
             try:
                 about = self._about(name)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: no file can have such a name
                 continue
             except OSError as error:
                 self.problems[name] = f"what cannot be read ({error.strerror})"

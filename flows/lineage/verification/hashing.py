@@ -55,8 +55,8 @@ def digests_by_threads(root: str, wanted: list[tuple[str, int]]) -> Iterator[tup
 def digests_by_forks(root: str, names: list[str]) -> Iterator[tuple[list[str], list[Found | None]]]:
     """Read files side by side, and yield names and findings in batches.
 
-    None is found where a name is a link, one of several names of a file, or none of a file: that is left to the caller. A linked
-    folder around it is not looked for.
+    None stands where a name is a link, is one of several names of a file, is that of a large file, or names no file: all of this is
+    left to the caller. Whether a folder around it is a link is not asked.
 
     Each process is a fork, which has the names already, and hands back nothing but what it found: a pool of `concurrent.futures` took
     as long to hand names and results around as to hash the files.
@@ -108,12 +108,12 @@ def _received(receiver: Connection) -> list[Found | None]:
 
 
 def digest_of_one_name(path: str) -> Found | None:
-    """As `digest_batch`, of a file that has no other name; None of all else."""
+    """As `digest_batch`, of a file that has no other name and is not large; None of everything else."""
     try:
         about = os.lstat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file can have such a name
         return None
-    return _digest(path) if stat.S_ISREG(about.st_mode) and about.st_nlink == 1 else None
+    return _digest(path) if stat.S_ISREG(about.st_mode) and about.st_nlink == 1 and about.st_size < LARGE else None
 
 
 def _batches(wanted: list[tuple[str, int]]) -> Iterator[list[str]]:

@@ -1,6 +1,6 @@
 """DVC's run-cache: what it would bring back instead of running a stage must be what the stage's statement says it wrote."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from pathlib import Path
 
 from flows.lineage.digest import digest_file
@@ -18,10 +18,9 @@ from tasks.core.errors import GoodfitError
 SOURCE = "the run-cache"
 
 
-def check_runs(subject: Subject, sound: Set[str]) -> Iterator[Mismatch]:
+def check_runs(subject: Subject) -> Iterator[Mismatch]:
     """Entries of the verified stages that are not what DVC wrote, or not what the statement that they bring back says.
 
-    Of the sound stages, dvc.lock has been compared with the statement: an entry that says the same is not compared again.
     An entry whose statement is neither in the cache nor the one that lies here cannot be restored: it is passed over.
     """
     commands = {subject.declarations[name].command: name for name in subject.chain}
@@ -32,7 +31,7 @@ def check_runs(subject: Subject, sound: Set[str]) -> Iterator[Mismatch]:
             continue
         name = commands.get(str(entry.content.get("cmd")))
         if name is not None:
-            for expected, found in _differences(subject, name, entry, name in sound):
+            for expected, found in _differences(subject, name, entry):
                 yield Mismatch(name, where, ExitCode.MISMATCH, expected, found, SOURCE)
 
 
@@ -70,15 +69,13 @@ def _shown(root: Path, entry: Entry) -> str:
     return (entry.file.relative_to(root) if entry.file.is_relative_to(root) else entry.file).as_posix()
 
 
-def _differences(subject: Subject, name: str, entry: Entry, is_sound: bool) -> Iterator[tuple[str, str]]:
+def _differences(subject: Subject, name: str, entry: Entry) -> Iterator[tuple[str, str]]:
     for expected, found in entry.wrong_names():
         yield f"the name {expected}", f"content of the name {found}: not as DVC wrote it; remove the file"
     try:
         locked = parse_entry("entry", entry.content)
     except LockFileError as error:
         yield "an entry as DVC writes it", str(error)
-        return
-    if is_sound and locked == subject.lock[name]:
         return
     sealed = _sealed(subject, name, locked)
     if sealed is not None:

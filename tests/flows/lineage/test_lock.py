@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.lineage.lock import LockFileError, parse_lock
+from flows.lineage.lock import LockFileError, as_locked, parse_lock
 from flows.lineage.quick_lock import read_text
 from flows.repository import object_path
 from tasks.core.errors import GoodfitError
@@ -65,3 +65,29 @@ def test_a_recorded_md5_overwrites_no_file(world: World, verb: str) -> None:
     assert "Traceback" not in done.stderr
     assert precious.read_text() == "mine"
     assert not (world.root / "bundled").exists()
+
+
+@pytest.mark.parametrize(
+    ("root", "declared", "expected"),
+    [
+        ("/work/own", "data/raw", "data/raw"),
+        ("/work/own", "./data//raw/", "data/raw"),
+        ("/work/own", "data/../raw", "raw"),
+        ("/work/own", "/work/own/data", "data"),
+        ("/work/own", "/work/own", "."),
+        ("/work/own", "../own/data", "data"),
+        ("/work/own", "../shared", "../shared"),
+        ("/work/own", "/work/owner/data", "/work/owner/data"),
+        ("/work/own", "..data", "..data"),
+        ("/", "/data/raw", "data/raw"),
+        ("/", "./data", "data"),
+    ],
+)
+def test_a_path_inside_of_the_repository_is_relative_in_the_lock_and_another_as_declared(
+    root: str, declared: str, expected: str
+) -> None:
+    assert as_locked(Path(root), declared) == expected
+
+
+def test_a_repository_that_is_named_relative_has_the_same_paths() -> None:
+    assert as_locked(Path(), "./data") == as_locked(Path(), str(Path("data").absolute())) == "data"

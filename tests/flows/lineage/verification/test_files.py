@@ -48,6 +48,7 @@ def test_digests_are_those_of_hashlib(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_many_files_are_read_by_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MANY", 10)
+    monkeypatch.setattr(module, "cores", lambda: 2)
     monkeypatch.setattr("threading.active_count", lambda: 1)  # a test runner may have threads of its own
     contents, found = write(tmp_path, tuple(range(600))), Files(tmp_path)
     found.hash(contents)
@@ -140,12 +141,17 @@ def test_names_of_one_file_are_read_once_among_many_too(tmp_path: Path, monkeypa
     (tmp_path / "soft").symlink_to("1.bin")
     (tmp_path / "nowhere").symlink_to("nothing")
     (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(module, "LARGE", 101)
+    (tmp_path / "large").write_bytes(large := os.urandom(101))
     told: list[tuple[int, int]] = []
-    found.hash(["soft", *contents, "hard", "nowhere", "folder", "absent"], lambda done, total: told.append((done, total)))
-    check(found, contents | {"hard": contents["0.bin"], "soft": contents["1.bin"]})
-    assert (found.read_files, found.read_bytes) == (20, 2000)
+    found.hash(
+        ["soft", *contents, "hard", "nowhere", "folder", "absent", "no\0name", "large"],
+        lambda done, total: told.append((done, total)),
+    )
+    check(found, contents | {"hard": contents["0.bin"], "soft": contents["1.bin"], "large": large})
+    assert (found.read_files, found.read_bytes) == (21, 2101)
     assert found.problems == {"folder": "a folder"}
-    assert told[-1] == (2000, 2000)
+    assert told[-1] == (2101, 2101)
 
 
 def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
