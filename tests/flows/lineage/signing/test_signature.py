@@ -1,6 +1,7 @@
 """Signatures over a record: DSSE with ed25519, checked with OpenSSL as well; every byte counts."""
 
 import base64
+import hashlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from flows.lineage.digest import digest_file
 from flows.lineage.signing.dsse import EnvelopeError, pre_authentication_encoding, read_envelope, signed
 from flows.lineage.signing.keys import key_id, new_key, private_key, public_key
+from flows.lineage.signing.model_signature import MODEL_SIGNATURE, sign_model
 from flows.lineage.signing.signature import ALWAYS, SIGNATURE, Checked, sign, signature
 from tasks.core.errors import GoodfitError
 from tests.conftest import Project
@@ -405,6 +407,15 @@ class TestModelSigning:
         (model.root / "models/model.safetensors").write_bytes(b"Weights")
         assert self.verify(model, tmp_path / "model.pub").returncode != 0
 
+    def test_a_model_that_dvc_linked_is_signed_as_what_it_is(self, model: Project, tmp_path: Path) -> None:
+        cached = model.root / ".dvc/cache/files/md5/ab/cd"
+        cached.parent.mkdir(parents=True)
+        (model.root / "models/model.safetensors").rename(cached)
+        (model.root / "models/model.safetensors").symlink_to(cached)
+        model.run("goodfit", "lineage", "sign", "--model-signing", "--new-key", "--key", str(tmp_path / "model.pem"))
+        signed = json.loads((model.root / MODEL_SIGNATURE).read_text())["dsseEnvelope"]["payload"]
+        assert hashlib.sha256(b"weights").hexdigest().encode() in base64.b64decode(signed)
+
     def test_a_model_is_signed_again(self, model: Project, tmp_path: Path) -> None:
         key = tmp_path / "model.pem"
         command = ("goodfit", "lineage", "sign", "--model-signing", "--key", str(key))
@@ -417,6 +428,26 @@ class TestModelSigning:
         done = model.run("goodfit", "lineage", "sign", "--model-signing", "--key", str(keys[0]), check=False)
         assert done.returncode == 1
         assert "expected an ECDSA key" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "told"),
+    [
+        ("elsewhere", "../dvc.yaml", "belongs neither to the model"),
+        ("loop", "loop", "leads nowhere"),
+        ("gone", "gone.bin", "leads nowhere"),
+    ],
+)
+def test_a_link_out_of_the_model_is_not_signed(
+    record: Project, keys: tuple[Path, Path], link: str, target: str, told: str
+) -> None:
+    """What it leads to would be signed as a part of the model."""
+    (record.root / "models").mkdir()
+    (record.root / "models/model.safetensors").write_bytes(b"weights")
+    (record.root / "models" / link).symlink_to(target)
+    with pytest.raises(GoodfitError, match=f"models/{link} is a link .*{told}"):
+        sign_model(record.root, keys[0])
+    assert not (record.root / MODEL_SIGNATURE).exists()
 
 
 def test_without_the_package_the_model_is_not_signed(record: Project, keys: tuple[Path, Path]) -> None:
