@@ -34,7 +34,7 @@ PYTEST := pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: setup  ## all tests, on all cores (WORKERS=1: on one)
 	$(PYTEST)
 
-test-fast: setup  ## the tests that need less than two minutes
+test-fast: setup  ## the tests that are not marked slow
 	$(PYTEST) -m "not slow"
 
 lint: setup  ## style, format and types
