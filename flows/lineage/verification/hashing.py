@@ -15,16 +15,14 @@ from multiprocessing.connection import wait as wait_for
 from operator import itemgetter
 from typing import Any, cast
 
+from flows.lineage.digest import AT_ONCE, CHUNK
 from tasks.core.cores import cores
 from tasks.core.errors import GoodfitError
 
-CHUNK = 1 << 20
 # Above, a file's two digests are computed side by side: one large file alone should not leave a core idle.
 LARGE = 64 << 20
 BATCH_FILES, BATCH_BYTES = 256, 16 << 20
 MANY = 5_000
-# Not blocking: a FIFO may have taken the place of the file since it was looked at.
-READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 Found = tuple[str, str, int, str]  # SHA-256, MD5, size, and what is there instead of a file that can be read
 
@@ -93,10 +91,9 @@ def _hash_share(root: str, batches: list[list[str]], sender: Connection, inherit
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the process that waits ends this one
     for receiver in inherited:  # left open, they would keep this process sending after the one that waits was killed
         receiver.close()
-    below = f"{root}{os.sep}"
     with suppress(BrokenPipeError):  # nobody waits any more
         for batch in batches:
-            sender.send([digest_of_one_name(name if name.startswith(os.sep) else below + name) for name in batch])
+            sender.send([digest_of_one_name(os.path.join(root, name)) for name in batch])  # noqa: PTH118 - as below
 
 
 def _received(receiver: Connection) -> list[Found | None]:
@@ -131,14 +128,13 @@ def _batches(wanted: list[tuple[str, int]]) -> Iterator[list[str]]:
 
 def digest_batch(root: str, names: list[str]) -> list[Found]:
     """The digests of some files, one after the other."""
-    below = f"{root}{os.sep}"
-    return [_digest(name if os.path.isabs(name) else below + name) for name in names]  # noqa: PTH117
+    return [_digest(os.path.join(root, name)) for name in names]  # noqa: PTH118 - not a Path for each of 100,000
 
 
 def _digest(path: str) -> Found:
     """SHA-256, MD5, size, and why there are none."""
     try:
-        handle = os.open(path, READ)
+        handle = os.open(path, AT_ONCE)  # a FIFO may have taken the place of the file since it was looked at
     except OSError as error:
         return "", "", 0, f"what cannot be read ({error.strerror})"
     try:

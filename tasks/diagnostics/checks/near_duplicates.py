@@ -71,8 +71,8 @@ def check(measured: "Measured", limits: "Limits", settings: Settings) -> Finding
     Images larger than 32 pixels along a side are averaged over blocks first. A mirrored, a rotated or a cropped copy is not
     found, nor are groups whose pictures differ as much as pictures of different scenes do.
 
-    Cost: see `tasks.statistics.neighbours.nearest`; about 3 s of one core for each 10,000 images of MNIST compared with 60,000, or half
-    as long on two cores.
+    Cost: see `tasks.statistics.neighbours.nearest`; about 3 s of one core for each 10,000 images of MNIST compared with 60,000, and
+    1.5 s on two.
     """
     n = len(measured.train.labels)
     if n < FEWEST:

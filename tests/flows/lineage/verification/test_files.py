@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.lineage.digest import CHUNK
 from flows.lineage.verification import hashing as module
 from flows.lineage.verification.files import Files
-from flows.lineage.verification.hashing import CHUNK
 from tasks.core.errors import GoodfitError
 from tests.conftest import ROOT
 
@@ -50,6 +50,7 @@ def test_many_files_are_read_by_processes(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "MANY", 10)
     monkeypatch.setattr(module, "cores", lambda: 2)
     monkeypatch.setattr("threading.active_count", lambda: 1)  # a test runner may have threads of its own
+    monkeypatch.setattr(module, "digest_batch", None)  # which threads call
     contents, found = write(tmp_path, tuple(range(600))), Files(tmp_path)
     found.hash(contents)
     check(found, contents)
